@@ -1,0 +1,1 @@
+//! The compute service: work-package protocol, worker and kernels.

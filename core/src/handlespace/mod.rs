@@ -1,0 +1,1 @@
+//! Pools, pool elements, ownership, checksums, selection and expiry.

@@ -1,0 +1,1 @@
+//! An SCTP endpoint (RFC 9260) over raw IP or UDP (RFC 6951).

@@ -1,0 +1,1 @@
+//! Index-linked containers over slices that the caller lends.

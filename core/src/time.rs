@@ -1,0 +1,91 @@
+//! Points in time as the caller counts them.
+
+use core::ops::{Add, AddAssign};
+use core::time::Duration;
+
+/// Microseconds since an arbitrary start that the caller chose.
+///
+/// Arithmetic saturates: a deadline past the end of time never comes, which is what it means.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Instant(u64);
+
+impl Instant {
+    /// The caller's start of time.
+    pub const ZERO: Self = Self(0);
+    /// The end of time; a deadline here never comes.
+    pub const NEVER: Self = Self(u64::MAX);
+
+    /// The point `micros` microseconds after the caller's start.
+    #[must_use]
+    pub const fn from_micros(micros: u64) -> Self {
+        Self(micros)
+    }
+
+    /// The point `millis` milliseconds after the caller's start.
+    #[must_use]
+    pub const fn from_millis(millis: u64) -> Self {
+        Self(millis.saturating_mul(1_000))
+    }
+
+    /// Microseconds since the caller's start.
+    #[must_use]
+    pub const fn as_micros(self) -> u64 {
+        self.0
+    }
+
+    /// The span since `earlier`; zero if `earlier` is later.
+    #[must_use]
+    pub const fn saturating_duration_since(self, earlier: Self) -> Duration {
+        Duration::from_micros(self.0.saturating_sub(earlier.0))
+    }
+
+    /// The earlier of two deadlines, either of which may be absent.
+    #[must_use]
+    pub fn earliest(a: Option<Self>, b: Option<Self>) -> Option<Self> {
+        match (a, b) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        }
+    }
+}
+
+impl Add<Duration> for Instant {
+    type Output = Self;
+
+    fn add(self, span: Duration) -> Self {
+        Self(self.0.saturating_add(u64::try_from(span.as_micros()).unwrap_or(u64::MAX)))
+    }
+}
+
+impl AddAssign<Duration> for Instant {
+    fn add_assign(&mut self, span: Duration) {
+        *self = *self + span;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sums_saturate_at_the_end_of_time() {
+        assert_eq!(Instant::from_micros(u64::MAX - 1) + Duration::from_secs(1), Instant::NEVER);
+        assert_eq!(Instant::ZERO + Duration::MAX, Instant::NEVER);
+    }
+
+    #[test]
+    fn time_running_backwards_is_no_span() {
+        let (early, late) = (Instant::from_millis(5), Instant::from_millis(9));
+        assert_eq!(late.saturating_duration_since(early), Duration::from_millis(4));
+        assert_eq!(early.saturating_duration_since(late), Duration::ZERO);
+    }
+
+    #[test]
+    fn an_absent_deadline_is_later_than_any() {
+        let at = Some(Instant::from_millis(1));
+        assert_eq!(Instant::earliest(None, at), at);
+        assert_eq!(Instant::earliest(at, Some(Instant::ZERO)), Some(Instant::ZERO));
+        assert_eq!(Instant::earliest(None, None), None);
+    }
+}

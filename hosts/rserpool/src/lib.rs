@@ -1,0 +1,1 @@
+//! Tokio shims around `rserpool-core` for Linux hosts.

@@ -1,0 +1,3 @@
+//! The `rsp` command-line program.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! What the tests of this package share: the simulated network and its clock.
