@@ -17,6 +17,7 @@ pub mod association;
 pub mod entropy;
 pub mod identifier;
 pub mod machine;
+pub mod profile;
 pub mod time;
 
 pub mod store;
