@@ -1,3 +1,68 @@
 //! Development tasks: `cargo xtask help` lists them.
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+mod ci;
+mod fuzz;
+mod process;
+mod setup;
+mod tidy;
+
+/// Development tasks of the RSerPool workspace.
+#[derive(Parser)]
+#[command(bin_name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Install what building and testing need, saying what is installed and why.
+    Setup {
+        /// Only say what would be installed.
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Run all tests of the workspace, documentation examples included.
+    Test {
+        /// Passed on to `cargo test`, e.g. `-p rserpool-core handlespace`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+    /// Check what the compiler does not: layering, lengths, fuzz coverage of the wire files.
+    Tidy,
+    /// Run every check that a change must pass.
+    Ci {
+        /// The long form: all of miri, more simulation seeds, ten minutes a fuzz target.
+        #[arg(long)]
+        full: bool,
+    },
+    /// Run the fuzz targets one after the other, each for some seconds.
+    Fuzz {
+        /// How long each target runs.
+        #[arg(long, default_value_t = 30)]
+        seconds: u32,
+        /// Only these targets.
+        targets: Vec<String>,
+    },
+}
+
+fn main() -> ExitCode {
+    let result = match Arguments::parse().task {
+        Task::Setup { dry_run } => setup::run_steps(dry_run),
+        Task::Test { arguments } => ci::test(&arguments),
+        Task::Tidy => tidy::check(),
+        Task::Ci { full } => ci::run_stages(full),
+        Task::Fuzz { seconds, targets } => fuzz::run_targets(seconds, &targets),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

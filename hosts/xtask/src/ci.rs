@@ -1,0 +1,98 @@
+//! `cargo xtask ci`: every check that a change must pass, in order of their cost.
+
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+
+use crate::process::{cargo, run};
+use crate::setup::TARGETS;
+use crate::{fuzz, tidy};
+
+/// Tests that miri runs in the short form: parsers, containers, and what they rest on.
+const MIRI_FILTERS: [&str; 6] =
+    ["wire::", "sctp::packet", "store::", "time::", "identifier::", "entropy::"];
+
+/// A target with 32-bit words in big-endian order.
+const MIRI_TARGET: &str = "powerpc-unknown-linux-gnu";
+
+type Stage = (&'static str, Box<dyn Fn() -> Result<()>>);
+
+/// Runs all stages and prints what each took.
+///
+/// # Errors
+///
+/// At the first stage that fails.
+pub(crate) fn run_stages(full: bool) -> Result<()> {
+    let seconds = if full { 600 } else { 30 };
+    let stages: Vec<Stage> = vec![
+        ("format", Box::new(|| run(cargo(None, &["fmt", "--all", "--check"])))),
+        ("tidy", Box::new(tidy::check)),
+        ("lints", Box::new(lints)),
+        ("documentation", Box::new(documentation)),
+        ("board targets", Box::new(board_targets)),
+        ("tests", Box::new(|| test(&[]))),
+        ("miri", Box::new(move || miri(full))),
+        ("fuzz", Box::new(move || fuzz::run_targets(seconds, &[]))),
+    ];
+    let mut times = Vec::new();
+    for (name, stage) in stages {
+        println!("\n==== {name}");
+        let start = Instant::now();
+        stage().with_context(|| format!("stage `{name}`"))?;
+        times.push((name, start.elapsed().as_secs()));
+    }
+    println!("\n==== all stages passed");
+    for (name, seconds) in times {
+        println!("{name:<16} {:>3} min {:02} s", seconds / 60, seconds % 60);
+    }
+    Ok(())
+}
+
+/// Runs the tests of the workspace; `arguments` go to `cargo test`.
+///
+/// # Errors
+///
+/// If a test fails.
+pub(crate) fn test(arguments: &[String]) -> Result<()> {
+    let mut command = cargo(None, &["test", "--no-fail-fast"]);
+    if !arguments.iter().any(|argument| argument == "-p" || argument == "--package") {
+        command.arg("--workspace");
+    }
+    command.args(arguments);
+    run(command)
+}
+
+fn lints() -> Result<()> {
+    let workspace = ["clippy", "--workspace", "--all-targets"];
+    let deny = ["--", "-D", "warnings"];
+    run(cargo(None, &[&workspace[..], &deny[..]].concat()))?;
+    for feature in ["log", "defmt", "crc-slicing"] {
+        let core = ["clippy", "-p", "rserpool-core", "--lib", "--features", feature];
+        run(cargo(None, &[&core[..], &deny[..]].concat()))?;
+    }
+    Ok(())
+}
+
+fn documentation() -> Result<()> {
+    let mut command = cargo(None, &["doc", "--workspace", "--no-deps"]);
+    command.env("RUSTDOCFLAGS", "-D warnings");
+    run(command)
+}
+
+fn board_targets() -> Result<()> {
+    for target in TARGETS {
+        let check = ["check", "-p", "rserpool-core", "--target", target];
+        run(cargo(None, &check))?;
+        run(cargo(None, &[&check[..], &["--features", "defmt"]].concat()))?;
+    }
+    Ok(())
+}
+
+fn miri(full: bool) -> Result<()> {
+    let test = ["miri", "test", "--target", MIRI_TARGET, "-p", "rserpool-core", "--lib", "--"];
+    let filters: &[&str] = if full { &[] } else { &MIRI_FILTERS };
+    let mut command = cargo(Some("nightly"), &[&test[..], filters].concat());
+    // Proptest reads its regression files; its cases are few here since each is slow.
+    command.env("MIRIFLAGS", "-Zmiri-disable-isolation").env("PROPTEST_CASES", "4");
+    run(command)
+}
