@@ -1,0 +1,28 @@
+//! Bodies of the fuzz targets: each asserts invariants, not only that nothing panics.
+//!
+//! The targets in `fuzz/` call them with what libFuzzer makes up, `tests/corpus.rs` with the inputs
+//! that are kept in `fuzz/corpus/`.
+
+pub mod asap_machines;
+pub mod asap_message;
+pub mod compute;
+pub mod enrp_message;
+pub mod handlespace;
+pub mod registrar;
+pub mod sctp_packet;
+pub mod sctp_pair;
+
+/// A target's name and body.
+pub type Target = (&'static str, fn(&[u8]));
+
+/// All targets.
+pub const TARGETS: [Target; 8] = [
+    ("asap_message", asap_message::run),
+    ("enrp_message", enrp_message::run),
+    ("handlespace", handlespace::run),
+    ("registrar", registrar::run),
+    ("asap_machines", asap_machines::run),
+    ("sctp_packet", sctp_packet::run),
+    ("sctp_pair", sctp_pair::run),
+    ("compute", compute::run),
+];

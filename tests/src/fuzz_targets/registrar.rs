@@ -1,0 +1,4 @@
+//! To come.
+
+/// Does nothing yet.
+pub fn run(_data: &[u8]) {}
