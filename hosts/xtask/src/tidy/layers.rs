@@ -7,7 +7,8 @@ use syn::visit::{self, Visit};
 use super::{Source, finding, is_test};
 
 /// Modules that all others may use, and that use only each other.
-const GROUND: [&str; 6] = ["association", "entropy", "fmt", "identifier", "machine", "time"];
+const GROUND: [&str; 7] =
+    ["association", "entropy", "fmt", "identifier", "machine", "profile", "time"];
 
 /// A module, and what it may use besides the ground.
 const LAYERS: [(&str, &[&str]); 8] = [
