@@ -24,7 +24,7 @@ pub trait Entropy {
 
     /// A random number below `bound`, 0 if `bound` is 0. Each is as likely as the others.
     fn below(&mut self, bound: u64) -> u64 {
-        // The multiply-shift method; the retry loop ends with probability above one half each time.
+        // Multiply and shift; a round is retried with probability below one half.
         if bound == 0 {
             return 0;
         }

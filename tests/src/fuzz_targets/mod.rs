@@ -1,6 +1,6 @@
 //! Bodies of the fuzz targets: each asserts invariants, not only that nothing panics.
 //!
-//! The targets in `fuzz/` call them with what libFuzzer makes up, `tests/corpus.rs` with the inputs
+//! The targets in `fuzz/` call them with what libFuzzer makes up, `tests/corpus.rs` with inputs
 //! that are kept in `fuzz/corpus/`.
 
 pub mod asap_machines;
