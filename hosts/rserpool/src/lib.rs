@@ -1,1 +1,1 @@
-//! Tokio shims around `rserpool-core` for Linux hosts.
+//! Reliable Server Pooling on hosts: tokio shims around the state machines of `rserpool-core`.

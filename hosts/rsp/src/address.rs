@@ -1,0 +1,120 @@
+//! Addresses as they are written on the command line: `HOST[:PORT][/UDPPORT]`.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer};
+
+use crate::failure::Failure;
+
+/// The port of ASAP (RFC 5354 §8.2), which `HOST` alone stands for.
+pub(crate) const ASAP_PORT: u16 = 3863;
+
+/// A host, its SCTP port, and (if it shall not be found out) its UDP port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Address {
+    pub(crate) host: String,
+    pub(crate) port: u16,
+    pub(crate) udp_port: Option<u16>,
+}
+
+impl Address {
+    /// The first socket address of the host.
+    pub(crate) async fn lookup(&self) -> Result<SocketAddr, Failure> {
+        let found = tokio::net::lookup_host((self.host.as_str(), self.port)).await;
+        let unknown = |why: String| {
+            Failure::usage(format!("cannot find the host \"{}\": {why}", self.host))
+                .hint("use an IP address, or a name that this machine can resolve")
+        };
+        match found {
+            Ok(mut addresses) => {
+                addresses.next().ok_or_else(|| unknown("it has no address".into()))
+            }
+            Err(error) => Err(unknown(error.to_string())),
+        }
+    }
+}
+
+impl FromStr for Address {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let number = |text: &str, what: &str| {
+            text.parse::<u16>().map_err(|_| format!("\"{text}\" is no {what} (0 to 65535)"))
+        };
+        let (place, udp_port) = match text.rsplit_once('/') {
+            Some((place, udp_port)) => (place, Some(number(udp_port, "UDP port")?)),
+            None => (text, None),
+        };
+        let (host, port) = match place.rsplit_once(':') {
+            // A bare IPv6 address has colons, too; one with a port stands in brackets.
+            Some((host, _)) if host.contains(':') && !host.starts_with('[') => (place, None),
+            Some((_, port)) if port.ends_with(']') => (place, None),
+            Some((host, port)) => (host, Some(number(port, "port")?)),
+            None => (place, None),
+        };
+        let host = host.trim_start_matches('[').trim_end_matches(']');
+        if host.is_empty() {
+            return Err("the host is missing: write HOST[:PORT][/UDPPORT]".into());
+        }
+        Ok(Self { host: host.into(), port: port.unwrap_or(ASAP_PORT), udp_port })
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.host.contains(':') {
+            true => write!(f, "[{}]:{}", self.host, self.port)?,
+            false => write!(f, "{}:{}", self.host, self.port)?,
+        }
+        match self.udp_port {
+            Some(udp_port) => write!(f, "/{udp_port}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Address {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address(host: &str, port: u16, udp_port: Option<u16>) -> Address {
+        Address { host: host.into(), port, udp_port }
+    }
+
+    #[test]
+    fn what_is_not_written_has_a_default() {
+        assert_eq!("node7".parse(), Ok(address("node7", 3863, None)));
+        assert_eq!("10.0.0.7:4000".parse(), Ok(address("10.0.0.7", 4000, None)));
+        assert_eq!("10.0.0.7:4000/9".parse(), Ok(address("10.0.0.7", 4000, Some(9))));
+        assert_eq!("10.0.0.7/9899".parse(), Ok(address("10.0.0.7", 3863, Some(9899))));
+    }
+
+    #[test]
+    fn an_ipv6_address_with_a_port_stands_in_brackets() {
+        assert_eq!("::1".parse(), Ok(address("::1", 3863, None)));
+        assert_eq!("[::1]:77/8".parse(), Ok(address("::1", 77, Some(8))));
+        assert_eq!("[fe80::7]".parse(), Ok(address("fe80::7", 3863, None)));
+    }
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        for text in ["10.0.0.7:4000/9", "[::1]:77", "node7:1/2"] {
+            assert_eq!(text.parse::<Address>().unwrap().to_string(), text);
+        }
+    }
+
+    #[test]
+    fn nonsense_is_refused_with_a_reason() {
+        for text in ["", ":3863", "node7:x", "node7:70000", "node7:1/x"] {
+            assert!(text.parse::<Address>().is_err(), "{text}");
+        }
+    }
+}

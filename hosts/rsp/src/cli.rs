@@ -1,0 +1,464 @@
+//! The command line: commands, flags and their help.
+//!
+//! The option structs are read from the configuration file, too; `or` fills what the flags
+//! leave open. Defaults are applied where the values are used.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use serde::Deserialize;
+
+use crate::address::Address;
+use crate::decode::DecodeArgs;
+use crate::failure::EXIT_CODES;
+use crate::policy::PolicyChoice;
+use crate::values::{Identifier, Point, PoolKey, Size, Span};
+
+/// Reliable Server Pooling: registrar, pool elements that compute, and their users.
+#[derive(Debug, Parser)]
+#[command(name = "rsp", version, after_help = EXIT_CODES, after_long_help = EXIT_CODES)]
+pub(crate) struct Cli {
+    /// Configuration file (TOML); flags override it.
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// What to log to standard error: a level, or target=level,...; overrides RUST_LOG.
+    #[arg(long, global = true, value_name = "FILTER")]
+    pub(crate) log: Option<String>,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run a registrar: the directory that pool elements register at.
+    #[command(after_help = REGISTRAR_HELP, after_long_help = REGISTRAR_HELP)]
+    Registrar {
+        #[command(flatten)]
+        scope: ScopeOptions,
+        #[command(flatten)]
+        options: RegistrarOptions,
+    },
+    /// Run a pool element: register at a registrar and compute work packages.
+    #[command(after_help = SERVE_HELP, after_long_help = SERVE_HELP)]
+    Serve {
+        #[command(flatten)]
+        scope: ScopeOptions,
+        #[command(flatten)]
+        options: ServeOptions,
+    },
+    /// Run a job: cut it into work packages and let a pool compute them.
+    #[command(after_help = RUN_HELP, after_long_help = RUN_HELP)]
+    Run {
+        #[command(flatten)]
+        scope: ScopeOptions,
+        #[command(flatten)]
+        options: RunOptions,
+    },
+    /// Ask a registrar for the elements of a pool, and print them.
+    #[command(after_help = RESOLVE_HELP, after_long_help = RESOLVE_HELP)]
+    Resolve {
+        #[command(flatten)]
+        scope: ScopeOptions,
+        #[command(flatten)]
+        options: ResolveOptions,
+    },
+    /// Print captured ASAP, ENRP and application messages.
+    Decode(DecodeArgs),
+    /// Watch it work: a registrar, elements and a job, all on this machine, some of them killed.
+    #[command(after_help = DEMO_HELP, after_long_help = DEMO_HELP)]
+    Demo(DemoOptions),
+}
+
+/// What all commands share.
+#[derive(Args, Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct ScopeOptions {
+    /// A registrar to use; repeat the flag for more. [default: 127.0.0.1:3863]
+    ///
+    /// Without UDPPORT, the usual UDP ports (9899, then the SCTP port or its substitute) are
+    /// tried at once.
+    #[arg(long = "registrar", value_name = "HOST[:PORT][/UDPPORT]")]
+    pub(crate) registrars: Vec<Address>,
+    /// Whose habits decide where the RFCs and RSPLIB differ. [default: rsplib]
+    #[arg(long, value_enum)]
+    pub(crate) profile: Option<ProfileChoice>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum ProfileChoice {
+    Rfc,
+    Rsplib,
+}
+
+/// `rsp registrar`.
+#[derive(Args, Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct RegistrarOptions {
+    /// Where to listen; port 0 takes a free one. [default: 0.0.0.0:3863]
+    ///
+    /// UDPPORT pins the UDP port; otherwise it is 9899 if that is free, and the SCTP port's
+    /// substitute (13863 for 3863).
+    #[arg(long, value_name = "HOST[:PORT][/UDPPORT]")]
+    pub(crate) listen: Option<Address>,
+    /// The registrar's identifier. [default: random]
+    #[arg(long, value_name = "ID")]
+    pub(crate) identifier: Option<Identifier>,
+    /// The most pool elements. [default: 10000]
+    #[arg(long, value_name = "COUNT")]
+    pub(crate) max_elements: Option<u32>,
+    /// The most associations at a time. [default: 1024]
+    #[arg(long, value_name = "COUNT")]
+    pub(crate) max_associations: Option<u32>,
+    /// Stop when standard input ends (for those who start a registrar as a child process).
+    #[arg(long)]
+    #[serde(skip)]
+    pub(crate) exit_with_stdin: bool,
+}
+
+/// `rsp serve`.
+#[derive(Args, Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct ServeOptions {
+    /// The pool to join. [default: ComputePool]
+    #[arg(long, value_name = "POOL")]
+    pub(crate) pool: Option<String>,
+    /// Where to listen; port 0 takes a free one. [default: 0.0.0.0:0]
+    #[arg(long, value_name = "HOST[:PORT][/UDPPORT]")]
+    pub(crate) listen: Option<Address>,
+    /// The pool element identifier. [default: random]
+    #[arg(long, value_name = "ID")]
+    pub(crate) identifier: Option<Identifier>,
+    /// How many packages to compute at a time. [default: the number of processors]
+    #[arg(long, visible_alias = "threads", value_name = "COUNT")]
+    pub(crate) slots: Option<u8>,
+    /// Which kernels to offer: mandelbrot, montecarlo, sha-prefix, load. [default: all]
+    #[arg(long, value_delimiter = ',', value_name = "KERNEL,...")]
+    pub(crate) kernels: Vec<String>,
+    /// The pool's policy, with its numbers after colons. [default: LeastUsed]
+    ///
+    /// RoundRobin, WeightedRoundRobin:WEIGHT, Random, WeightedRandom:WEIGHT, Priority:PRIORITY,
+    /// LeastUsed, LeastUsedDegradation:PERCENT, PriorityLeastUsed:PERCENT, RandomizedLeastUsed.
+    #[arg(long, value_name = "POLICY")]
+    pub(crate) policy: Option<PolicyChoice>,
+    /// How long a registration holds unless it is renewed. [default: 5m]
+    #[arg(long, value_name = "SPAN")]
+    pub(crate) registration_life: Option<Span>,
+    /// How often the registration is renewed. [default: 30s]
+    #[arg(long, value_name = "SPAN")]
+    pub(crate) reregistration_interval: Option<Span>,
+    /// The pool key, as 64 hexadecimal digits; it seals the state of half-done packages.
+    ///
+    /// Every element of a pool needs the same key. On a machine with other users prefer
+    /// --pool-key-file: a command line can be seen by all. Without a key, a well-known one is
+    /// used, with a warning.
+    #[arg(long, value_name = "HEX", conflicts_with = "pool_key_file")]
+    pub(crate) pool_key: Option<PoolKey>,
+    /// A file with the pool key: 64 hexadecimal digits, or 32 bytes.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) pool_key_file: Option<PathBuf>,
+    /// How long unfinished packages may go on after SIGINT or SIGTERM. [default: 2s]
+    #[arg(long, value_name = "SPAN")]
+    pub(crate) grace: Option<Span>,
+    /// Stop when standard input ends (for those who start an element as a child process).
+    #[arg(long)]
+    #[serde(skip)]
+    pub(crate) exit_with_stdin: bool,
+}
+
+/// The jobs that `rsp run` knows.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum JobChoice {
+    /// A picture of the Mandelbrot set, or of a Julia set.
+    #[default]
+    Fractal,
+    /// An integral, estimated with random points.
+    Montecarlo,
+    /// A number whose SHA-256 begins with zero bits.
+    ShaPrefix,
+    /// Nothing but load.
+    Load,
+}
+
+/// `rsp run`.
+#[derive(Args, Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct RunOptions {
+    /// What to compute. [default: fractal]
+    #[arg(value_enum)]
+    pub(crate) job: Option<JobChoice>,
+    /// The pool that computes. [default: ComputePool]
+    #[arg(long, value_name = "POOL")]
+    pub(crate) pool: Option<String>,
+    /// How many work packages to cut the job into. [default: as it fits the job]
+    #[arg(long, value_name = "COUNT")]
+    pub(crate) packages: Option<u32>,
+    /// Give up after this time. [default: never]
+    #[arg(long, value_name = "SPAN")]
+    pub(crate) deadline: Option<Span>,
+    /// How long an element may be silent before its packages go elsewhere. [default: 3s]
+    #[arg(long, value_name = "SPAN")]
+    pub(crate) silence: Option<Span>,
+    /// How long to wait for a first answer of a registrar and of the pool. [default: 15s]
+    #[arg(long, value_name = "SPAN")]
+    pub(crate) patience: Option<Span>,
+    /// Print the summary as JSON.
+    #[arg(long)]
+    #[serde(skip)]
+    pub(crate) json: bool,
+    /// fractal: the size of the picture. [default: 1920x1080]
+    #[arg(long, value_name = "WIDTHxHEIGHT", help_heading = "Job: fractal")]
+    pub(crate) size: Option<Size>,
+    /// fractal: the most iterations a pixel. [default: 2000]
+    #[arg(long, value_name = "COUNT", help_heading = "Job: fractal")]
+    pub(crate) iterations: Option<u32>,
+    /// fractal: the middle of the picture.
+    #[arg(long, value_name = "RE,IM", allow_hyphen_values = true, help_heading = "Job: fractal")]
+    pub(crate) center: Option<Point>,
+    /// fractal: how much of the real axis the picture spans.
+    #[arg(long, value_name = "WIDTH", help_heading = "Job: fractal")]
+    pub(crate) span: Option<f64>,
+    /// fractal: draw the Julia set of this constant instead of the Mandelbrot set.
+    #[arg(long, value_name = "RE,IM", allow_hyphen_values = true, help_heading = "Job: fractal")]
+    pub(crate) julia: Option<Point>,
+    /// fractal: the PNG to write. [default: mandelbrot.png]
+    #[arg(long, value_name = "FILE", help_heading = "Job: fractal")]
+    pub(crate) out: Option<PathBuf>,
+    /// montecarlo: how many points. [default: 100000000]
+    #[arg(long, value_name = "COUNT", help_heading = "Job: montecarlo")]
+    pub(crate) samples: Option<u64>,
+    /// montecarlo: the seed of the points; the same seed gives the same estimate. [default: 1]
+    #[arg(long, value_name = "SEED", help_heading = "Job: montecarlo")]
+    pub(crate) seed: Option<u64>,
+    /// sha-prefix: the text that stands before the number. [default: RSerPool]
+    #[arg(long, value_name = "TEXT", help_heading = "Job: sha-prefix")]
+    pub(crate) text: Option<String>,
+    /// sha-prefix: how many zero bits the hash begins with. [default: 24]
+    #[arg(long, value_name = "COUNT", help_heading = "Job: sha-prefix")]
+    pub(crate) bits: Option<u8>,
+    /// load: how much work, in rounds of the load kernel. [default: 1000000000]
+    #[arg(long, value_name = "ROUNDS", help_heading = "Job: load")]
+    pub(crate) work: Option<u64>,
+}
+
+/// `rsp resolve`.
+#[derive(Args, Clone, Debug, Default)]
+pub(crate) struct ResolveOptions {
+    /// The pool to resolve.
+    #[arg(value_name = "POOL")]
+    pub(crate) pool: String,
+    /// The most elements to ask for. [default: all that fit an answer]
+    #[arg(long, value_name = "COUNT")]
+    pub(crate) items: Option<u32>,
+    /// How long to wait for a registrar. [default: 10s]
+    #[arg(long, value_name = "SPAN")]
+    pub(crate) patience: Option<Span>,
+    /// Print JSON instead of a table.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `rsp demo`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct DemoOptions {
+    /// The size of the picture.
+    #[arg(long, default_value = "1920x1080", value_name = "WIDTHxHEIGHT")]
+    pub(crate) size: Size,
+    /// The most iterations a pixel.
+    #[arg(long, default_value_t = 4_000, value_name = "COUNT")]
+    pub(crate) iterations: u32,
+    /// The middle of the picture.
+    #[arg(long, default_value = DEMO_CENTER, allow_hyphen_values = true, value_name = "RE,IM")]
+    pub(crate) center: Point,
+    /// How much of the real axis the picture spans.
+    #[arg(long, default_value_t = DEMO_SPAN, value_name = "WIDTH")]
+    pub(crate) span: f64,
+    /// How many pool elements to start.
+    #[arg(long, default_value_t = 3, value_name = "COUNT",
+          value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub(crate) elements: u16,
+    /// How many of them to kill halfway.
+    #[arg(long, default_value_t = 1, value_name = "COUNT")]
+    pub(crate) kill: u16,
+    /// The PNG to write.
+    #[arg(long, default_value = "mandelbrot.png", value_name = "FILE")]
+    pub(crate) out: PathBuf,
+}
+
+impl ScopeOptions {
+    /// Fills what is not said here with what `file` says.
+    pub(crate) fn or(self, file: Self) -> Self {
+        Self {
+            registrars: if_empty(self.registrars, file.registrars),
+            profile: self.profile.or(file.profile),
+        }
+    }
+}
+
+impl RegistrarOptions {
+    /// Fills what is not said here with what `file` says.
+    pub(crate) fn or(self, file: Self) -> Self {
+        Self {
+            listen: self.listen.or(file.listen),
+            identifier: self.identifier.or(file.identifier),
+            max_elements: self.max_elements.or(file.max_elements),
+            max_associations: self.max_associations.or(file.max_associations),
+            exit_with_stdin: self.exit_with_stdin,
+        }
+    }
+}
+
+impl ServeOptions {
+    /// Fills what is not said here with what `file` says.
+    pub(crate) fn or(self, file: Self) -> Self {
+        // One kind of key on the command line rules out the other kind in the file.
+        let key_is_said = self.pool_key.is_some() || self.pool_key_file.is_some();
+        let (file_key, file_key_file) = match key_is_said {
+            true => (None, None),
+            false => (file.pool_key, file.pool_key_file),
+        };
+        Self {
+            pool: self.pool.or(file.pool),
+            listen: self.listen.or(file.listen),
+            identifier: self.identifier.or(file.identifier),
+            slots: self.slots.or(file.slots),
+            kernels: if_empty(self.kernels, file.kernels),
+            policy: self.policy.or(file.policy),
+            registration_life: self.registration_life.or(file.registration_life),
+            reregistration_interval: self.reregistration_interval.or(file.reregistration_interval),
+            pool_key: self.pool_key.or(file_key),
+            pool_key_file: self.pool_key_file.or(file_key_file),
+            grace: self.grace.or(file.grace),
+            exit_with_stdin: self.exit_with_stdin,
+        }
+    }
+}
+
+impl RunOptions {
+    /// Fills what is not said here with what `file` says.
+    pub(crate) fn or(self, file: Self) -> Self {
+        Self {
+            job: self.job.or(file.job),
+            pool: self.pool.or(file.pool),
+            packages: self.packages.or(file.packages),
+            deadline: self.deadline.or(file.deadline),
+            silence: self.silence.or(file.silence),
+            patience: self.patience.or(file.patience),
+            json: self.json,
+            size: self.size.or(file.size),
+            iterations: self.iterations.or(file.iterations),
+            center: self.center.or(file.center),
+            span: self.span.or(file.span),
+            julia: self.julia.or(file.julia),
+            out: self.out.or(file.out),
+            samples: self.samples.or(file.samples),
+            seed: self.seed.or(file.seed),
+            text: self.text.or(file.text),
+            bits: self.bits.or(file.bits),
+            work: self.work.or(file.work),
+        }
+    }
+}
+
+fn if_empty<T>(said: Vec<T>, file: Vec<T>) -> Vec<T> {
+    if said.is_empty() { file } else { said }
+}
+
+/// The demo's view: the valley of the sea horses.
+const DEMO_CENTER: &str = "-0.743643887,0.131825904";
+const DEMO_SPAN: f64 = 0.003;
+
+const REGISTRAR_HELP: &str = "\
+Examples:
+  rsp registrar
+  rsp registrar --listen 127.0.0.1:3863 --max-elements 1000000
+  rsp registrar --config /etc/rsp.toml --log info
+
+Prints one line when it is ready, with the address to give to the others:
+  registrar 0x1234abcd ready at 127.0.0.1:3863/9899
+
+Configuration file: sections [scope] and [registrar], keys as the flags
+(`registrars` is a list). See `rsp --help` for the exit codes.";
+
+const SERVE_HELP: &str = "\
+Examples:
+  rsp serve
+  rsp serve --registrar 10.0.0.1 --slots 4 --policy WeightedRandom:50
+  head -c 32 /dev/urandom > pool.key; rsp serve --pool-key-file pool.key
+
+Prints one line when it is registered:
+  element 0x1234abcd in ComputePool ready at 127.0.0.1:40123/40123
+
+SIGINT and SIGTERM: takes no more packages, hands unfinished ones on with
+their state, deregisters, and ends with 0.
+
+Configuration file: sections [scope] and [serve], keys as the flags
+(`kernels` and `registrars` are lists). See `rsp --help` for the exit codes.";
+
+const RUN_HELP: &str = "\
+Examples:
+  rsp run
+  rsp run fractal --size 3840x2160 --center -0.75,0.1 --span 0.01 --out valley.png
+  rsp run montecarlo --samples 1000000000 --json
+  rsp run sha-prefix --text hello --bits 28
+  rsp run load --deadline 1m
+
+Progress is shown only on a terminal. Configuration file: sections [scope]
+and [run], keys as the flags. See `rsp --help` for the exit codes.";
+
+const RESOLVE_HELP: &str = "\
+Examples:
+  rsp resolve ComputePool
+  rsp resolve ComputePool --registrar 10.0.0.1 --json
+
+Exit code 4 says that the registrar knows no such pool, 3 that there is no
+registrar. See `rsp --help` for the others.";
+
+const DEMO_HELP: &str = "\
+Examples:
+  cargo demo
+  rsp demo --elements 5 --kill 2 --out picture.png
+  rsp demo --size 3840x2160 --center -1.25066,0.02012 --span 0.0005
+
+Needs no privileges, no free well-known port and nothing else running. Exit
+code 0 says that the picture was made and equals a local render.";
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_flag_overrides_the_file() {
+        let said = ServeOptions { slots: Some(1), ..ServeOptions::default() };
+        let file = ServeOptions {
+            slots: Some(2),
+            pool: Some("FilePool".into()),
+            ..ServeOptions::default()
+        };
+        let both = said.or(file);
+        assert_eq!((both.slots, both.pool.as_deref()), (Some(1), Some("FilePool")));
+    }
+
+    #[test]
+    fn a_key_file_on_the_command_line_overrides_a_key_in_the_file() {
+        let said =
+            ServeOptions { pool_key_file: Some("pool.key".into()), ..ServeOptions::default() };
+        let file = ServeOptions { pool_key: Some(PoolKey([1; 32])), ..ServeOptions::default() };
+        assert!(said.or(file).pool_key.is_none());
+    }
+
+    #[test]
+    fn a_point_may_begin_with_a_minus() {
+        let cli = Cli::try_parse_from(["rsp", "demo", "--center", "-0.5,0.25"]).unwrap();
+        let Command::Demo(options) = cli.command else { panic!("{cli:?}") };
+        assert_eq!(options.center, Point { re: -0.5, im: 0.25 });
+    }
+}
