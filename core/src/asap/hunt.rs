@@ -1,0 +1,747 @@
+//! The server hunt: which registrars are known, which one is home, and how to get one.
+//!
+//! Read RFC 5352 §3.6, §3.7 before editing this file.
+//!
+//! Shared by [`PoolElement`](super::PoolElement) and [`PoolUser`](super::PoolUser). A hunt goes in
+//! rounds. In a round every known registrar is asked at most once, at most three at a time,
+//! staggered; the first that comes up is home and the others are cancelled. When T5 expires the
+//! candidates of the moment are given up for others and T5 doubles. When a round is through,
+//! the user is told, and the next begins after a pause that doubles.
+//!
+//! A hunt may run beside a home that does not answer (RFC 5352 §3.7.2); a registrar that comes
+//! up then replaces it.
+
+use core::net::SocketAddr;
+use core::time::Duration;
+
+use heapless::Vec;
+
+use super::timers::Timers;
+use crate::association::{AssociationId, ConnectId, Endpoint, Transmit};
+use crate::entropy::Entropy;
+use crate::identifier::RegistrarId;
+use crate::time::Instant;
+
+/// The most registrars that are known at a time.
+pub const REGISTRARS_MAX: usize = 8;
+
+/// RFC 5352 §3.6, SH1: the most registrars that are asked at the same time.
+pub const CANDIDATES_MAX: usize = 3;
+
+/// The list of registrars is full.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct RegistrarsFull;
+
+impl core::fmt::Display for RegistrarsFull {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "at most {REGISTRARS_MAX} registrars can be known at a time")
+    }
+}
+
+impl core::error::Error for RegistrarsFull {}
+
+/// What the owner of a hunt must react to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// Nothing.
+    None,
+    /// There is a (new) home.
+    Found,
+    /// A round is through without a home; the hunt goes on after a pause.
+    Exhausted,
+}
+
+/// The registrar in use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Home {
+    pub(crate) association: AssociationId,
+    /// Its identifier, as soon as it is known.
+    pub(crate) registrar: RegistrarId,
+    /// Its place in the list; none if it came by itself (home change).
+    known: Option<u8>,
+}
+
+#[derive(Clone, Debug)]
+struct Known {
+    endpoint: Endpoint,
+    registrar: RegistrarId,
+    /// The end of T7-ENRPoutdate; configured registrars never expire.
+    expires: Instant,
+    /// Until then it is asked after all the others.
+    dead_until: Instant,
+    /// Asked in this round already.
+    asked: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Candidate {
+    connect: ConnectId,
+    known: u8,
+    /// The request to connect has been pulled.
+    started: bool,
+}
+
+#[derive(Clone, Debug)]
+enum Hunting {
+    Idle,
+    Active { t5: Instant, next_start: Instant, candidates: Vec<Candidate, CANDIDATES_MAX> },
+    Paused { until: Instant },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Closing {
+    Abort(AssociationId),
+    Shutdown(AssociationId),
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct ServerHunt {
+    timers: Timers,
+    known: [Option<Known>; REGISTRARS_MAX],
+    home: Option<Home>,
+    hunting: Hunting,
+    t5: Duration,
+    pause: Duration,
+    next_connect: u32,
+    /// Attempts to cancel. One that does not fit is aborted when it comes up.
+    cancels: Vec<ConnectId, { 2 * CANDIDATES_MAX }>,
+    closings: Vec<Closing, CLOSINGS_MAX>,
+}
+
+impl ServerHunt {
+    pub(crate) fn new(timers: Timers) -> Self {
+        Self {
+            timers,
+            known: [const { None }; REGISTRARS_MAX],
+            home: None,
+            hunting: Hunting::Idle,
+            t5: timers.t5_server_hunt,
+            pause: timers.hunt_pause_min,
+            next_connect: 0,
+            cancels: Vec::new(),
+            closings: Vec::new(),
+        }
+    }
+
+    /// Adds a configured registrar; it never expires.
+    pub(crate) fn add_static(&mut self, endpoint: &Endpoint) -> Result<(), RegistrarsFull> {
+        self.insert(Instant::ZERO, endpoint, RegistrarId::UNKNOWN, Instant::NEVER)
+    }
+
+    /// Adds or renews a registrar that announced itself (T7-ENRPoutdate).
+    pub(crate) fn add_announced(
+        &mut self,
+        now: Instant,
+        endpoint: &Endpoint,
+        registrar: RegistrarId,
+    ) -> Result<(), RegistrarsFull> {
+        let expires = now + self.timers.t7_enrp_outdate;
+        self.insert(now, endpoint, registrar, expires)?;
+        // A newcomer ends the pause, but the others are not asked again before its end.
+        if matches!(self.hunting, Hunting::Paused { .. }) && self.any_to_ask() {
+            self.activate(now);
+        }
+        Ok(())
+    }
+
+    fn insert(
+        &mut self,
+        now: Instant,
+        endpoint: &Endpoint,
+        registrar: RegistrarId,
+        expires: Instant,
+    ) -> Result<(), RegistrarsFull> {
+        if let Some(known) =
+            self.known.iter_mut().flatten().find(|known| known.endpoint == *endpoint)
+        {
+            known.expires = known.expires.max(expires);
+            if registrar != RegistrarId::UNKNOWN {
+                known.registrar = registrar;
+            }
+            return Ok(());
+        }
+        let index = (0..REGISTRARS_MAX).find(|&index| match &self.known[index] {
+            None => true,
+            Some(known) => known.expires <= now && !self.in_use(index),
+        });
+        let index = index.ok_or(RegistrarsFull)?;
+        self.known[index] = Some(Known {
+            endpoint: endpoint.clone(),
+            registrar,
+            expires,
+            dead_until: Instant::ZERO,
+            asked: false,
+        });
+        Ok(())
+    }
+
+    fn in_use(&self, index: usize) -> bool {
+        let is = |known: u8| usize::from(known) == index;
+        self.home.and_then(|home| home.known).is_some_and(is)
+            || self.candidates().iter().any(|candidate| is(candidate.known))
+    }
+
+    fn candidates(&self) -> &[Candidate] {
+        match &self.hunting {
+            Hunting::Active { candidates, .. } => candidates,
+            Hunting::Idle | Hunting::Paused { .. } => &[],
+        }
+    }
+
+    pub(crate) fn home(&self) -> Option<Home> {
+        self.home
+    }
+
+    pub(crate) fn is_home(&self, association: AssociationId) -> bool {
+        self.home.is_some_and(|home| home.association == association)
+    }
+
+    pub(crate) fn is_idle(&self) -> bool {
+        matches!(self.hunting, Hunting::Idle)
+    }
+
+    /// Notes what identifier the home registrar calls itself; true if that is news.
+    pub(crate) fn set_home_registrar(&mut self, registrar: RegistrarId) -> bool {
+        let Some(home) = &mut self.home else { return false };
+        let changed = home.registrar != registrar;
+        home.registrar = registrar;
+        changed
+    }
+
+    /// Starts to hunt, unless a hunt is on already.
+    pub(crate) fn start(&mut self, now: Instant, random: &mut dyn Entropy) -> Outcome {
+        if !self.is_idle() {
+            return Outcome::None;
+        }
+        self.begin(now);
+        self.advance(now, random)
+    }
+
+    /// Ends the hunt, if one is on, and closes the home association gracefully.
+    pub(crate) fn stop(&mut self) {
+        self.end_hunt();
+        if let Some(home) = self.home.take() {
+            self.close(Closing::Shutdown(home.association));
+        }
+    }
+
+    /// Gives the home up because it does not answer (RFC 5352 §3.1, §3.2) and hunts another.
+    pub(crate) fn abandon(&mut self, now: Instant, random: &mut dyn Entropy) -> Outcome {
+        if let Some(home) = self.home.take() {
+            self.mark_dead(now, home.known);
+            self.close(Closing::Abort(home.association));
+        }
+        self.start(now, random)
+    }
+
+    /// Takes the sender of a keep-alive with H flag as home (RFC 5352 §3.4, KA2.4).
+    pub(crate) fn adopt(&mut self, association: AssociationId, registrar: RegistrarId) {
+        self.end_hunt();
+        let old = self.home.replace(Home { association, registrar, known: None });
+        if let Some(old) = old {
+            self.close(Closing::Abort(old.association));
+        }
+    }
+
+    /// RFC 5352 §3.6, SH3 and SH6: an association that we asked for is up.
+    pub(crate) fn on_up(&mut self, association: AssociationId, connect: ConnectId) -> Outcome {
+        let candidate = self.candidates().iter().find(|candidate| candidate.connect == connect);
+        let Some(&candidate) = candidate else {
+            // It was cancelled, and the cancellation crossed with this.
+            self.close(Closing::Abort(association));
+            return Outcome::None;
+        };
+        self.forget(connect);
+        self.end_hunt();
+        self.t5 = self.timers.t5_server_hunt;
+        self.pause = self.timers.hunt_pause_min;
+        let mut registrar = RegistrarId::UNKNOWN;
+        if let Some(known) = &mut self.known[usize::from(candidate.known)] {
+            known.dead_until = Instant::ZERO;
+            registrar = known.registrar;
+        }
+        let home = Home { association, registrar, known: Some(candidate.known) };
+        if let Some(old) = self.home.replace(home) {
+            self.close(Closing::Abort(old.association));
+        }
+        Outcome::Found
+    }
+
+    /// RFC 5352 §3.6, SH4: an attempt failed; the next registrar is asked at once.
+    pub(crate) fn on_connect_failed(
+        &mut self,
+        now: Instant,
+        connect: ConnectId,
+        random: &mut dyn Entropy,
+    ) -> Outcome {
+        let Some(candidate) = self.forget(connect) else { return Outcome::None };
+        self.mark_dead(now, Some(candidate.known));
+        if let Hunting::Active { next_start, .. } = &mut self.hunting {
+            *next_start = now;
+        }
+        self.advance(now, random)
+    }
+
+    /// An association is gone; true if it was the home.
+    pub(crate) fn on_down(&mut self, now: Instant, association: AssociationId) -> bool {
+        self.closings.retain(|closing| {
+            !matches!(closing, Closing::Abort(a) | Closing::Shutdown(a) if *a == association)
+        });
+        if !self.is_home(association) {
+            return false;
+        }
+        let home = self.home.take();
+        self.mark_dead(now, home.and_then(|home| home.known));
+        true
+    }
+
+    pub(crate) fn handle_timeout(&mut self, now: Instant, random: &mut dyn Entropy) -> Outcome {
+        match self.hunting {
+            Hunting::Idle => Outcome::None,
+            Hunting::Paused { until } if now >= until => {
+                self.begin(now);
+                self.advance(now, random)
+            }
+            Hunting::Active { t5, .. } if now >= t5 => self.on_t5_server_hunt(now, random),
+            Hunting::Active { .. } => self.advance(now, random),
+            Hunting::Paused { .. } => Outcome::None,
+        }
+    }
+
+    /// RFC 5352 §3.6, SH5: other candidates, and twice the time for them.
+    fn on_t5_server_hunt(&mut self, now: Instant, random: &mut dyn Entropy) -> Outcome {
+        let Hunting::Active { candidates, .. } = &mut self.hunting else { return Outcome::None };
+        let given_up = core::mem::take(candidates);
+        for candidate in &given_up {
+            self.mark_dead(now, Some(candidate.known));
+            self.cancel(candidate);
+        }
+        self.t5 = self.t5.saturating_mul(2).min(self.timers.retran_max);
+        if let Hunting::Active { t5, next_start, .. } = &mut self.hunting {
+            *t5 = now + self.t5;
+            *next_start = now;
+        }
+        self.advance(now, random)
+    }
+
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        match &self.hunting {
+            Hunting::Idle => None,
+            Hunting::Paused { until } => Some(*until),
+            Hunting::Active { t5, next_start, candidates } => {
+                let more = !candidates.is_full() && self.any_to_ask();
+                Instant::earliest(Some(*t5), more.then_some(*next_start))
+            }
+        }
+    }
+
+    /// What the hunt owes: cancellations, closings, attempts.
+    pub(crate) fn poll_transmit(&mut self) -> Option<Transmit> {
+        if let Some(connect) = self.cancels.pop() {
+            return Some(Transmit::CancelConnect { connect });
+        }
+        if let Some(closing) = self.closings.pop() {
+            return Some(match closing {
+                Closing::Abort(association) => Transmit::Abort { association },
+                Closing::Shutdown(association) => Transmit::Shutdown { association },
+            });
+        }
+        let Hunting::Active { candidates, .. } = &mut self.hunting else { return None };
+        let candidate = candidates.iter_mut().find(|candidate| !candidate.started)?;
+        candidate.started = true;
+        let known = self.known[usize::from(candidate.known)].as_ref();
+        let endpoint = known.map(|known| known.endpoint.clone()).unwrap_or_default();
+        Some(Transmit::Connect { connect: candidate.connect, endpoint })
+    }
+
+    /// Begins a round.
+    fn begin(&mut self, now: Instant) {
+        for known in self.known.iter_mut().flatten() {
+            known.asked = false;
+        }
+        self.activate(now);
+    }
+
+    fn activate(&mut self, now: Instant) {
+        let t5 = now + self.t5;
+        self.hunting = Hunting::Active { t5, next_start: now, candidates: Vec::new() };
+    }
+
+    /// RFC 5352 §3.6, SH1: asks as many as may and are due; notices the end of a round.
+    fn advance(&mut self, now: Instant, random: &mut dyn Entropy) -> Outcome {
+        for _ in 0..CANDIDATES_MAX {
+            let Hunting::Active { next_start, candidates, .. } = &self.hunting else { break };
+            if now < *next_start || candidates.is_full() {
+                break;
+            }
+            let Some(index) = self.choose(now, random) else { break };
+            self.ask(now, index);
+        }
+        if self.candidates().is_empty() && !self.any_to_ask() {
+            return self.on_round_over(now, random);
+        }
+        Outcome::None
+    }
+
+    fn ask(&mut self, now: Instant, index: u8) {
+        let connect = ConnectId(self.next_connect);
+        self.next_connect = self.next_connect.wrapping_add(1);
+        if let Some(known) = &mut self.known[usize::from(index)] {
+            known.asked = true;
+        }
+        if let Hunting::Active { next_start, candidates, .. } = &mut self.hunting {
+            *next_start = now + self.timers.hunt_stagger;
+            let pushed = candidates.push(Candidate { connect, known: index, started: false });
+            debug_assert!(pushed.is_ok(), "advance() asks only while there is room");
+        }
+    }
+
+    fn on_round_over(&mut self, now: Instant, random: &mut dyn Entropy) -> Outcome {
+        if self.home.is_some() {
+            // Nobody else: whoever hunted beside the home stays with it.
+            self.hunting = Hunting::Idle;
+            return Outcome::None;
+        }
+        // An eighth more or less, so that boards switched on together do not stay together.
+        let eighth_micros = u64::try_from(self.pause.as_micros() / 8).unwrap_or(u64::MAX);
+        let jitter = Duration::from_micros(random.below(eighth_micros.saturating_mul(2)));
+        let pause = self.pause.saturating_sub(self.pause / 8).saturating_add(jitter);
+        self.hunting = Hunting::Paused { until: now + pause.max(PAUSE_MIN) };
+        self.pause = self.pause.saturating_mul(2).min(self.timers.retran_max);
+        Outcome::Exhausted
+    }
+
+    fn may_ask(&self, index: usize) -> bool {
+        let is_home =
+            self.home.and_then(|home| home.known).is_some_and(|known| usize::from(known) == index);
+        !is_home && self.known[index].as_ref().is_some_and(|known| !known.asked)
+    }
+
+    fn any_to_ask(&self) -> bool {
+        (0..REGISTRARS_MAX).any(|index| self.may_ask(index))
+    }
+
+    /// One that was not asked yet, at random; those that failed of late only after the others.
+    fn choose(&mut self, now: Instant, random: &mut dyn Entropy) -> Option<u8> {
+        for index in 0..REGISTRARS_MAX {
+            if !self.in_use(index) && self.known[index].as_ref().is_some_and(|k| k.expires <= now)
+            {
+                self.known[index] = None;
+            }
+        }
+        let alive = |index: &usize| {
+            self.known[*index].as_ref().is_some_and(|known| known.dead_until <= now)
+        };
+        let to_ask = || (0..REGISTRARS_MAX).filter(|&index| self.may_ask(index));
+        let pick = |count: usize, random: &mut dyn Entropy| {
+            usize::try_from(random.below(count as u64)).unwrap_or(0)
+        };
+        let alive_count = to_ask().filter(alive).count();
+        let index = if alive_count > 0 {
+            to_ask().filter(alive).nth(pick(alive_count, random))
+        } else {
+            to_ask().nth(pick(to_ask().count(), random))
+        };
+        index.and_then(|index| u8::try_from(index).ok())
+    }
+
+    fn mark_dead(&mut self, now: Instant, known: Option<u8>) {
+        let known = known.and_then(|known| self.known[usize::from(known)].as_mut());
+        if let Some(known) = known {
+            known.dead_until = now + self.timers.dead_memory;
+        }
+    }
+
+    fn forget(&mut self, connect: ConnectId) -> Option<Candidate> {
+        let Hunting::Active { candidates, .. } = &mut self.hunting else { return None };
+        let index = candidates.iter().position(|candidate| candidate.connect == connect)?;
+        Some(candidates.swap_remove(index))
+    }
+
+    fn cancel(&mut self, candidate: &Candidate) {
+        if candidate.started {
+            // If there is no room, on_up() aborts it should it come up.
+            let _ = self.cancels.push(candidate.connect);
+        }
+    }
+
+    fn end_hunt(&mut self) {
+        if let Hunting::Active { candidates, .. } =
+            core::mem::replace(&mut self.hunting, Hunting::Idle)
+        {
+            for candidate in &candidates {
+                self.cancel(candidate);
+            }
+        }
+    }
+
+    fn close(&mut self, closing: Closing) {
+        // A driver that drains after every mutation never fills this; see CLOSINGS_MAX.
+        let _ = self.closings.push(closing);
+    }
+}
+
+/// No mutation closes more than two associations, so a drained list never overflows.
+const CLOSINGS_MAX: usize = 8;
+
+/// However a pause is configured, it is one.
+const PAUSE_MIN: Duration = Duration::from_millis(1);
+
+/// The endpoint that an announce without transport parameters stands for.
+///
+/// RFC 5352 §3.6 takes the source address and the well-known port; RSPLIB, which never sends
+/// transport parameters, takes the source address and the source port.
+pub(crate) fn endpoint_of_bare_announce(
+    profile: crate::profile::Profile,
+    source: SocketAddr,
+) -> Endpoint {
+    let mut endpoint = Endpoint::new(source);
+    if profile == crate::profile::Profile::Rfc {
+        endpoint.port = ASAP_PORT;
+    }
+    endpoint
+}
+
+/// The well-known port of ASAP (RFC 5352 §8.2).
+pub const ASAP_PORT: u16 = 3863;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::entropy::SplitMix64;
+    use crate::profile::Profile;
+    use std::vec;
+
+    const MS: fn(u64) -> Instant = Instant::from_millis;
+
+    fn endpoint(last: u8) -> Endpoint {
+        Endpoint::new(SocketAddr::from(([10, 77, 0, last], 3863)))
+    }
+
+    struct Trace {
+        hunt: ServerHunt,
+        random: SplitMix64,
+    }
+
+    impl Trace {
+        fn with_registrars(count: u8) -> Self {
+            let mut hunt = ServerHunt::new(Timers::of(Profile::Rsplib));
+            for last in 11..11 + count {
+                hunt.add_static(&endpoint(last)).unwrap();
+            }
+            Self { hunt, random: SplitMix64::new(1) }
+        }
+
+        fn start(&mut self, at: u64) -> Outcome {
+            self.hunt.start(MS(at), &mut self.random)
+        }
+
+        fn timeout(&mut self, at: u64) -> Outcome {
+            self.hunt.handle_timeout(MS(at), &mut self.random)
+        }
+
+        fn failed(&mut self, at: u64, connect: u32) -> Outcome {
+            self.hunt.on_connect_failed(MS(at), ConnectId(connect), &mut self.random)
+        }
+
+        /// The numbers of the attempts, and the cancellations, that are owed now.
+        fn drain(&mut self) -> (vec::Vec<u32>, vec::Vec<u32>, vec::Vec<u32>) {
+            let (mut connects, mut cancels, mut aborts) = (vec![], vec![], vec![]);
+            while let Some(transmit) = self.hunt.poll_transmit() {
+                match transmit {
+                    Transmit::Connect { connect, .. } => connects.push(connect.0),
+                    Transmit::CancelConnect { connect } => cancels.push(connect.0),
+                    Transmit::Abort { association } => aborts.push(association.0),
+                    other => panic!("{other:?}"),
+                }
+            }
+            cancels.sort_unstable();
+            (connects, cancels, aborts)
+        }
+    }
+
+    #[test]
+    fn candidates_are_staggered_and_at_most_three() {
+        let mut trace = Trace::with_registrars(5);
+        assert_eq!(trace.start(0), Outcome::None);
+        assert_eq!(trace.drain().0, [0]);
+        assert_eq!(trace.hunt.poll_timeout(), Some(MS(200)));
+        trace.timeout(199);
+        assert_eq!(trace.drain().0, []);
+        trace.timeout(200);
+        assert_eq!(trace.drain().0, [1]);
+        trace.timeout(400);
+        assert_eq!(trace.drain().0, [2]);
+        assert_eq!(trace.hunt.poll_timeout(), Some(MS(7_500)), "no fourth before T5");
+    }
+
+    #[test]
+    fn the_first_that_is_up_wins_and_the_others_are_cancelled() {
+        let mut trace = Trace::with_registrars(3);
+        trace.start(0);
+        trace.timeout(200);
+        trace.timeout(400);
+        trace.drain();
+        assert_eq!(trace.hunt.on_up(AssociationId(7), ConnectId(1)), Outcome::Found);
+        assert_eq!(trace.drain(), (vec![], vec![0, 2], vec![]));
+        assert!(trace.hunt.is_home(AssociationId(7)));
+        assert_eq!(trace.hunt.poll_timeout(), None);
+    }
+
+    #[test]
+    fn one_that_is_up_after_it_was_cancelled_is_aborted() {
+        let mut trace = Trace::with_registrars(2);
+        trace.start(0);
+        trace.timeout(200);
+        trace.drain();
+        trace.hunt.on_up(AssociationId(7), ConnectId(1));
+        trace.drain();
+        assert_eq!(trace.hunt.on_up(AssociationId(8), ConnectId(0)), Outcome::None);
+        assert_eq!(trace.drain(), (vec![], vec![], vec![8]));
+        assert!(trace.hunt.is_home(AssociationId(7)));
+    }
+
+    #[test]
+    fn a_failed_candidate_is_followed_by_another_at_once() {
+        let mut trace = Trace::with_registrars(2);
+        trace.start(0);
+        trace.drain();
+        assert_eq!(trace.failed(3, 0), Outcome::None);
+        assert_eq!(trace.drain().0, [1]);
+        assert_eq!(trace.failed(5, 1), Outcome::Exhausted);
+    }
+
+    #[test]
+    fn t5_gives_up_the_candidates_and_doubles_up_to_its_ceiling() {
+        let mut trace = Trace::with_registrars(1);
+        let mut now = 0;
+        trace.start(now);
+        for t5_ms in [7_500, 15_000, 30_000, 30_000, 30_000] {
+            assert_eq!(trace.drain().0.len(), 1);
+            assert_eq!(trace.hunt.poll_timeout(), Some(MS(now + t5_ms)));
+            now += t5_ms;
+            assert_eq!(trace.timeout(now), Outcome::Exhausted);
+            assert_eq!(trace.drain().1.len(), 1, "the candidate is cancelled");
+            // The pause after the round.
+            now = trace.hunt.poll_timeout().unwrap().as_micros().div_ceil(1_000);
+            assert_eq!(trace.timeout(now), Outcome::None);
+        }
+    }
+
+    #[test]
+    fn t5_continues_with_registrars_not_asked_yet() {
+        let mut trace = Trace::with_registrars(5);
+        trace.start(0);
+        trace.timeout(200);
+        trace.timeout(400);
+        assert_eq!(trace.drain().0, [0, 1, 2]);
+        assert_eq!(trace.timeout(7_500), Outcome::None);
+        assert_eq!(trace.drain(), (vec![3], vec![0, 1, 2], vec![]));
+        assert_eq!(trace.hunt.poll_timeout(), Some(MS(7_700)));
+    }
+
+    #[test]
+    fn pauses_double_up_to_retran_max_and_start_afresh_after_success() {
+        let mut trace = Trace::with_registrars(1);
+        let mut now = 0;
+        trace.start(now);
+        let mut connect = 0;
+        for pause_ms in [250, 500, 1_000, 2_000, 4_000, 8_000, 16_000, 30_000, 30_000] {
+            trace.drain();
+            assert_eq!(trace.failed(now, connect), Outcome::Exhausted);
+            connect += 1;
+            let next = trace.hunt.poll_timeout().unwrap();
+            let pause = next.saturating_duration_since(MS(now)).as_millis();
+            assert!((pause_ms * 7 / 8..pause_ms * 9 / 8).contains(&(pause as u64)), "{pause}");
+            now = next.as_micros().div_ceil(1_000);
+            assert_eq!(trace.timeout(now), Outcome::None);
+        }
+        trace.drain();
+        trace.hunt.on_up(AssociationId(1), ConnectId(connect));
+        assert!(trace.hunt.on_down(MS(now), AssociationId(1)));
+        trace.start(now);
+        trace.failed(now, connect + 1);
+        let pause = trace.hunt.poll_timeout().unwrap().saturating_duration_since(MS(now));
+        assert!(pause < Duration::from_millis(300), "{pause:?}");
+    }
+
+    #[test]
+    fn a_registrar_that_failed_is_asked_after_the_others() {
+        for seed in 0..50 {
+            let mut trace = Trace::with_registrars(3);
+            trace.random = SplitMix64::new(seed);
+            trace.start(0);
+            let Some(Transmit::Connect { endpoint: dead, .. }) = trace.hunt.poll_transmit() else {
+                panic!("no attempt");
+            };
+            trace.hunt.on_up(AssociationId(1), ConnectId(0));
+            trace.hunt.on_down(MS(1_000), AssociationId(1));
+            trace.start(1_000);
+            trace.timeout(1_200);
+            trace.timeout(1_400);
+            let mut order = vec![];
+            while let Some(Transmit::Connect { endpoint, .. }) = trace.hunt.poll_transmit() {
+                order.push(endpoint);
+            }
+            assert_eq!(order.len(), 3);
+            assert_eq!(order[2], dead, "seed {seed}");
+        }
+    }
+
+    #[test]
+    fn nobody_known_is_an_exhausted_round_until_an_announce_comes() {
+        let mut trace = Trace::with_registrars(0);
+        assert_eq!(trace.start(0), Outcome::Exhausted);
+        trace.hunt.add_announced(MS(10), &endpoint(11), RegistrarId(0x1111_1111)).unwrap();
+        assert_eq!(trace.hunt.poll_timeout(), Some(MS(10)));
+        assert_eq!(trace.timeout(10), Outcome::None);
+        assert_eq!(trace.drain().0, [0]);
+        assert_eq!(trace.hunt.on_up(AssociationId(1), ConnectId(0)), Outcome::Found);
+        assert_eq!(trace.hunt.home().unwrap().registrar, RegistrarId(0x1111_1111));
+    }
+
+    #[test]
+    fn t7_forgets_an_announced_registrar_after_5_s() {
+        for (asked_at, expected) in [(4_999, Outcome::None), (5_000, Outcome::Exhausted)] {
+            let mut trace = Trace::with_registrars(0);
+            trace.hunt.add_announced(MS(0), &endpoint(11), RegistrarId(1)).unwrap();
+            assert_eq!(trace.start(asked_at), expected);
+        }
+    }
+
+    #[test]
+    fn announces_neither_overflow_nor_displace_anybody() {
+        let mut trace = Trace::with_registrars(2);
+        for last in 13..19 {
+            trace.hunt.add_announced(MS(0), &endpoint(last), RegistrarId(1)).unwrap();
+        }
+        let full = trace.hunt.add_announced(MS(1), &endpoint(99), RegistrarId(1));
+        assert_eq!(full, Err(RegistrarsFull));
+        // After T7 there is room again.
+        trace.hunt.add_announced(MS(5_000), &endpoint(99), RegistrarId(1)).unwrap();
+    }
+
+    #[test]
+    fn a_hunt_beside_the_home_never_asks_the_home_itself() {
+        let mut trace = Trace::with_registrars(1);
+        trace.start(0);
+        trace.drain();
+        trace.hunt.on_up(AssociationId(1), ConnectId(0));
+        assert_eq!(trace.start(100), Outcome::None);
+        assert_eq!(trace.drain(), (vec![], vec![], vec![]));
+        assert!(trace.hunt.is_idle());
+    }
+
+    #[test]
+    fn a_home_found_beside_the_old_one_replaces_it() {
+        let mut trace = Trace::with_registrars(2);
+        trace.start(0);
+        trace.drain();
+        trace.hunt.on_up(AssociationId(1), ConnectId(0));
+        trace.start(100);
+        assert_eq!(trace.drain().0, [1]);
+        assert_eq!(trace.hunt.on_up(AssociationId(2), ConnectId(1)), Outcome::Found);
+        assert_eq!(trace.drain(), (vec![], vec![], vec![1]));
+    }
+}
