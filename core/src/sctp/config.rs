@@ -1,0 +1,66 @@
+//! The parameters of RFC 9260 §16 and the sizes that an endpoint offers.
+
+use core::time::Duration;
+
+/// How an endpoint behaves; the defaults are those of RFC 9260 §16.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
+pub struct Config {
+    /// The retransmission timeout before the first measurement (RTO.Initial).
+    pub rto_initial: Duration,
+    /// The least retransmission timeout (RTO.Min).
+    pub rto_min: Duration,
+    /// The largest retransmission timeout (RTO.Max).
+    pub rto_max: Duration,
+    /// How many packets one event may release at most (Max.Burst).
+    pub burst_max: u8,
+    /// How long a State Cookie is good (Valid.Cookie.Life).
+    pub cookie_life: Duration,
+    /// Consecutive unanswered sendings after which the peer counts as lost
+    /// (Association.Max.Retrans).
+    pub association_retransmissions_max: u8,
+    /// Consecutive unanswered sendings after which a path counts as inactive (Path.Max.Retrans).
+    pub path_retransmissions_max: u8,
+    /// How often INIT and COOKIE ECHO are repeated (Max.Init.Retransmits).
+    pub init_retransmissions_max: u8,
+    /// How long a path is idle before it is probed, beyond its RTO (HB.interval); `None` switches
+    /// probes off.
+    pub heartbeat_interval: Option<Duration>,
+    /// How long a SACK may be held back (SACK.Delay), at most 500 ms.
+    pub sack_delay: Duration,
+    /// The largest IP packet that is sent, headers included. At least 576.
+    pub mtu: u16,
+    /// Outgoing streams asked for; fewer are used if the peer takes fewer. At least 1.
+    pub outbound_streams: u16,
+    /// Incoming streams accepted. At least 1.
+    pub inbound_streams_max: u16,
+    /// Whether associations that a peer opens are accepted on the ports that listen.
+    pub accept: bool,
+}
+
+impl Config {
+    /// The values of RFC 9260 §16, an MTU of 1500 and 4 streams.
+    pub const DEFAULT: Self = Self {
+        rto_initial: Duration::from_secs(1),
+        rto_min: Duration::from_secs(1),
+        rto_max: Duration::from_secs(60),
+        burst_max: 4,
+        cookie_life: Duration::from_secs(60),
+        association_retransmissions_max: 10,
+        path_retransmissions_max: 5,
+        init_retransmissions_max: 8,
+        heartbeat_interval: Some(Duration::from_secs(30)),
+        sack_delay: Duration::from_millis(200),
+        mtu: 1_500,
+        outbound_streams: 4,
+        inbound_streams_max: 4,
+        accept: true,
+    };
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self::DEFAULT
+    }
+}
