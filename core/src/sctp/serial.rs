@@ -56,6 +56,12 @@ impl Ssn {
         Self(self.0.wrapping_add(1))
     }
 
+    /// The number before this one.
+    #[must_use]
+    pub(crate) const fn previous(self) -> Self {
+        Self(self.0.wrapping_sub(1))
+    }
+
     /// Whether this one comes before `other`.
     #[must_use]
     pub(crate) const fn is_before(self, other: Self) -> bool {

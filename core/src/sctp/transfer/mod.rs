@@ -1,35 +1,48 @@
 //! The data transfer parts of an association (RFC 9260 §6, §7) as sub-state-machines that know
 //! nothing of packets' ways, tags, chunks other than DATA and SACK, or the association's state.
 //!
-//! The interface to the endpoint (all `pub(crate)`; `P` is [`PacketWriter`](super::packet)):
+//! The state of each is a plain struct in the association's slot; the memory for messages is lent
+//! with every call. [`Sender`] takes messages and SACKs and gives DATA; [`Receiver`] takes DATA
+//! and gives messages and SACKs; [`PathTransfer`] is what the sender keeps of a destination.
 //!
-//! - `PathTransfer`: what data transfer keeps of one destination: congestion window, ssthresh,
-//!   partial bytes acked, flight size, RTO estimate, T3 deadline. The endpoint's `Path` holds one.
-//!   `PathTransfer::EMPTY` is all zero bits; `start(&mut self, &Parameters, pmdcs: u16, ipv6: bool)`.
-//!   `rto() -> Duration`, `srtt() -> Option<Duration>`, `on_rtt(&Parameters, Duration)`,
-//!   `back_off(&Parameters)`, `t3_deadline() -> Option<Instant>`, `pmdcs()`.
-//! - `Parameters`: the section 16 values that data transfer needs (`RTO.*`, `Max.Burst`,
-//!   `SACK.Delay`), in the endpoint's `Config`.
-//! - `SenderState::EMPTY`, `ReceiverState::EMPTY`: plain structs in the association's slot.
-//!   `TxDescriptor::EMPTY`, `RxDescriptor::EMPTY` likewise. All are all zero bits.
-//! - `Sender<'s>::new(&mut SenderState, tx: &mut [u8], &mut [TxDescriptor])`:
-//!   `start(initial: Tsn, peer_rwnd: u32, streams: u16)` (also after a restart; queued messages
-//!   that were never sent may be kept: `keep_unsent: bool`); `push(stream, ppid, unordered, data,
-//!   chunk_len_max) -> Result<(), PushError { Full, TooLong, NoSuchStream }>`;
-//!   `on_sack(now, &Sack, &Parameters, &mut [PathTransfer access]) -> Result<SackOutcome, ..>`
-//!   (`SackOutcome { advanced: bool, room: bool }`; an error means "abort, cause 13");
-//!   `on_cumulative(now, Tsn, ..)` for the TSN in SHUTDOWN;
-//!   `wants_to_send(&PathTransfer) -> bool`; `next_data(now, &Parameters, &mut PathTransfer, &mut P)
-//!   -> usize` (bytes of chunks written; starts T3); `on_t3(now, &Parameters, &mut PathTransfer)
-//!   -> counted: bool` (false where a zero window probe times out while SACKs come);
-//!   `all_acked()`, `nothing_unsent()`, `writable(len)`.
-//! - `Receiver<'s>::new(&mut ReceiverState, rx: &mut [u8], &mut [RxDescriptor])`:
-//!   `start(initial: Tsn, streams: u16)`; `on_data(now, &DataChunk) -> DataOutcome { Accepted,
-//!   Duplicate, NoRoom, NoSuchStream, Violation }`; `on_packet_end(now, &Parameters)`;
-//!   `sack_due(now)`, `demand_sack()`, `has_gaps_or_duplicates()`, `write_sack(now, &mut P) -> bool`
-//!   (whether it fitted; takes the debt away); `sack_deadline() -> Option<Instant>`;
-//!   `readable() -> bool`; `peek_len() -> Option<usize>`; `pop(&mut buf) -> Option<Received>`;
-//!   `cumulative() -> Tsn`; `a_rwnd() -> u32`.
-//!
-//! The endpoint asks for `next_data` in ESTABLISHED, SHUTDOWN-PENDING and SHUTDOWN-RECEIVED only,
-//! with one path for now; descriptors carry a path index so that several can come.
+//! The endpoint asks for DATA in ESTABLISHED, SHUTDOWN-PENDING and SHUTDOWN-RECEIVED only, and
+//! chooses the path. Descriptors carry a path index, so that several can come.
+#![cfg_attr(not(test), expect(dead_code, reason = "the endpoint comes to use it"))]
+
+mod congestion;
+mod path;
+mod rto;
+mod sack;
+mod sender;
+
+use core::time::Duration;
+
+pub(crate) use path::PathTransfer;
+pub(crate) use sack::{NeverSent, SackOutcome};
+pub(crate) use sender::{PushError, Sender, SenderState, TxDescriptor};
+
+/// Streams of an association in each direction, at most.
+pub(crate) const STREAMS_MAX: usize = 16;
+
+/// What data transfer can be told (RFC 9260 §16).
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Parameters {
+    /// RTO.Initial.
+    pub(crate) rto_initial: Duration,
+    /// RTO.Min.
+    pub(crate) rto_min: Duration,
+    /// RTO.Max.
+    pub(crate) rto_max: Duration,
+    /// SACK.Delay, at most 500 ms.
+    pub(crate) sack_delay: Duration,
+}
+
+impl Parameters {
+    /// The values that RFC 9260 §16 recommends.
+    pub(crate) const DEFAULT: Self = Self {
+        rto_initial: Duration::from_secs(1),
+        rto_min: Duration::from_secs(1),
+        rto_max: Duration::from_secs(60),
+        sack_delay: Duration::from_millis(200),
+    };
+}

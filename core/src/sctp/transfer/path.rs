@@ -1,0 +1,159 @@
+//! What data transfer keeps of one destination.
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::indexing_slicing,
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::arithmetic_side_effects
+    )
+)]
+
+use core::time::Duration;
+
+use super::Parameters;
+use super::congestion::Congestion;
+use super::rto::Rto;
+use crate::sctp::serial::Tsn;
+use crate::time::Instant;
+
+/// Congestion window, timeout and timer of one destination.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PathTransfer {
+    pub(super) congestion: Congestion,
+    pub(super) rto: Rto,
+    pub(super) t3_rtx: Option<Instant>,
+    /// The chunk whose acknowledgement gives the next round-trip sample, and when it was sent.
+    pub(super) timed: Option<(Tsn, Instant)>,
+    pub(super) now_acked: NowAcked,
+}
+
+/// What the SACK being processed says about one path.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct NowAcked {
+    /// Bytes newly acknowledged.
+    pub(super) len: u32,
+    pub(super) flight_before: u32,
+    /// The earliest outstanding chunk of the path was among them.
+    pub(super) earliest: bool,
+    /// An outstanding chunk of the path was passed over.
+    pub(super) passed: bool,
+    /// A chunk acknowledged before is missing again.
+    pub(super) reneged: bool,
+    /// A chunk had its third miss indication.
+    pub(super) lost: bool,
+}
+
+impl NowAcked {
+    const EMPTY: Self = Self {
+        len: 0,
+        flight_before: 0,
+        earliest: false,
+        passed: false,
+        reneged: false,
+        lost: false,
+    };
+}
+
+impl PathTransfer {
+    /// Of no path: all bits zero. [`PathTransfer::start`] makes it usable.
+    pub(crate) const EMPTY: Self = Self {
+        congestion: Congestion::EMPTY,
+        rto: Rto::EMPTY,
+        t3_rtx: None,
+        timed: None,
+        now_acked: NowAcked::EMPTY,
+    };
+
+    /// Starts afresh, with nothing in flight. `chunk_len_max` is PMDCS: what a packet can carry of
+    /// DATA chunks. RFC 9260 §7.2.1.
+    pub(crate) fn start(&mut self, parameters: &Parameters, chunk_len_max: u16, is_ipv6: bool) {
+        *self = Self::EMPTY;
+        self.congestion.reset(chunk_len_max.into(), is_ipv6);
+        self.rto.reset(parameters);
+    }
+
+    /// The current retransmission timeout.
+    pub(crate) fn rto(&self) -> Duration {
+        self.rto.timeout()
+    }
+
+    /// The smoothed round-trip time, once one was measured.
+    pub(crate) fn srtt(&self) -> Option<Duration> {
+        self.rto.srtt()
+    }
+
+    /// Takes in a round trip measured elsewhere: by HEARTBEAT, or in the handshake.
+    pub(crate) fn on_rtt(&mut self, parameters: &Parameters, round_trip: Duration) {
+        self.rto.on_sample(round_trip, parameters);
+    }
+
+    /// Doubles the timeout. RFC 9260 §6.3.3 E2.
+    pub(crate) fn back_off(&mut self, parameters: &Parameters) {
+        self.rto.back_off(parameters);
+    }
+
+    /// When T3-rtx expires; `None` if nothing is in flight.
+    pub(crate) fn t3_deadline(&self) -> Option<Instant> {
+        self.t3_rtx
+    }
+
+    /// PMDCS: the largest DATA chunk, header and padding included, that a packet can carry.
+    pub(crate) fn chunk_len_max(&self) -> u32 {
+        self.congestion.chunk_len_max()
+    }
+
+    /// Bytes in flight to this destination.
+    pub(crate) fn flight(&self) -> u32 {
+        self.congestion.flight()
+    }
+
+    /// The congestion window.
+    pub(crate) fn window(&self) -> u32 {
+        self.congestion.window()
+    }
+
+    pub(super) fn begin_sack(&mut self) {
+        self.now_acked = NowAcked { flight_before: self.congestion.flight(), ..NowAcked::EMPTY };
+    }
+
+    /// A chunk was newly acknowledged. RFC 9260 §6.3.1 C4.
+    pub(super) fn on_chunk_acked(&mut self, now: Instant, tsn: Tsn, size: u32, p: &Parameters) {
+        self.now_acked.len = self.now_acked.len.saturating_add(size);
+        self.now_acked.earliest |= !self.now_acked.passed;
+        if let Some((timed, sent_at)) = self.timed
+            && timed == tsn
+        {
+            self.timed = None;
+            self.rto.on_sample(now.saturating_duration_since(sent_at), p);
+        }
+    }
+
+    /// Chunk `tsn` is given up as lost: nothing from it on may be timed. RFC 9260 §6.3.1 C5.
+    pub(super) fn on_chunk_lost(&mut self, tsn: Tsn, size: u32) {
+        self.congestion.on_landed(size);
+        if self.timed.is_some_and(|(timed, _)| !timed.is_before(tsn)) {
+            self.timed = None;
+        }
+    }
+
+    /// Grows the window by what was acknowledged. RFC 9260 §7.2.1, §7.2.2.
+    pub(super) fn grow_window(&mut self, advanced: bool, recovering: bool) {
+        let NowAcked { len, flight_before, .. } = self.now_acked;
+        if len > 0 {
+            self.congestion.on_acked(len, flight_before, advanced, recovering);
+        }
+    }
+
+    /// Adjusts the timer and allows another burst. RFC 9260 §6.3.2 R2 to R4, §6.1 D.
+    pub(super) fn end_sack(&mut self, now: Instant) {
+        if self.congestion.flight() == 0 {
+            self.congestion.on_all_landed();
+            self.t3_rtx = None;
+        } else if self.now_acked.earliest || (self.now_acked.reneged && self.t3_rtx.is_none()) {
+            self.t3_rtx = Some(now + self.rto());
+        }
+        self.congestion.open_burst();
+    }
+}
