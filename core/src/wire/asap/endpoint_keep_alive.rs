@@ -1,0 +1,107 @@
+//! ASAP Endpoint Keep-Alive (RFC 5352 §2.2.7).
+//!
+//! ```text
+//! | 7 | H = 0x01 | length | registrar u32 | pool handle | [PE identifier: RSPLIB only] |
+//! ```
+
+use nom::Parser;
+use nom::number::complete::be_u32;
+
+use crate::identifier::{PeId, PoolHandle, RegistrarId};
+use crate::wire::error::{EmitError, ParseError};
+use crate::wire::framing::{Layout, Message, Parsed, Tlvs, Writer, message_methods};
+use crate::wire::parameter::{
+    PE_IDENTIFIER_LEN, ParameterType, pe_identifier, pool_handle, pool_handle_len,
+    write_pe_identifier, write_pool_handle,
+};
+
+/// A registrar asks whether an element is alive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct EndpointKeepAlive<'a> {
+    /// Whether the registrar wants to be the element's home from now on.
+    pub home: bool,
+    /// The registrar.
+    pub registrar: RegistrarId,
+    /// The pool.
+    pub pool_handle: PoolHandle<'a>,
+    /// The element. RFC 5352 has none here; RSPLIB sends it, and without it acknowledges once for
+    /// every element it has.
+    pub pe_id: Option<PeId>,
+    /// How it was laid out when it came.
+    pub layout: Layout<'a>,
+}
+
+impl<'a> EndpointKeepAlive<'a> {
+    /// Makes one, with the element's identifier.
+    #[must_use]
+    pub const fn new(
+        home: bool,
+        registrar: RegistrarId,
+        pool_handle: PoolHandle<'a>,
+        pe_id: PeId,
+    ) -> Self {
+        Self { home, registrar, pool_handle, pe_id: Some(pe_id), layout: Layout::OURS }
+    }
+}
+
+message_methods!(EndpointKeepAlive);
+
+const HOME: u8 = 0x01;
+
+impl<'a> Message<'a> for EndpointKeepAlive<'a> {
+    const TYPE: u8 = 7;
+    const FLAGS: u8 = HOME;
+    const FIXED_LEN: usize = 8;
+
+    fn read(flags: u8, tlvs: &mut Tlvs<'a>) -> Result<Self, ParseError<'a>> {
+        let registrar = tlvs.fixed(fixed)?;
+        let (mut handle, mut pe_id) = (None, None);
+        while let Some(tlv) = tlvs.next()? {
+            match tlv.kind {
+                ParameterType::POOL_HANDLE if handle.is_none() => {
+                    handle = Some(pool_handle(tlv)?);
+                    tlvs.rank(1);
+                }
+                ParameterType::PE_IDENTIFIER if pe_id.is_none() => {
+                    pe_id = Some(pe_identifier(tlv)?);
+                    tlvs.rank(2);
+                }
+                _ => tlvs.unexpected(tlv)?,
+            }
+        }
+        let home = flags & HOME != 0;
+        let pool_handle = tlvs.required(handle)?;
+        Ok(Self { home, registrar, pool_handle, pe_id, layout: Layout::OURS })
+    }
+
+    fn write(&self, writer: &mut Writer<'_>) -> Result<(), EmitError> {
+        writer.put_u32(self.registrar.0)?;
+        write_pool_handle(self.pool_handle, writer)?;
+        match self.pe_id {
+            Some(id) => write_pe_identifier(id, writer),
+            None => Ok(()),
+        }
+    }
+
+    fn value_len(&self) -> usize {
+        let id_len = if self.pe_id.is_some() { PE_IDENTIFIER_LEN } else { 0 };
+        pool_handle_len(self.pool_handle).saturating_add(id_len).saturating_add(4)
+    }
+
+    fn flags(&self) -> u8 {
+        if self.home { HOME } else { 0 }
+    }
+
+    fn layout(&self) -> Layout<'a> {
+        self.layout
+    }
+
+    fn set_layout(&mut self, layout: Layout<'a>) {
+        self.layout = layout;
+    }
+}
+
+fn fixed(input: &[u8]) -> Parsed<'_, RegistrarId> {
+    be_u32.map(RegistrarId).parse(input)
+}

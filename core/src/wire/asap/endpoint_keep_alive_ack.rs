@@ -1,0 +1,63 @@
+//! ASAP Endpoint Keep-Alive Ack (RFC 5352 §2.2.8).
+//!
+//! ```text
+//! | 8 | 0 | length | pool handle | PE identifier |
+//! ```
+
+use super::{handle_and_id_len, read_handle_and_id, write_handle_and_id};
+use crate::identifier::{PeId, PoolHandle};
+use crate::wire::error::{EmitError, ParseError};
+use crate::wire::framing::{Layout, Message, Tlvs, Writer, message_methods};
+
+/// An element says that it is alive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct EndpointKeepAliveAck<'a> {
+    /// The pool.
+    pub pool_handle: PoolHandle<'a>,
+    /// The element.
+    pub pe_id: PeId,
+    /// How it was laid out when it came.
+    pub layout: Layout<'a>,
+}
+
+impl<'a> EndpointKeepAliveAck<'a> {
+    /// Makes one.
+    #[must_use]
+    pub const fn new(pool_handle: PoolHandle<'a>, pe_id: PeId) -> Self {
+        Self { pool_handle, pe_id, layout: Layout::OURS }
+    }
+}
+
+message_methods!(EndpointKeepAliveAck);
+
+impl<'a> Message<'a> for EndpointKeepAliveAck<'a> {
+    const TYPE: u8 = 8;
+    const FLAGS: u8 = 0;
+    const FIXED_LEN: usize = 4;
+
+    fn read(_: u8, tlvs: &mut Tlvs<'a>) -> Result<Self, ParseError<'a>> {
+        let (pool_handle, pe_id) = read_handle_and_id(tlvs)?;
+        Ok(Self::new(pool_handle, pe_id))
+    }
+
+    fn write(&self, writer: &mut Writer<'_>) -> Result<(), EmitError> {
+        write_handle_and_id(self.pool_handle, self.pe_id, writer)
+    }
+
+    fn value_len(&self) -> usize {
+        handle_and_id_len(self.pool_handle)
+    }
+
+    fn flags(&self) -> u8 {
+        0
+    }
+
+    fn layout(&self) -> Layout<'a> {
+        self.layout
+    }
+
+    fn set_layout(&mut self, layout: Layout<'a>) {
+        self.layout = layout;
+    }
+}

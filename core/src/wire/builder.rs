@@ -1,0 +1,85 @@
+//! Writes messages with lists straight into the caller's buffer.
+//!
+//! After each step the buffer holds a valid message: the header's length is kept up to date, and
+//! what does not fit leaves no trace. Appended parameters are multiples of four bytes.
+
+use super::error::EmitError;
+use super::framing::{HEADER_LEN, Writer, message_header};
+use super::parameter::{
+    Policy, PoolElement, ServerInformation, pool_handle_len, write_pool_handle,
+};
+use crate::identifier::PoolHandle;
+
+#[derive(Debug)]
+pub(crate) struct Builder<'b> {
+    buf: &'b mut [u8],
+    kind: u8,
+    flags: u8,
+    len: usize,
+}
+
+impl<'b> Builder<'b> {
+    pub(crate) fn new(buf: &'b mut [u8], kind: u8) -> Result<Self, EmitError> {
+        let mut builder = Self { buf, kind, flags: 0, len: HEADER_LEN };
+        if builder.buf.len() < HEADER_LEN {
+            return Err(EmitError::Full);
+        }
+        builder.write_header()?;
+        Ok(builder)
+    }
+
+    /// The length of the message so far.
+    pub(crate) const fn len(&self) -> usize {
+        self.len
+    }
+
+    /// The message so far.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        self.buf.get(..self.len).unwrap_or_default()
+    }
+
+    pub(crate) fn set_flag(&mut self, flag: u8, on: bool) {
+        self.flags = if on { self.flags | flag } else { self.flags & !flag };
+        if let Some(flags) = self.buf.get_mut(1) {
+            *flags = self.flags;
+        }
+    }
+
+    /// Appends `len` bytes that `write` writes.
+    pub(crate) fn append(
+        &mut self,
+        len: usize,
+        write: impl FnOnce(&mut Writer<'_>) -> Result<(), EmitError>,
+    ) -> Result<(), EmitError> {
+        let end = self.len.saturating_add(len);
+        let place = self.buf.get_mut(self.len..end).ok_or(EmitError::Full)?;
+        if u16::try_from(end).is_err() {
+            return Err(EmitError::TooLong);
+        }
+        write(&mut Writer::new(place))?;
+        self.len = end;
+        self.write_header()
+    }
+
+    pub(crate) fn pool_handle(&mut self, handle: PoolHandle<'_>) -> Result<(), EmitError> {
+        self.append(pool_handle_len(handle), |writer| write_pool_handle(handle, writer))
+    }
+
+    pub(crate) fn policy(&mut self, policy: Policy) -> Result<(), EmitError> {
+        self.append(policy.encoded_len(), |writer| policy.write(writer))
+    }
+
+    #[inline]
+    pub(crate) fn element(&mut self, element: &PoolElement<'_>) -> Result<(), EmitError> {
+        self.append(element.encoded_len(), |writer| element.write(writer))
+    }
+
+    pub(crate) fn server(&mut self, server: &ServerInformation<'_>) -> Result<(), EmitError> {
+        self.append(server.encoded_len(), |writer| server.write(writer))
+    }
+
+    fn write_header(&mut self) -> Result<(), EmitError> {
+        let header = message_header(self.kind, self.flags, self.len)?;
+        Writer::new(self.buf).put(header)
+    }
+}

@@ -1,0 +1,1 @@
+//! ENRP messages (RFC 5353 §2), one file each.

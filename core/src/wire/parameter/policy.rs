@@ -1,0 +1,330 @@
+//! Pool member selection policy parameter (RFC 5354 §3.8, RFC 5356 §4, §5; RSPLIB's numbers from
+//! 0xb0001001 on, those from 0xb0002001 on by draft-dreibholz-rserpool-delay).
+//!
+//! ```text
+//! | 0x0008 | length | policy type u32 | up to four words u32, see `Policy::words` |
+//! ```
+//!
+//! More words than the policy has are ignored (RSPLIB does the same).
+
+use nom::Parser;
+use nom::number::complete::be_u32;
+
+use super::ParameterType;
+use crate::wire::error::{EmitError, ParseError};
+use crate::wire::framing::{Parsed, Tlv, Writer};
+
+/// A load, a load degradation or a distance penalty factor: a fraction of 2^32 - 1, which is 100 %.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Load(pub u32);
+
+impl Load {
+    /// Idle.
+    pub const MIN: Self = Self(0);
+    /// 100 %.
+    pub const MAX: Self = Self(u32::MAX);
+}
+
+/// The number of a policy (RFC 5356 §3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct PolicyType(pub u32);
+
+impl PolicyType {
+    /// Round robin.
+    pub const ROUND_ROBIN: Self = Self(0x0000_0001);
+    /// Weighted round robin.
+    pub const WEIGHTED_ROUND_ROBIN: Self = Self(0x0000_0002);
+    /// Random.
+    pub const RANDOM: Self = Self(0x0000_0003);
+    /// Weighted random.
+    pub const WEIGHTED_RANDOM: Self = Self(0x0000_0004);
+    /// Priority.
+    pub const PRIORITY: Self = Self(0x0000_0005);
+    /// Least used.
+    pub const LEAST_USED: Self = Self(0x4000_0001);
+    /// Least used with degradation.
+    pub const LEAST_USED_DEGRADATION: Self = Self(0x4000_0002);
+    /// Priority least used.
+    pub const PRIORITY_LEAST_USED: Self = Self(0x4000_0003);
+    /// Randomized least used.
+    pub const RANDOMIZED_LEAST_USED: Self = Self(0x4000_0004);
+    /// Randomized priority least used (RSPLIB).
+    pub const RANDOMIZED_PRIORITY_LEAST_USED: Self = Self(0xb000_1001);
+    /// Randomized least used with degradation (RSPLIB).
+    pub const RANDOMIZED_LEAST_USED_DEGRADATION: Self = Self(0xb000_1002);
+    /// Priority least used with degradation (RSPLIB).
+    pub const PRIORITY_LEAST_USED_DEGRADATION: Self = Self(0xb000_1003);
+    /// Randomized priority least used with degradation (RSPLIB).
+    pub const RANDOMIZED_PRIORITY_LEAST_USED_DEGRADATION: Self = Self(0xb000_1004);
+    /// Weighted random with distance penalty factor.
+    pub const WEIGHTED_RANDOM_DPF: Self = Self(0xb000_2001);
+    /// Least used with distance penalty factor.
+    pub const LEAST_USED_DPF: Self = Self(0xb000_2002);
+    /// Least used with degradation and distance penalty factor.
+    pub const LEAST_USED_DEGRADATION_DPF: Self = Self(0xb000_2003);
+
+    /// The policy's name as RSPLIB writes it; `None` if we do not know it.
+    #[must_use]
+    pub const fn name(self) -> Option<&'static str> {
+        Some(match self {
+            Self::ROUND_ROBIN => "RoundRobin",
+            Self::WEIGHTED_ROUND_ROBIN => "WeightedRoundRobin",
+            Self::RANDOM => "Random",
+            Self::WEIGHTED_RANDOM => "WeightedRandom",
+            Self::PRIORITY => "Priority",
+            Self::LEAST_USED => "LeastUsed",
+            Self::LEAST_USED_DEGRADATION => "LeastUsedDegradation",
+            Self::PRIORITY_LEAST_USED => "PriorityLeastUsed",
+            Self::RANDOMIZED_LEAST_USED => "RandomizedLeastUsed",
+            Self::RANDOMIZED_PRIORITY_LEAST_USED => "RandomizedPriorityLeastUsed",
+            Self::RANDOMIZED_LEAST_USED_DEGRADATION => "RandomizedLeastUsedDegradation",
+            Self::PRIORITY_LEAST_USED_DEGRADATION => "PriorityLeastUsedDegradation",
+            Self::RANDOMIZED_PRIORITY_LEAST_USED_DEGRADATION => {
+                "RandomizedPriorityLeastUsedDegradation"
+            }
+            Self::WEIGHTED_RANDOM_DPF => "WeightedRandomDPF",
+            Self::LEAST_USED_DPF => "LeastUsedDPF",
+            Self::LEAST_USED_DEGRADATION_DPF => "LeastUsedDegradationDPF",
+            _ => return None,
+        })
+    }
+}
+
+/// A pool member selection policy with an element's values for it.
+///
+/// Weights, priorities and distances (milliseconds) are plain integers.
+#[expect(missing_docs, reason = "the fields say what they are")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
+pub enum Policy {
+    RoundRobin,
+    WeightedRoundRobin {
+        weight: u32,
+    },
+    Random,
+    WeightedRandom {
+        weight: u32,
+    },
+    Priority {
+        priority: u32,
+    },
+    LeastUsed {
+        load: Load,
+    },
+    LeastUsedDegradation {
+        load: Load,
+        degradation: Load,
+    },
+    PriorityLeastUsed {
+        load: Load,
+        degradation: Load,
+    },
+    RandomizedLeastUsed {
+        load: Load,
+    },
+    RandomizedPriorityLeastUsed {
+        load: Load,
+        degradation: Load,
+    },
+    RandomizedLeastUsedDegradation {
+        load: Load,
+        degradation: Load,
+    },
+    PriorityLeastUsedDegradation {
+        load: Load,
+        degradation: Load,
+    },
+    RandomizedPriorityLeastUsedDegradation {
+        load: Load,
+        degradation: Load,
+    },
+    WeightedRandomDpf {
+        weight: u32,
+        dpf: Load,
+        distance: u32,
+    },
+    LeastUsedDpf {
+        load: Load,
+        dpf: Load,
+        distance: u32,
+    },
+    LeastUsedDegradationDpf {
+        load: Load,
+        degradation: Load,
+        dpf: Load,
+        distance: u32,
+    },
+    /// A policy that we do not know. Its values are not kept here: a message that came with it is
+    /// repeated byte by byte, but in a message of our own it has its type alone.
+    Unknown {
+        policy_type: PolicyType,
+    },
+}
+
+impl Policy {
+    /// The policy's number.
+    #[must_use]
+    pub const fn policy_type(&self) -> PolicyType {
+        match self {
+            Self::RoundRobin => PolicyType::ROUND_ROBIN,
+            Self::WeightedRoundRobin { .. } => PolicyType::WEIGHTED_ROUND_ROBIN,
+            Self::Random => PolicyType::RANDOM,
+            Self::WeightedRandom { .. } => PolicyType::WEIGHTED_RANDOM,
+            Self::Priority { .. } => PolicyType::PRIORITY,
+            Self::LeastUsed { .. } => PolicyType::LEAST_USED,
+            Self::LeastUsedDegradation { .. } => PolicyType::LEAST_USED_DEGRADATION,
+            Self::PriorityLeastUsed { .. } => PolicyType::PRIORITY_LEAST_USED,
+            Self::RandomizedLeastUsed { .. } => PolicyType::RANDOMIZED_LEAST_USED,
+            Self::RandomizedPriorityLeastUsed { .. } => PolicyType::RANDOMIZED_PRIORITY_LEAST_USED,
+            Self::RandomizedLeastUsedDegradation { .. } => {
+                PolicyType::RANDOMIZED_LEAST_USED_DEGRADATION
+            }
+            Self::PriorityLeastUsedDegradation { .. } => {
+                PolicyType::PRIORITY_LEAST_USED_DEGRADATION
+            }
+            Self::RandomizedPriorityLeastUsedDegradation { .. } => {
+                PolicyType::RANDOMIZED_PRIORITY_LEAST_USED_DEGRADATION
+            }
+            Self::WeightedRandomDpf { .. } => PolicyType::WEIGHTED_RANDOM_DPF,
+            Self::LeastUsedDpf { .. } => PolicyType::LEAST_USED_DPF,
+            Self::LeastUsedDegradationDpf { .. } => PolicyType::LEAST_USED_DEGRADATION_DPF,
+            Self::Unknown { policy_type } => *policy_type,
+        }
+    }
+
+    /// The words after the type, in the order of the wire.
+    #[must_use]
+    pub const fn words(&self) -> PolicyWords {
+        let (words, count) = match *self {
+            Self::RoundRobin | Self::Random | Self::Unknown { .. } => ([0; 4], 0),
+            Self::WeightedRoundRobin { weight } | Self::WeightedRandom { weight } => {
+                ([weight, 0, 0, 0], 1)
+            }
+            Self::Priority { priority } => ([priority, 0, 0, 0], 1),
+            Self::LeastUsed { load } | Self::RandomizedLeastUsed { load } => {
+                ([load.0, 0, 0, 0], 1)
+            }
+            Self::LeastUsedDegradation { load, degradation }
+            | Self::PriorityLeastUsed { load, degradation }
+            | Self::RandomizedPriorityLeastUsed { load, degradation }
+            | Self::RandomizedLeastUsedDegradation { load, degradation }
+            | Self::PriorityLeastUsedDegradation { load, degradation }
+            | Self::RandomizedPriorityLeastUsedDegradation { load, degradation } => {
+                ([load.0, degradation.0, 0, 0], 2)
+            }
+            Self::WeightedRandomDpf { weight, dpf, distance } => ([weight, dpf.0, distance, 0], 3),
+            Self::LeastUsedDpf { load, dpf, distance } => ([load.0, dpf.0, distance, 0], 3),
+            Self::LeastUsedDegradationDpf { load, degradation, dpf, distance } => {
+                ([load.0, degradation.0, dpf.0, distance], 4)
+            }
+        };
+        PolicyWords { words, count }
+    }
+
+    /// How many bytes it takes in a message.
+    #[must_use]
+    pub const fn encoded_len(&self) -> usize {
+        FIXED_LEN.saturating_add((self.words().count as usize).saturating_mul(4))
+    }
+
+    pub(crate) fn write(&self, writer: &mut Writer<'_>) -> Result<(), EmitError> {
+        writer.put_header(ParameterType::POLICY, self.encoded_len())?;
+        writer.put_u32(self.policy_type().0)?;
+        for &word in self.words().as_slice() {
+            writer.put_u32(word)?;
+        }
+        Ok(())
+    }
+}
+
+/// The values of a policy: up to four words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PolicyWords {
+    words: [u32; 4],
+    count: u8,
+}
+
+impl PolicyWords {
+    /// The words.
+    #[must_use]
+    pub fn as_slice(&self) -> &[u32] {
+        self.words.get(..usize::from(self.count)).unwrap_or_default()
+    }
+}
+
+/// Header and policy type.
+const FIXED_LEN: usize = 8;
+
+/// Reads a policy. Also says whether the fields say all that was there.
+pub(crate) fn policy(tlv: Tlv<'_>) -> Result<(Policy, bool), ParseError<'_>> {
+    let (rest, policy) = match value(tlv.value()) {
+        Ok(ok) => ok,
+        Err(_) => return Err(tlv.error(crate::wire::error::ParseErrorKind::ParameterLength)),
+    };
+    Ok((policy, rest.is_empty()))
+}
+
+fn value(input: &[u8]) -> Parsed<'_, Policy> {
+    let (rest, kind) = be_u32(input)?;
+    let load = || be_u32.map(Load);
+    match PolicyType(kind) {
+        PolicyType::ROUND_ROBIN => Ok((rest, Policy::RoundRobin)),
+        PolicyType::WEIGHTED_ROUND_ROBIN => {
+            be_u32.map(|weight| Policy::WeightedRoundRobin { weight }).parse(rest)
+        }
+        PolicyType::RANDOM => Ok((rest, Policy::Random)),
+        PolicyType::WEIGHTED_RANDOM => {
+            be_u32.map(|weight| Policy::WeightedRandom { weight }).parse(rest)
+        }
+        PolicyType::PRIORITY => be_u32.map(|priority| Policy::Priority { priority }).parse(rest),
+        PolicyType::LEAST_USED => load().map(|load| Policy::LeastUsed { load }).parse(rest),
+        PolicyType::RANDOMIZED_LEAST_USED => {
+            load().map(|load| Policy::RandomizedLeastUsed { load }).parse(rest)
+        }
+        PolicyType::WEIGHTED_RANDOM_DPF => (be_u32, load(), be_u32)
+            .map(|(weight, dpf, distance)| Policy::WeightedRandomDpf { weight, dpf, distance })
+            .parse(rest),
+        PolicyType::LEAST_USED_DPF => (load(), load(), be_u32)
+            .map(|(load, dpf, distance)| Policy::LeastUsedDpf { load, dpf, distance })
+            .parse(rest),
+        PolicyType::LEAST_USED_DEGRADATION_DPF => (load(), load(), load(), be_u32)
+            .map(|(load, degradation, dpf, distance)| Policy::LeastUsedDegradationDpf {
+                load,
+                degradation,
+                dpf,
+                distance,
+            })
+            .parse(rest),
+        kind => degrading(kind, rest),
+    }
+}
+
+/// The policies that have a load and a degradation, and what is left.
+fn degrading(kind: PolicyType, input: &[u8]) -> Parsed<'_, Policy> {
+    let make: fn(Load, Load) -> Policy = match kind {
+        PolicyType::LEAST_USED_DEGRADATION => {
+            |load, degradation| Policy::LeastUsedDegradation { load, degradation }
+        }
+        PolicyType::PRIORITY_LEAST_USED => {
+            |load, degradation| Policy::PriorityLeastUsed { load, degradation }
+        }
+        PolicyType::RANDOMIZED_PRIORITY_LEAST_USED => {
+            |load, degradation| Policy::RandomizedPriorityLeastUsed { load, degradation }
+        }
+        PolicyType::RANDOMIZED_LEAST_USED_DEGRADATION => {
+            |load, degradation| Policy::RandomizedLeastUsedDegradation { load, degradation }
+        }
+        PolicyType::PRIORITY_LEAST_USED_DEGRADATION => {
+            |load, degradation| Policy::PriorityLeastUsedDegradation { load, degradation }
+        }
+        PolicyType::RANDOMIZED_PRIORITY_LEAST_USED_DEGRADATION => |load, degradation| {
+            Policy::RandomizedPriorityLeastUsedDegradation { load, degradation }
+        },
+        policy_type => return Ok((input, Policy::Unknown { policy_type })),
+    };
+    let load = || be_u32.map(Load);
+    (load(), load()).map(|(load, degradation)| make(load, degradation)).parse(input)
+}

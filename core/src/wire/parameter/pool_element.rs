@@ -1,0 +1,266 @@
+//! Pool element parameter (RFC 5354 §3.10).
+//!
+//! ```text
+//! | 0x000a | length | PE identifier u32 | home registrar u32 | registration life u32 |
+//! | user transport | policy | ASAP transport (in ENRP; optional in ASAP) |
+//! ```
+
+use nom::Parser;
+use nom::number::complete::be_u32;
+
+use super::ParameterType;
+use super::policy::{Policy, policy};
+use super::transport::{Transport, transport};
+use crate::identifier::{PeId, RegistrarId};
+use crate::wire::error::{EmitError, ParseError, ParseErrorKind};
+use crate::wire::framing::{
+    HEADER_LEN, Layout, Parsed, Tlv, Tlvs, Writer, padded, padding_len, tlv,
+};
+
+/// How long a registration lasts, as it stands on the wire: seconds by the RFC, milliseconds with
+/// RSPLIB; all ones is for ever.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct RegistrationLife(pub u32);
+
+impl RegistrationLife {
+    /// For ever (-1 by the RFC).
+    pub const INFINITE: Self = Self(u32::MAX);
+}
+
+/// A pool element, as messages tell of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct PoolElement<'a> {
+    /// Its identifier.
+    pub id: PeId,
+    /// Its home registrar; 0 if not known.
+    pub home: RegistrarId,
+    /// How long the registration lasts.
+    pub registration_life: RegistrationLife,
+    /// How users reach it.
+    pub user_transport: Transport<'a>,
+    /// The pool's policy and this element's values.
+    pub policy: Policy,
+    /// How registrars reach it: always SCTP.
+    pub asap_transport: Option<Transport<'a>>,
+    /// How it was laid out when it came.
+    pub layout: Layout<'a>,
+}
+
+impl<'a> PoolElement<'a> {
+    /// Makes one without ASAP transport, as elements send it; its home is not known.
+    #[must_use]
+    pub const fn new(
+        id: PeId,
+        registration_life: RegistrationLife,
+        user_transport: Transport<'a>,
+        policy: Policy,
+    ) -> Self {
+        Self {
+            id,
+            home: RegistrarId::UNKNOWN,
+            registration_life,
+            user_transport,
+            policy,
+            asap_transport: None,
+            layout: Layout::OURS,
+        }
+    }
+
+    /// Reads the pool element parameter at the start of `bytes`, with its header.
+    ///
+    /// # Errors
+    ///
+    /// If it is none, or not well-formed.
+    pub fn parse(bytes: &'a [u8]) -> Result<Self, ParseError<'a>> {
+        let (_, tlv) = tlv(bytes)?;
+        if tlv.kind != ParameterType::POOL_ELEMENT {
+            return Err(tlv.error(ParseErrorKind::Value));
+        }
+        Self::from_tlv(tlv)
+    }
+
+    /// Writes the parameter to the start of `buf` and says how many bytes it takes.
+    ///
+    /// # Errors
+    ///
+    /// If the buffer is too small or the parameter too long.
+    pub fn emit(&self, buf: &mut [u8]) -> Result<usize, EmitError> {
+        let len = self.encoded_len();
+        self.write(&mut Writer::new(buf.get_mut(..len).ok_or(EmitError::Full)?))?;
+        Ok(len)
+    }
+
+    /// How many bytes it takes in a message.
+    #[must_use]
+    #[inline]
+    pub fn encoded_len(&self) -> usize {
+        match self.verbatim() {
+            Some(bytes) => padded(bytes.len()),
+            None => self.plain_len(),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn from_tlv(tlv: Tlv<'a>) -> Result<Self, ParseError<'a>> {
+        let mut tlvs = Tlvs::new(tlv.bytes, tlv.value());
+        let (id, home, registration_life) = tlvs.fixed(fixed)?;
+        let (mut user, mut selection, mut asap) = (None, None, None);
+        while let Some(tlv) = tlvs.next()? {
+            match tlv.kind {
+                ParameterType::POLICY if selection.is_none() => {
+                    let (policy, plain) = policy(tlv)?;
+                    tlvs.rank(2);
+                    tlvs.odd_if(!plain);
+                    selection = Some(policy);
+                }
+                kind if kind.is_transport() && user.is_none() => {
+                    let (transport, plain) = transport(tlv)?;
+                    tlvs.rank(1);
+                    tlvs.odd_if(!plain);
+                    user = Some(transport);
+                }
+                ParameterType::SCTP_TRANSPORT if asap.is_none() => {
+                    let (transport, plain) = transport(tlv)?;
+                    tlvs.rank(3);
+                    tlvs.odd_if(!plain);
+                    asap = Some(transport);
+                }
+                _ => tlvs.unexpected(tlv)?,
+            }
+        }
+        Ok(Self {
+            id,
+            home,
+            registration_life,
+            user_transport: tlvs.required(user)?,
+            policy: tlvs.required(selection)?,
+            asap_transport: asap,
+            layout: tlvs.layout(),
+        })
+    }
+
+    #[inline]
+    pub(crate) fn write(&self, writer: &mut Writer<'_>) -> Result<(), EmitError> {
+        if let Some(bytes) = self.verbatim() {
+            return writer.put_padded(bytes);
+        }
+        writer.put_header(ParameterType::POOL_ELEMENT, self.plain_len())?;
+        writer.put_u32(self.id.0)?;
+        writer.put_u32(self.home.0)?;
+        writer.put_u32(self.registration_life.0)?;
+        self.user_transport.write(writer)?;
+        self.policy.write(writer)?;
+        match self.asap_transport {
+            Some(transport) => transport.write(writer),
+            None => Ok(()),
+        }
+    }
+
+    #[inline]
+    fn plain_len(&self) -> usize {
+        FIXED_LEN
+            .saturating_add(self.user_transport.encoded_len())
+            .saturating_add(self.policy.encoded_len())
+            .saturating_add(self.asap_transport.map_or(0, |transport| transport.encoded_len()))
+    }
+
+    /// The bytes as they came, if they are peculiar and still say what the fields say.
+    #[inline]
+    fn verbatim(&self) -> Option<&'a [u8]> {
+        let bytes = self.layout.0?;
+        Self::parse(bytes).is_ok_and(|element| element == *self).then_some(bytes)
+    }
+}
+
+/// Header and fields of fixed size.
+const FIXED_LEN: usize = 16;
+
+fn fixed(input: &[u8]) -> Parsed<'_, (PeId, RegistrarId, RegistrationLife)> {
+    (be_u32.map(PeId), be_u32.map(RegistrarId), be_u32.map(RegistrationLife)).parse(input)
+}
+
+/// Pool elements one after the other, in their encoded form.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct PoolElements<'a> {
+    bytes: &'a [u8],
+}
+
+impl<'a> PoolElements<'a> {
+    /// None at all.
+    pub const NONE: PoolElements<'static> = PoolElements { bytes: &[] };
+
+    /// Takes pool elements that lie encoded one after the other.
+    ///
+    /// # Errors
+    ///
+    /// If there is anything else among them, or one is not well-formed.
+    pub fn parse(bytes: &'a [u8]) -> Result<Self, ParseError<'a>> {
+        let mut tlvs = Tlvs::new(bytes, bytes);
+        while let Some(tlv) = tlvs.next()? {
+            if tlv.kind != ParameterType::POOL_ELEMENT {
+                return Err(tlv.error(ParseErrorKind::Misplaced));
+            }
+            PoolElement::from_tlv(tlv)?;
+        }
+        Ok(Self { bytes })
+    }
+
+    pub(crate) const fn from_checked(bytes: &'a [u8]) -> Self {
+        Self { bytes }
+    }
+
+    /// The encoded form.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    /// Walks them.
+    #[must_use]
+    pub const fn iter(&self) -> PoolElementsIter<'a> {
+        PoolElementsIter { rest: self.bytes }
+    }
+}
+
+impl<'a> IntoIterator for PoolElements<'a> {
+    type Item = PoolElement<'a>;
+    type IntoIter = PoolElementsIter<'a>;
+
+    fn into_iter(self) -> PoolElementsIter<'a> {
+        self.iter()
+    }
+}
+
+/// Walks [`PoolElements`].
+#[derive(Clone, Copy, Debug)]
+pub struct PoolElementsIter<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Iterator for PoolElementsIter<'a> {
+    type Item = PoolElement<'a>;
+
+    #[inline]
+    fn next(&mut self) -> Option<PoolElement<'a>> {
+        // Each round takes at least a header off a finite number of bytes.
+        while let Ok((rest, tlv)) = tlv(self.rest) {
+            self.rest = rest.get(padding_len(tlv.bytes.len())..).unwrap_or_default();
+            if tlv.kind == ParameterType::POOL_ELEMENT {
+                return PoolElement::from_tlv(tlv).ok();
+            }
+        }
+        self.rest = &[];
+        None
+    }
+}
+
+const _: () = assert!(FIXED_LEN == HEADER_LEN + 12, "three words follow the header");

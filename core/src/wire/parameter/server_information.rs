@@ -1,0 +1,164 @@
+//! Server information parameter (RFC 5354 §3.11).
+//!
+//! ```text
+//! | 0x000b | length | registrar u32 | SCTP transport |
+//! ```
+
+use nom::Parser;
+use nom::number::complete::be_u32;
+
+use super::ParameterType;
+use super::transport::{Transport, transport};
+use crate::identifier::RegistrarId;
+use crate::wire::error::{EmitError, ParseError, ParseErrorKind};
+use crate::wire::framing::{Layout, Parsed, Tlv, Tlvs, Writer, padded, padding_len, tlv};
+
+/// A registrar and where to reach it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct ServerInformation<'a> {
+    /// Its identifier.
+    pub id: RegistrarId,
+    /// Where its ENRP endpoint is: always SCTP.
+    pub transport: Transport<'a>,
+    /// How it was laid out when it came.
+    pub layout: Layout<'a>,
+}
+
+impl<'a> ServerInformation<'a> {
+    /// Makes one.
+    #[must_use]
+    pub const fn new(id: RegistrarId, transport: Transport<'a>) -> Self {
+        Self { id, transport, layout: Layout::OURS }
+    }
+
+    /// Reads the server information parameter at the start of `bytes`, with its header.
+    ///
+    /// # Errors
+    ///
+    /// If it is none, or not well-formed.
+    pub fn parse(bytes: &'a [u8]) -> Result<Self, ParseError<'a>> {
+        let (_, tlv) = tlv(bytes)?;
+        if tlv.kind != ParameterType::SERVER_INFORMATION {
+            return Err(tlv.error(ParseErrorKind::Value));
+        }
+        Self::from_tlv(tlv)
+    }
+
+    /// How many bytes it takes in a message.
+    #[must_use]
+    pub fn encoded_len(&self) -> usize {
+        match self.verbatim() {
+            Some(bytes) => padded(bytes.len()),
+            None => self.plain_len(),
+        }
+    }
+
+    pub(crate) fn from_tlv(tlv: Tlv<'a>) -> Result<Self, ParseError<'a>> {
+        let mut tlvs = Tlvs::new(tlv.bytes, tlv.value());
+        let id = tlvs.fixed(fixed)?;
+        let mut server = None;
+        while let Some(tlv) = tlvs.next()? {
+            match tlv.kind {
+                ParameterType::SCTP_TRANSPORT if server.is_none() => {
+                    let (transport, plain) = transport(tlv)?;
+                    tlvs.odd_if(!plain);
+                    server = Some(transport);
+                }
+                _ => tlvs.unexpected(tlv)?,
+            }
+        }
+        Ok(Self { id, transport: tlvs.required(server)?, layout: tlvs.layout() })
+    }
+
+    pub(crate) fn write(&self, writer: &mut Writer<'_>) -> Result<(), EmitError> {
+        if let Some(bytes) = self.verbatim() {
+            return writer.put_padded(bytes);
+        }
+        writer.put_header(ParameterType::SERVER_INFORMATION, self.plain_len())?;
+        writer.put_u32(self.id.0)?;
+        self.transport.write(writer)
+    }
+
+    fn plain_len(&self) -> usize {
+        FIXED_LEN.saturating_add(self.transport.encoded_len())
+    }
+
+    /// The bytes as they came, if they are peculiar and still say what the fields say.
+    fn verbatim(&self) -> Option<&'a [u8]> {
+        let bytes = self.layout.0?;
+        Self::parse(bytes).is_ok_and(|server| server == *self).then_some(bytes)
+    }
+}
+
+/// Header and identifier.
+const FIXED_LEN: usize = 8;
+
+fn fixed(input: &[u8]) -> Parsed<'_, RegistrarId> {
+    be_u32.map(RegistrarId).parse(input)
+}
+
+/// Server information parameters one after the other, in their encoded form.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct ServerInformations<'a> {
+    bytes: &'a [u8],
+}
+
+impl<'a> ServerInformations<'a> {
+    /// None at all.
+    pub const NONE: ServerInformations<'static> = ServerInformations { bytes: &[] };
+
+    pub(crate) const fn from_checked(bytes: &'a [u8]) -> Self {
+        Self { bytes }
+    }
+
+    /// The encoded form.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    /// Walks them.
+    #[must_use]
+    pub const fn iter(&self) -> ServerInformationsIter<'a> {
+        ServerInformationsIter { rest: self.bytes }
+    }
+}
+
+impl<'a> IntoIterator for ServerInformations<'a> {
+    type Item = ServerInformation<'a>;
+    type IntoIter = ServerInformationsIter<'a>;
+
+    fn into_iter(self) -> ServerInformationsIter<'a> {
+        self.iter()
+    }
+}
+
+/// Walks [`ServerInformations`].
+#[derive(Clone, Copy, Debug)]
+pub struct ServerInformationsIter<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Iterator for ServerInformationsIter<'a> {
+    type Item = ServerInformation<'a>;
+
+    fn next(&mut self) -> Option<ServerInformation<'a>> {
+        // Each round takes at least a header off a finite number of bytes.
+        while let Ok((rest, tlv)) = tlv(self.rest) {
+            self.rest = rest.get(padding_len(tlv.bytes.len())..).unwrap_or_default();
+            if tlv.kind == ParameterType::SERVER_INFORMATION {
+                return ServerInformation::from_tlv(tlv).ok();
+            }
+        }
+        self.rest = &[];
+        None
+    }
+}

@@ -1,0 +1,363 @@
+//! Transport parameters (RFC 5354 §3.3 to §3.7, §3.16).
+//!
+//! ```text
+//! SCTP:     | 0x0004 | length | port u16 | transport use u16 | 1..n addresses |
+//! TCP:      | 0x0005 | length | port u16 | reserved u16      | 1 address |
+//! UDP:      | 0x0006 | length | port u16 | reserved u16      | 1 address |
+//! UDP-Lite: | 0x0007 | length | port u16 | reserved u16      | 1 address |
+//! DCCP:     | 0x0003 | length | port u16 | reserved u16 | service code u32 | 1 address |
+//! opaque:   | 0x0010 | length | any bytes |
+//! ```
+//!
+//! A transport is kept encoded: storing or repeating it is a copy. RSPLIB writes a transport use
+//! for TCP too, where the RFC has a reserved field, so it is read for both.
+
+use core::net::IpAddr;
+
+use super::ParameterType;
+use super::address::{Addresses, check_addresses, write_address};
+use crate::wire::error::{EmitError, ParseError, ParseErrorKind};
+use crate::wire::framing::{HEADER_LEN, Tlv, Tlvs, Writer, padded, padding_len, tlv};
+
+/// A transport: a protocol, a port and addresses, in their encoded form.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Transport<'a> {
+    bytes: &'a [u8],
+}
+
+/// The protocol of a transport.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
+pub enum Protocol {
+    /// DCCP.
+    Dccp,
+    /// SCTP.
+    Sctp,
+    /// TCP.
+    Tcp,
+    /// UDP.
+    Udp,
+    /// UDP-Lite.
+    UdpLite,
+    /// Something that only the pool's users and elements understand.
+    Opaque,
+}
+
+/// What a transport is for (RFC 5354 §3.4).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum TransportUse {
+    /// Data only (0 on the wire; unknown values are read as this).
+    #[default]
+    Data,
+    /// Data, and ASAP's control channel on the same association (1 on the wire).
+    DataPlusControl,
+}
+
+impl<'a> Transport<'a> {
+    /// Reads the encoded transport at the start of `bytes`, with its header; padding may follow.
+    ///
+    /// # Errors
+    ///
+    /// If it is no transport, has too few or too many addresses, or something forbidden in it.
+    pub fn parse(bytes: &'a [u8]) -> Result<Self, ParseError<'a>> {
+        let (_, tlv) = tlv(bytes)?;
+        if !tlv.kind.is_transport() {
+            return Err(tlv.error(ParseErrorKind::Value));
+        }
+        transport(tlv).map(|(transport, _)| transport)
+    }
+
+    /// Takes back bytes that [`as_bytes`](Self::as_bytes) has given, without checking them again.
+    /// Other bytes do no harm but yield a transport without sense.
+    #[must_use]
+    pub const fn from_encoded(bytes: &'a [u8]) -> Self {
+        Self { bytes }
+    }
+
+    /// The encoded form with its header, without padding (only opaque transports may need some).
+    #[must_use]
+    pub const fn as_bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+
+    /// The protocol.
+    #[must_use]
+    pub fn protocol(&self) -> Protocol {
+        match self.kind() {
+            ParameterType::DCCP_TRANSPORT => Protocol::Dccp,
+            ParameterType::SCTP_TRANSPORT => Protocol::Sctp,
+            ParameterType::TCP_TRANSPORT => Protocol::Tcp,
+            ParameterType::UDP_TRANSPORT => Protocol::Udp,
+            ParameterType::UDP_LITE_TRANSPORT => Protocol::UdpLite,
+            _ => Protocol::Opaque,
+        }
+    }
+
+    /// The port; 0 for an opaque transport.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        match (self.protocol(), self.bytes.first_chunk()) {
+            (Protocol::Opaque, _) | (_, None) => 0,
+            (_, Some(&[_, _, _, _, high, low])) => u16::from_be_bytes([high, low]),
+        }
+    }
+
+    /// What it is for; only SCTP and TCP transports say.
+    #[must_use]
+    pub fn transport_use(&self) -> TransportUse {
+        match (self.protocol(), self.bytes.first_chunk()) {
+            (Protocol::Sctp | Protocol::Tcp, Some(&[_, _, _, _, _, _, 0, 1])) => {
+                TransportUse::DataPlusControl
+            }
+            _ => TransportUse::Data,
+        }
+    }
+
+    /// The service code of a DCCP transport.
+    #[must_use]
+    pub fn dccp_service_code(&self) -> Option<u32> {
+        if self.protocol() != Protocol::Dccp {
+            return None;
+        }
+        self.bytes
+            .get(8..)
+            .and_then(|code| code.first_chunk())
+            .map(|&code| u32::from_be_bytes(code))
+    }
+
+    /// The addresses; none for an opaque transport.
+    #[must_use]
+    pub fn addresses(&self) -> Addresses<'a> {
+        let offset = match self.kind() {
+            ParameterType::OPAQUE_TRANSPORT => None,
+            kind => kind.nested_offset(),
+        };
+        Addresses(offset.and_then(|offset| self.bytes.get(offset..)).unwrap_or_default())
+    }
+
+    /// How many bytes it takes in a message, padding included.
+    #[must_use]
+    pub const fn encoded_len(&self) -> usize {
+        padded(self.bytes.len())
+    }
+
+    fn kind(&self) -> ParameterType {
+        match self.bytes.first_chunk() {
+            Some(&kind) => ParameterType::from_be_bytes(kind),
+            None => ParameterType::OPAQUE_TRANSPORT,
+        }
+    }
+
+    pub(crate) fn write(&self, writer: &mut Writer<'_>) -> Result<(), EmitError> {
+        writer.put_padded(self.bytes)
+    }
+}
+
+/// Checks a parameter that is a transport by its type. Also says whether it is as we would write
+/// it; if not it is still copied as it is, but may hold unknown parameters to report.
+pub(crate) fn transport(tlv: Tlv<'_>) -> Result<(Transport<'_>, bool), ParseError<'_>> {
+    let transport = Transport { bytes: tlv.bytes };
+    let most = match tlv.kind {
+        ParameterType::OPAQUE_TRANSPORT => return Ok((transport, true)),
+        ParameterType::SCTP_TRANSPORT => usize::MAX,
+        _ => 1,
+    };
+    let offset = tlv.kind.nested_offset().unwrap_or(HEADER_LEN);
+    let Some(addresses) = tlv.bytes.get(offset..) else {
+        return Err(tlv.error(ParseErrorKind::ParameterLength));
+    };
+    let plain = check_addresses(tlv.bytes, addresses, most)?;
+    Ok((transport, plain))
+}
+
+/// A transport that owns its bytes: up to `N`, which is 8 and 8 for an IPv4 and 20 for an IPv6
+/// address (and 4 more for DCCP).
+///
+/// ```
+/// use rserpool_core::wire::{Protocol, TransportBuf, TransportUse};
+/// let transport = TransportBuf::<28>::new(
+///     Protocol::Sctp,
+///     9901,
+///     TransportUse::Data,
+///     &["10.77.0.11".parse()?],
+/// )?;
+/// assert_eq!(transport.as_transport().port(), 9901);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TransportBuf<const N: usize> {
+    bytes: [u8; N],
+    len: u16,
+}
+
+impl<const N: usize> TransportBuf<N> {
+    /// Encodes a transport. `transport_use` counts for SCTP alone. A DCCP transport gets the
+    /// service code 0; an opaque one takes neither port nor addresses: see
+    /// [`opaque`](Self::opaque).
+    ///
+    /// # Errors
+    ///
+    /// If it does not fit `N` bytes, or if the number of addresses is wrong for the protocol.
+    pub fn new(
+        protocol: Protocol,
+        port: u16,
+        transport_use: TransportUse,
+        addresses: &[IpAddr],
+    ) -> Result<Self, EmitError> {
+        let mut bytes = [0; N];
+        let len = encode(&mut bytes, protocol, port, transport_use, addresses)?;
+        Ok(Self { bytes, len })
+    }
+
+    /// Encodes an opaque transport.
+    ///
+    /// # Errors
+    ///
+    /// If it does not fit `N` bytes.
+    pub fn opaque(data: &[u8]) -> Result<Self, EmitError> {
+        let mut bytes = [0; N];
+        let len = HEADER_LEN.saturating_add(data.len());
+        let mut writer = Writer::new(&mut bytes);
+        writer.put_header(ParameterType::OPAQUE_TRANSPORT, len)?;
+        writer.put_padded(data)?;
+        Ok(Self { bytes, len: u16::try_from(len).map_err(|_| EmitError::TooLong)? })
+    }
+
+    /// Copies a transport.
+    ///
+    /// # Errors
+    ///
+    /// If it does not fit `N` bytes.
+    pub fn copy_of(transport: Transport<'_>) -> Result<Self, EmitError> {
+        let mut bytes = [0; N];
+        let source = transport.as_bytes();
+        bytes.get_mut(..source.len()).ok_or(EmitError::Full)?.copy_from_slice(source);
+        Ok(Self { bytes, len: u16::try_from(source.len()).map_err(|_| EmitError::TooLong)? })
+    }
+
+    /// The transport, borrowed.
+    #[must_use]
+    pub fn as_transport(&self) -> Transport<'_> {
+        Transport { bytes: self.bytes.get(..usize::from(self.len)).unwrap_or_default() }
+    }
+}
+
+fn encode(
+    buf: &mut [u8],
+    protocol: Protocol,
+    port: u16,
+    transport_use: TransportUse,
+    addresses: &[IpAddr],
+) -> Result<u16, EmitError> {
+    let kind = match protocol {
+        Protocol::Dccp => ParameterType::DCCP_TRANSPORT,
+        Protocol::Sctp => ParameterType::SCTP_TRANSPORT,
+        Protocol::Tcp => ParameterType::TCP_TRANSPORT,
+        Protocol::Udp => ParameterType::UDP_TRANSPORT,
+        Protocol::UdpLite => ParameterType::UDP_LITE_TRANSPORT,
+        Protocol::Opaque => return Err(EmitError::AddressCount),
+    };
+    if addresses.is_empty() || (addresses.len() > 1 && protocol != Protocol::Sctp) {
+        return Err(EmitError::AddressCount);
+    }
+    let mut len = kind.nested_offset().unwrap_or(HEADER_LEN);
+    for address in addresses {
+        len = len.saturating_add(if address.to_canonical().is_ipv4() { 8 } else { 20 });
+    }
+    let mut writer = Writer::new(buf);
+    writer.put_header(kind, len)?;
+    writer.put(port.to_be_bytes())?;
+    let control = protocol == Protocol::Sctp && transport_use == TransportUse::DataPlusControl;
+    writer.put(u16::from(control).to_be_bytes())?;
+    if protocol == Protocol::Dccp {
+        writer.put_u32(0)?;
+    }
+    for &address in addresses {
+        write_address(address, &mut writer)?;
+    }
+    u16::try_from(len).map_err(|_| EmitError::TooLong)
+}
+
+/// Transports one after the other, in their encoded form; of a Server Announce.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Transports<'a> {
+    bytes: &'a [u8],
+}
+
+impl<'a> Transports<'a> {
+    /// None at all.
+    pub const NONE: Transports<'static> = Transports { bytes: &[] };
+
+    /// Just one. (An opaque one must have a multiple of four bytes.)
+    #[must_use]
+    pub const fn one(transport: Transport<'a>) -> Self {
+        Self { bytes: transport.as_bytes() }
+    }
+
+    /// Takes transports that lie encoded one after the other.
+    ///
+    /// # Errors
+    ///
+    /// If there is anything else among them.
+    pub fn parse(bytes: &'a [u8]) -> Result<Self, ParseError<'a>> {
+        let mut tlvs = Tlvs::new(bytes, bytes);
+        while let Some(tlv) = tlvs.next()? {
+            if !tlv.kind.is_transport() {
+                return Err(tlv.error(ParseErrorKind::Misplaced));
+            }
+            transport(tlv)?;
+        }
+        Ok(Self { bytes })
+    }
+
+    pub(crate) const fn from_checked(bytes: &'a [u8]) -> Self {
+        Self { bytes }
+    }
+
+    /// The encoded form.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+
+    /// Walks them.
+    #[must_use]
+    pub const fn iter(&self) -> TransportsIter<'a> {
+        TransportsIter { rest: self.bytes }
+    }
+}
+
+impl<'a> IntoIterator for Transports<'a> {
+    type Item = Transport<'a>;
+    type IntoIter = TransportsIter<'a>;
+
+    fn into_iter(self) -> TransportsIter<'a> {
+        self.iter()
+    }
+}
+
+/// Walks [`Transports`].
+#[derive(Clone, Copy, Debug)]
+pub struct TransportsIter<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Iterator for TransportsIter<'a> {
+    type Item = Transport<'a>;
+
+    fn next(&mut self) -> Option<Transport<'a>> {
+        // Each round takes at least a header off a finite number of bytes.
+        while let Ok((rest, tlv)) = tlv(self.rest) {
+            self.rest = rest.get(padding_len(tlv.bytes.len())..).unwrap_or_default();
+            if tlv.kind.is_transport() {
+                return Some(Transport { bytes: tlv.bytes });
+            }
+        }
+        self.rest = &[];
+        None
+    }
+}
