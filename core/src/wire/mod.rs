@@ -51,4 +51,5 @@ pub use parameter::{
 };
 
 pub use asap::AsapMessage;
+pub use enrp::EnrpMessage;
 pub use unknown::UnknownMessage;

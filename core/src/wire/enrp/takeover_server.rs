@@ -1,0 +1,68 @@
+//! ENRP Takeover Server (RFC 5353 §2.9).
+//!
+//! ```text
+//! | 9 | 0 | length | sender u32 | receiver u32 | target u32 |
+//! ```
+
+use super::{IDS_LEN, ids, registrar, write_ids};
+use crate::identifier::RegistrarId;
+use crate::wire::error::{EmitError, ParseError};
+use crate::wire::framing::{Layout, Message, Tlvs, Writer, message_methods};
+
+/// A registrar has taken over the elements of one that is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct TakeoverServer<'a> {
+    /// Who sends it.
+    pub sender: RegistrarId,
+    /// Who is to get it; 0 for all.
+    pub receiver: RegistrarId,
+    /// Whose elements are taken over.
+    pub target: RegistrarId,
+    /// How it was laid out when it came.
+    pub layout: Layout<'a>,
+}
+
+impl TakeoverServer<'_> {
+    /// Makes one.
+    #[must_use]
+    pub const fn new(sender: RegistrarId, receiver: RegistrarId, target: RegistrarId) -> Self {
+        Self { sender, receiver, target, layout: Layout::OURS }
+    }
+}
+
+message_methods!(TakeoverServer);
+
+impl<'a> Message<'a> for TakeoverServer<'a> {
+    const TYPE: u8 = 9;
+    const FLAGS: u8 = 0;
+    const FIXED_LEN: usize = 16;
+
+    fn read(_: u8, tlvs: &mut Tlvs<'a>) -> Result<Self, ParseError<'a>> {
+        let (sender, receiver) = tlvs.fixed(ids)?;
+        let target = tlvs.fixed(registrar)?;
+        tlvs.finish()?;
+        Ok(Self::new(sender, receiver, target))
+    }
+
+    fn write(&self, writer: &mut Writer<'_>) -> Result<(), EmitError> {
+        write_ids(self.sender, self.receiver, writer)?;
+        writer.put_u32(self.target.0)
+    }
+
+    fn value_len(&self) -> usize {
+        IDS_LEN.saturating_add(4)
+    }
+
+    fn flags(&self) -> u8 {
+        0
+    }
+
+    fn layout(&self) -> Layout<'a> {
+        self.layout
+    }
+
+    fn set_layout(&mut self, layout: Layout<'a>) {
+        self.layout = layout;
+    }
+}
