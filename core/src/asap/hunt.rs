@@ -11,7 +11,6 @@
 //! A hunt may run beside a home that does not answer (RFC 5352 §3.7.2); a registrar that comes
 //! up then replaces it.
 
-use core::net::SocketAddr;
 use core::time::Duration;
 
 use heapless::Vec;
@@ -60,6 +59,8 @@ pub(crate) struct Home {
     pub(crate) registrar: RegistrarId,
     /// Its place in the list; none if it came by itself (home change).
     known: Option<u8>,
+    /// It has said something sensible.
+    confirmed: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -104,6 +105,8 @@ pub(crate) struct ServerHunt {
     t5: Duration,
     pause: Duration,
     next_connect: u32,
+    /// The last home was lost before it said anything: asking it again must not become a loop.
+    lost_unconfirmed: bool,
     /// Attempts to cancel. One that does not fit is aborted when it comes up.
     cancels: Vec<ConnectId, { 2 * CANDIDATES_MAX }>,
     closings: Vec<Closing, CLOSINGS_MAX>,
@@ -119,6 +122,7 @@ impl ServerHunt {
             t5: timers.t5_server_hunt,
             pause: timers.hunt_pause_min,
             next_connect: 0,
+            lost_unconfirmed: false,
             cancels: Vec::new(),
             closings: Vec::new(),
         }
@@ -214,8 +218,22 @@ impl ServerHunt {
         if !self.is_idle() {
             return Outcome::None;
         }
+        let is_dead = |known: &Known| known.dead_until > now;
+        if core::mem::take(&mut self.lost_unconfirmed) && self.known.iter().flatten().all(is_dead)
+        {
+            self.pause(now, random);
+            return Outcome::None;
+        }
         self.begin(now);
         self.advance(now, random)
+    }
+
+    /// The home has answered: it is more than an association.
+    pub(crate) fn confirm_home(&mut self) {
+        if let Some(home) = &mut self.home {
+            home.confirmed = true;
+            self.pause = self.timers.hunt_pause_min;
+        }
     }
 
     /// Ends the hunt, if one is on, and closes the home association gracefully.
@@ -224,22 +242,24 @@ impl ServerHunt {
         if let Some(home) = self.home.take() {
             self.close(Closing::Shutdown(home.association));
         }
+        self.t5 = self.timers.t5_server_hunt;
+        self.pause = self.timers.hunt_pause_min;
+        self.lost_unconfirmed = false;
     }
 
-    /// Gives the home up because it does not answer (RFC 5352 §3.1, §3.2) and hunts another.
-    pub(crate) fn abandon(&mut self, now: Instant, random: &mut dyn Entropy) -> Outcome {
-        if let Some(home) = self.home.take() {
-            self.mark_dead(now, home.known);
-            self.close(Closing::Abort(home.association));
-        }
-        self.start(now, random)
+    /// Gives the home up because it does not answer (RFC 5352 §3.1, §3.2).
+    pub(crate) fn give_up_home(&mut self, now: Instant) -> Option<AssociationId> {
+        let home = self.home.take()?;
+        self.mark_dead(now, home.known);
+        self.close(Closing::Abort(home.association));
+        Some(home.association)
     }
 
     /// Takes the sender of a keep-alive with H flag as home (RFC 5352 §3.4, KA2.4).
     pub(crate) fn adopt(&mut self, association: AssociationId, registrar: RegistrarId) {
         self.end_hunt();
-        let old = self.home.replace(Home { association, registrar, known: None });
-        if let Some(old) = old {
+        let home = Home { association, registrar, known: None, confirmed: true };
+        if let Some(old) = self.home.replace(home) {
             self.close(Closing::Abort(old.association));
         }
     }
@@ -255,13 +275,13 @@ impl ServerHunt {
         self.forget(connect);
         self.end_hunt();
         self.t5 = self.timers.t5_server_hunt;
-        self.pause = self.timers.hunt_pause_min;
         let mut registrar = RegistrarId::UNKNOWN;
         if let Some(known) = &mut self.known[usize::from(candidate.known)] {
             known.dead_until = Instant::ZERO;
             registrar = known.registrar;
         }
-        let home = Home { association, registrar, known: Some(candidate.known) };
+        let known = Some(candidate.known);
+        let home = Home { association, registrar, known, confirmed: false };
         if let Some(old) = self.home.replace(home) {
             self.close(Closing::Abort(old.association));
         }
@@ -291,8 +311,10 @@ impl ServerHunt {
         if !self.is_home(association) {
             return false;
         }
-        let home = self.home.take();
-        self.mark_dead(now, home.and_then(|home| home.known));
+        if let Some(home) = self.home.take() {
+            self.mark_dead(now, home.known);
+            self.lost_unconfirmed = !home.confirmed;
+        }
         true
     }
 
@@ -403,13 +425,17 @@ impl ServerHunt {
             self.hunting = Hunting::Idle;
             return Outcome::None;
         }
+        self.pause(now, random);
+        Outcome::Exhausted
+    }
+
+    fn pause(&mut self, now: Instant, random: &mut dyn Entropy) {
         // An eighth more or less, so that boards switched on together do not stay together.
         let eighth_micros = u64::try_from(self.pause.as_micros() / 8).unwrap_or(u64::MAX);
         let jitter = Duration::from_micros(random.below(eighth_micros.saturating_mul(2)));
         let pause = self.pause.saturating_sub(self.pause / 8).saturating_add(jitter);
         self.hunting = Hunting::Paused { until: now + pause.max(PAUSE_MIN) };
         self.pause = self.pause.saturating_mul(2).min(self.timers.retran_max);
-        Outcome::Exhausted
     }
 
     fn may_ask(&self, index: usize) -> bool {
@@ -488,21 +514,6 @@ const CLOSINGS_MAX: usize = 8;
 /// However a pause is configured, it is one.
 const PAUSE_MIN: Duration = Duration::from_millis(1);
 
-/// The endpoint that an announce without transport parameters stands for.
-///
-/// RFC 5352 §3.6 takes the source address and the well-known port; RSPLIB, which never sends
-/// transport parameters, takes the source address and the source port.
-pub(crate) fn endpoint_of_bare_announce(
-    profile: crate::profile::Profile,
-    source: SocketAddr,
-) -> Endpoint {
-    let mut endpoint = Endpoint::new(source);
-    if profile == crate::profile::Profile::Rfc {
-        endpoint.port = ASAP_PORT;
-    }
-    endpoint
-}
-
 /// The well-known port of ASAP (RFC 5352 §8.2).
 pub const ASAP_PORT: u16 = 3863;
 
@@ -511,6 +522,7 @@ mod tests {
     use super::*;
     use crate::entropy::SplitMix64;
     use crate::profile::Profile;
+    use core::net::SocketAddr;
     use std::vec;
 
     const MS: fn(u64) -> Instant = Instant::from_millis;
@@ -659,11 +671,32 @@ mod tests {
         }
         trace.drain();
         trace.hunt.on_up(AssociationId(1), ConnectId(connect));
+        trace.hunt.confirm_home();
         assert!(trace.hunt.on_down(MS(now), AssociationId(1)));
         trace.start(now);
         trace.failed(now, connect + 1);
         let pause = trace.hunt.poll_timeout().unwrap().saturating_duration_since(MS(now));
         assert!(pause < Duration::from_millis(300), "{pause:?}");
+    }
+
+    #[test]
+    fn a_registrar_that_hangs_up_at_once_is_not_called_in_a_loop() {
+        let mut trace = Trace::with_registrars(1);
+        trace.start(0);
+        trace.drain();
+        trace.hunt.on_up(AssociationId(1), ConnectId(0));
+        trace.hunt.on_down(MS(0), AssociationId(1));
+        trace.start(0);
+        assert_eq!(trace.drain().0, []);
+        assert!(trace.hunt.poll_timeout().unwrap() >= MS(218));
+        trace.timeout(300);
+        assert_eq!(trace.drain().0, [1]);
+        // One that has spoken is called back at once.
+        trace.hunt.on_up(AssociationId(2), ConnectId(1));
+        trace.hunt.confirm_home();
+        trace.hunt.on_down(MS(400), AssociationId(2));
+        trace.start(400);
+        assert_eq!(trace.drain().0, [2]);
     }
 
     #[test]

@@ -1,0 +1,109 @@
+//! Announces of registrars by multicast (RFC 5352 §2.2.10, §3.6).
+//!
+//! An announce can be forged by anybody (RFC 5352 §9.2), so all it does is to put a registrar on
+//! a bounded list, behind those that are there, for the few seconds of T7.
+
+use core::net::SocketAddr;
+
+use super::InputError;
+use super::hunt::{ASAP_PORT, ServerHunt};
+use super::user_transport::UserTransport;
+use crate::association::Endpoint;
+use crate::profile::Profile;
+use crate::time::Instant;
+use crate::wire::Protocol;
+use crate::wire::asap::{AsapMessage, ServerAnnounce};
+
+/// Takes an announce that came from `source` by UDP.
+pub(crate) fn on_server_announce(
+    hunt: &mut ServerHunt,
+    profile: Profile,
+    now: Instant,
+    source: SocketAddr,
+    bytes: &[u8],
+) -> Result<(), InputError> {
+    let announce = match AsapMessage::parse(bytes) {
+        Ok(AsapMessage::ServerAnnounce(announce)) => announce,
+        Ok(_) => return Err(InputError::Unexpected),
+        // Announces are never answered.
+        Err(_) => return Err(InputError::Malformed { cause: None }),
+    };
+    let endpoint = endpoint_of(&announce, profile, source).ok_or(InputError::Unexpected)?;
+    hunt.add_announced(now, &endpoint, announce.registrar).map_err(|_| InputError::Full)
+}
+
+/// Where the registrar is: at its first usable SCTP transport. Without any transport, RFC 5352
+/// §3.6 takes the source address and the well-known port; RSPLIB, which never sends transports,
+/// takes the source address and the source port: `docs/protocol-notes.md`, "Bare announces".
+fn endpoint_of(
+    announce: &ServerAnnounce<'_>,
+    profile: Profile,
+    source: SocketAddr,
+) -> Option<Endpoint> {
+    let mut transports = announce.transports.iter().peekable();
+    if transports.peek().is_none() {
+        let mut endpoint = Endpoint::new(source);
+        if profile == Profile::Rfc {
+            endpoint.port = ASAP_PORT;
+        }
+        return Some(endpoint);
+    }
+    transports
+        .filter(|transport| transport.protocol() == Protocol::Sctp)
+        .find_map(UserTransport::of_usable)
+        .map(|transport| transport.endpoint)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::asap::Timers;
+    use crate::association::Transmit;
+    use crate::entropy::SplitMix64;
+
+    /// Where a hunt goes after an announce from 10.77.0.12:40000.
+    fn announced(profile: Profile, bytes: &[u8]) -> Result<std::string::String, InputError> {
+        let mut hunt = ServerHunt::new(Timers::of(profile));
+        let source = SocketAddr::from(([10, 77, 0, 12], 40_000));
+        on_server_announce(&mut hunt, profile, Instant::ZERO, source, bytes)?;
+        let _ = hunt.start(Instant::ZERO, &mut SplitMix64::new(0));
+        let Some(Transmit::Connect { endpoint, .. }) = hunt.poll_transmit() else {
+            panic!("nobody to ask");
+        };
+        Ok(std::format!("{endpoint}"))
+    }
+
+    const BARE: [u8; 8] = *b"\x0a\x00\x00\x08\x11\x11\x11\x11";
+    const WITH_SCTP: [u8; 24] = *b"\x0a\x00\x00\x18\x11\x11\x11\x11\
+        \x00\x04\x00\x10\x0f\x17\x00\x00\x00\x01\x00\x08\x0a\x4d\x00\x0b";
+    const WITH_UDP_AND_SCTP: [u8; 40] = *b"\x0a\x00\x00\x28\x11\x11\x11\x11\
+        \x00\x06\x00\x10\x00\x01\x00\x00\x00\x01\x00\x08\x0a\x4d\x00\x0b\
+        \x00\x04\x00\x10\x0f\x17\x00\x00\x00\x01\x00\x08\x0a\x4d\x00\x0b";
+
+    #[test]
+    fn a_bare_announce_stands_for_the_source_port_or_for_the_well_known_one() {
+        assert_eq!(announced(Profile::Rsplib, &BARE).unwrap(), "10.77.0.12:40000");
+        assert_eq!(announced(Profile::Rfc, &BARE).unwrap(), "10.77.0.12:3863");
+    }
+
+    #[test]
+    fn the_first_sctp_transport_counts() {
+        for profile in [Profile::Rsplib, Profile::Rfc] {
+            assert_eq!(announced(profile, &WITH_SCTP).unwrap(), "10.77.0.11:3863");
+            assert_eq!(announced(profile, &WITH_UDP_AND_SCTP).unwrap(), "10.77.0.11:3863");
+        }
+    }
+
+    #[test]
+    fn other_messages_and_rubbish_announce_nobody() {
+        let keep_alive = b"\x07\x00\x00\x10\x11\x11\x11\x11\x00\x09\x00\x08Echo";
+        assert_eq!(announced(Profile::Rsplib, keep_alive), Err(InputError::Unexpected));
+        for len in 0..BARE.len() {
+            let refused = announced(Profile::Rsplib, &BARE[..len]);
+            assert_eq!(refused, Err(InputError::Malformed { cause: None }), "length {len}");
+        }
+        let mut to_all = WITH_SCTP;
+        to_all[20..].copy_from_slice(&[239, 0, 0, 50]);
+        assert_eq!(announced(Profile::Rsplib, &to_all), Err(InputError::Unexpected));
+    }
+}

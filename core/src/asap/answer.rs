@@ -1,0 +1,118 @@
+//! What both machines do alike with input that they refuse.
+//!
+//! Read RFC 5352 §2.2.14 and RFC 5354 §3 before editing this file.
+
+use core::fmt;
+
+use heapless::Vec;
+
+use crate::association::{AssociationId, Ppid, StreamId, Transmit};
+use crate::wire::asap::{AsapMessage, Error};
+use crate::wire::{Cause, OperationError, ParseError};
+
+/// Why an input was refused. The machine goes on as if it had not come; if the sender is to know,
+/// an ASAP Error comes out of `poll_transmit`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
+pub enum InputError {
+    /// Its payload protocol identifier is not ASAP's.
+    NotAsap,
+    /// It cannot be parsed.
+    Malformed {
+        /// What the sender is told; nothing if `None`.
+        cause: Option<Cause>,
+    },
+    /// A message type that nobody has defined.
+    UnknownMessage,
+    /// A message that this machine does not expect, or not now, or not from there, or that is
+    /// about another pool or element.
+    Unexpected,
+    /// There is no room for what it brings.
+    Full,
+}
+
+impl fmt::Display for InputError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotAsap => f.write_str("not an ASAP message"),
+            Self::Malformed { cause: Some(cause) } => {
+                write!(f, "malformed message, answered with cause {:#06x}", cause.0)
+            }
+            Self::Malformed { cause: None } => f.write_str("malformed message, dropped"),
+            Self::UnknownMessage => f.write_str("message of an unknown type"),
+            Self::Unexpected => f.write_str("message that was not expected"),
+            Self::Full => f.write_str("no room for what the message brings"),
+        }
+    }
+}
+
+impl core::error::Error for InputError {}
+
+/// An ASAP Error that is owed to the sender of something that we could not use.
+///
+/// There is one at most: while it is owed, further bad input is not answered. It holds a copy of
+/// the parameter to blame, unless that is longer than [`ERROR_DATA_LEN_MAX`].
+#[derive(Clone, Debug)]
+pub(crate) struct OwedError {
+    pub(crate) association: AssociationId,
+    code: Cause,
+    data: Vec<u8, ERROR_DATA_LEN_MAX>,
+}
+
+impl OwedError {
+    fn new(association: AssociationId, code: Cause, data: &[u8]) -> Self {
+        Self { association, code, data: Vec::from_slice(data).unwrap_or_default() }
+    }
+
+    pub(crate) fn emit(&self, buf: &mut [u8]) -> Option<Transmit> {
+        let error = OperationError::new(self.code, &self.data);
+        let len = Error::new(error).emit(buf).ok()?;
+        Some(message_to(self.association, len))
+    }
+}
+
+/// Parses a message on `association`. What its sender must be told about it (RFC 5354 §3) is
+/// noted in `owed`.
+pub(crate) fn parse<'a>(
+    association: AssociationId,
+    ppid: Ppid,
+    data: &'a [u8],
+    owed: &mut Option<OwedError>,
+) -> Result<AsapMessage<'a>, InputError> {
+    if ppid != Ppid::ASAP {
+        return Err(InputError::NotAsap);
+    }
+    let parsed = AsapMessage::parse(data);
+    let report = match &parsed {
+        Ok(AsapMessage::Unknown(_)) => {
+            Some(OwedError::new(association, Cause::UNRECOGNIZED_MESSAGE, data))
+        }
+        Ok(message) => OperationError::unrecognized(message.unrecognized())
+            .and_then(|error| error.causes().next())
+            .map(|cause| OwedError::new(association, cause.code, cause.data)),
+        Err(error) => error
+            .operation_error()
+            .and_then(|error| error.causes().next())
+            .map(|cause| OwedError::new(association, cause.code, cause.data)),
+    };
+    // An Error is never answered by an Error, or two peers could go on for ever.
+    if owed.is_none() && data.first() != Some(&ERROR_MESSAGE_TYPE) {
+        *owed = report;
+    }
+    match parsed {
+        Ok(AsapMessage::Unknown(_)) => Err(InputError::UnknownMessage),
+        Ok(message) => Ok(message),
+        Err(error) => Err(InputError::Malformed { cause: ParseError::cause(&error) }),
+    }
+}
+
+/// A message in the buffer, on stream 0 as all control messages.
+pub(crate) fn message_to(association: AssociationId, len: usize) -> Transmit {
+    Transmit::Message { association, stream: StreamId(0), ppid: Ppid::ASAP, len }
+}
+
+/// The longest copy of a bad parameter that is sent back.
+pub(crate) const ERROR_DATA_LEN_MAX: usize = 128;
+
+const ERROR_MESSAGE_TYPE: u8 = 0x0e;

@@ -1,0 +1,294 @@
+//! Pieces of a session between a pool user and a pool element: whom to fail over to, the newest
+//! cookie, business cards.
+//!
+//! Read RFC 5352 §3.8 and §3.9 before editing this file.
+//!
+//! The control channel is stream 0 of the data association, with the payload protocol identifier
+//! of ASAP. [`Session`] is the pool user's side of one session; on the element's side there is
+//! nothing to keep, so there are only functions: [`read_control`], [`emit_cookie`],
+//! [`emit_business_card`], and [`cookie`](super::cookie) for what cookies hold.
+//!
+//! Absent: connecting, timeouts, and the decision that an element has failed; they belong to the
+//! user of the session, who knows what silence means in its protocol.
+
+use heapless::Vec;
+
+use super::InputError;
+use super::answer::message_to;
+use super::user::ResolvedElement;
+use crate::association::{AssociationId, Ppid, Transmit};
+use crate::identifier::{PeId, PoolHandle, PoolHandleBuf};
+use crate::wire::asap::{AsapMessage, BusinessCard, BusinessCardBuilder, Cookie, CookieEcho};
+use crate::wire::{self, EmitError, Policy, TransportUse};
+
+/// The longest cookie that a [`Session`] keeps unless told otherwise.
+pub const COOKIE_LEN_DEFAULT: usize = 1024;
+
+/// A pool user's session with one element of a pool at a time.
+///
+/// ```
+/// use rserpool_core::asap::Session;
+/// use rserpool_core::identifier::PoolHandle;
+///
+/// let pool = PoolHandle::new(b"ComputePool")?;
+/// let mut session: Session = Session::new(pool);
+/// // Nothing was resolved yet, so there is nobody to connect to.
+/// assert!(session.next_element().is_none());
+/// # Ok::<(), rserpool_core::identifier::PoolHandleError>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Session<const CANDIDATES: usize = 8, const COOKIE_LEN: usize = COOKIE_LEN_DEFAULT> {
+    pool: PoolHandleBuf,
+    candidates: Vec<ResolvedElement, CANDIDATES>,
+    /// The order of failover that the element recommends.
+    preferred: Vec<PeId, CANDIDATES>,
+    failed: Vec<PeId, CANDIDATES>,
+    state: State,
+    cookie: Vec<u8, COOKIE_LEN>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// Nobody was chosen, or it failed.
+    Alone,
+    /// Chosen, not connected.
+    Chosen {
+        pe_id: PeId,
+        control: bool,
+    },
+    Connected {
+        pe_id: PeId,
+        association: AssociationId,
+        control: bool,
+        owes_echo: bool,
+    },
+}
+
+/// What a control message has changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
+pub enum SessionNews {
+    /// There is a new cookie.
+    Cookie,
+    /// There is a new order of failover.
+    FailoverOrder,
+}
+
+impl<const CANDIDATES: usize, const COOKIE_LEN: usize> Session<CANDIDATES, COOKIE_LEN> {
+    /// A session with nobody yet.
+    #[must_use]
+    pub fn new(pool: PoolHandle<'_>) -> Self {
+        Self {
+            pool: pool.to_buf(),
+            candidates: Vec::new(),
+            preferred: Vec::new(),
+            failed: Vec::new(),
+            state: State::Alone,
+            cookie: Vec::new(),
+        }
+    }
+
+    /// The pool.
+    #[must_use]
+    pub fn pool(&self) -> PoolHandle<'_> {
+        self.pool.as_handle()
+    }
+
+    /// Takes the outcome of a handle resolution: the preferred element first. As many as there is
+    /// room for are kept; what was offered before is forgotten.
+    pub fn offer(&mut self, elements: &[ResolvedElement]) {
+        self.candidates.clear();
+        for element in elements.iter().take(CANDIDATES) {
+            let _ = self.candidates.push(element.clone());
+        }
+    }
+
+    /// Chooses the element to connect to: the first that has not failed, in the order that the
+    /// last element recommended (RFC 5352 §3.9, BC2), then in the order of the resolution. `None`
+    /// means to resolve again, and after that to [`forgive`](Self::forgive).
+    pub fn next_element(&mut self) -> Option<&ResolvedElement> {
+        let failed = &self.failed;
+        let usable = |element: &&ResolvedElement| !failed.contains(&element.id);
+        let recommended = self.preferred.iter().find_map(|pe_id| {
+            self.candidates.iter().filter(usable).find(|element| element.id == *pe_id)
+        });
+        let chosen = recommended.or_else(|| self.candidates.iter().find(usable))?;
+        let control = chosen.transport.transport_use == TransportUse::DataPlusControl;
+        self.state = State::Chosen { pe_id: chosen.id, control };
+        Some(chosen)
+    }
+
+    /// The association to the chosen element is up. If there is a cookie, its echo is owed now,
+    /// before anything else on the control channel (RFC 5352 §3.8).
+    pub fn on_up(&mut self, association: AssociationId) {
+        if let State::Chosen { pe_id, control } = self.state {
+            let owes_echo = control && !self.cookie.is_empty();
+            self.state = State::Connected { pe_id, association, control, owes_echo };
+        }
+    }
+
+    /// The chosen or connected element has failed, by whatever sign. Says who it was, for
+    /// [`report_unreachable`](super::PoolUser::report_unreachable); the next choice leaves it out.
+    pub fn on_failed(&mut self) -> Option<PeId> {
+        let pe_id = self.current()?;
+        self.state = State::Alone;
+        if !self.failed.contains(&pe_id) {
+            if self.failed.is_full() {
+                self.failed.remove(0);
+            }
+            let _ = self.failed.push(pe_id);
+        }
+        Some(pe_id)
+    }
+
+    /// Forgets who has failed: when nobody else is left, or after success.
+    pub fn forgive(&mut self) {
+        self.failed.clear();
+    }
+
+    /// The element that is chosen or connected.
+    #[must_use]
+    pub const fn current(&self) -> Option<PeId> {
+        match self.state {
+            State::Alone => None,
+            State::Chosen { pe_id, .. } | State::Connected { pe_id, .. } => Some(pe_id),
+        }
+    }
+
+    /// The newest cookie.
+    #[must_use]
+    pub fn cookie(&self) -> Option<&[u8]> {
+        (!self.cookie.is_empty()).then_some(&*self.cookie)
+    }
+
+    /// Forgets the cookie: the work that it belongs to is done.
+    pub fn drop_cookie(&mut self) {
+        self.cookie.clear();
+        if let State::Connected { owes_echo, .. } = &mut self.state {
+            *owes_echo = false;
+        }
+    }
+
+    /// Takes a message of the control channel.
+    ///
+    /// # Errors
+    ///
+    /// If it is not from the connected element, is no cookie and no business card of this pool,
+    /// or is a cookie too long to keep (the older one is kept then).
+    pub fn on_control(
+        &mut self,
+        association: AssociationId,
+        data: &[u8],
+    ) -> Result<SessionNews, InputError> {
+        match self.state {
+            State::Connected { association: current, .. } if current == association => {}
+            _ => return Err(InputError::Unexpected),
+        }
+        match read_control(data)? {
+            Control::Cookie(cookie) => {
+                let cookie = Vec::from_slice(cookie).map_err(|_| InputError::Full)?;
+                self.cookie = cookie;
+                Ok(SessionNews::Cookie)
+            }
+            Control::BusinessCard(card) => self.on_business_card(&card),
+            Control::CookieEcho(_) => Err(InputError::Unexpected),
+        }
+    }
+
+    /// RFC 5352 §3.9.
+    fn on_business_card(&mut self, card: &BusinessCard<'_>) -> Result<SessionNews, InputError> {
+        if card.pool_handle != self.pool.as_handle() {
+            return Err(InputError::Unexpected);
+        }
+        self.preferred.clear();
+        for listed in card.elements {
+            if self.preferred.push(listed.id).is_err() {
+                break;
+            }
+            let is_new = self.candidates.iter().all(|element| element.id != listed.id);
+            if is_new && let Some(element) = ResolvedElement::of_usable(&listed) {
+                // Without room the next resolution brings it.
+                let _ = self.candidates.push(element);
+            }
+        }
+        Ok(SessionNews::FailoverOrder)
+    }
+
+    /// The control message that is owed to the connected element, if there is one. Pull it before
+    /// sending any data on a new association.
+    #[must_use]
+    pub fn poll_control(&mut self, buf: &mut [u8]) -> Option<Transmit> {
+        let State::Connected { association, owes_echo, .. } = &mut self.state else {
+            return None;
+        };
+        if !*owes_echo {
+            return None;
+        }
+        let len = CookieEcho::new(&self.cookie).emit(buf).ok()?;
+        *owes_echo = false;
+        Some(message_to(*association, len))
+    }
+}
+
+/// A message of the control channel between pool users and pool elements.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub enum Control<'a> {
+    /// State for the pool user to keep.
+    Cookie(&'a [u8]),
+    /// State that another element gave to the pool user.
+    CookieEcho(&'a [u8]),
+    /// Whom to fail over to; from a pool user: of which pool it is an element itself.
+    BusinessCard(BusinessCard<'a>),
+}
+
+/// Reads a message of the control channel.
+///
+/// # Errors
+///
+/// If it is anything else.
+pub fn read_control(data: &[u8]) -> Result<Control<'_>, InputError> {
+    // Errors are not reported to the peer: RSPLIB's sessions do not expect any.
+    let parsed = super::answer::parse(AssociationId(0), Ppid::ASAP, data, &mut None)?;
+    match parsed {
+        AsapMessage::Cookie(message) => Ok(Control::Cookie(message.cookie)),
+        AsapMessage::CookieEcho(message) => Ok(Control::CookieEcho(message.cookie)),
+        AsapMessage::BusinessCard(card) => Ok(Control::BusinessCard(card)),
+        _ => Err(InputError::Unexpected),
+    }
+}
+
+/// Encodes an ASAP Cookie to the start of `buf` (RFC 5352 §2.2.11) and says how long it is. For
+/// the sake of RSPLIB a cookie should have a multiple of four bytes, as sealed ones have.
+///
+/// # Errors
+///
+/// If `buf` is too short, or the cookie longer than a message can hold.
+pub fn emit_cookie(cookie: &[u8], buf: &mut [u8]) -> Result<usize, EmitError> {
+    Cookie::new(cookie).emit(buf)
+}
+
+/// Encodes a business card to the start of `buf` (RFC 5352 §2.2.13) and says how long it is: the
+/// elements to fail over to, the best first, as many as fit.
+///
+/// RSPLIB cannot read business cards: send none unless both sides are known to be ours.
+///
+/// # Errors
+///
+/// If not even the pool handle and the policy fit.
+pub fn emit_business_card<'a>(
+    pool: PoolHandle<'_>,
+    policy: Policy,
+    elements: impl IntoIterator<Item = wire::PoolElement<'a>>,
+    buf: &mut [u8],
+) -> Result<usize, EmitError> {
+    let mut card = BusinessCardBuilder::new(buf, pool)?;
+    card.policy(policy)?;
+    for element in elements {
+        if card.element(&element).is_err() {
+            break;
+        }
+    }
+    Ok(card.finish())
+}

@@ -1,0 +1,136 @@
+//! The cache of resolved pools, the requests that fill it, and what a response must be like.
+
+use heapless::Vec;
+
+use crate::asap::user_transport::UserTransport;
+use crate::entropy::Entropy;
+use crate::identifier::{PeId, PoolHandle, PoolHandleBuf, RegistrarId};
+use crate::time::Instant;
+use crate::wire::{self, Policy, PolicyType, PoolElements};
+
+/// A pool element as a user needs it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ResolvedElement {
+    /// Its identifier.
+    pub id: PeId,
+    /// Its home registrar.
+    pub home: RegistrarId,
+    /// How to reach it.
+    pub transport: UserTransport,
+    /// The pool's policy and this element's values.
+    pub policy: Policy,
+}
+
+impl ResolvedElement {
+    /// Takes an element from a message, if a user could connect to it.
+    pub(crate) fn of_usable(element: &wire::PoolElement<'_>) -> Option<Self> {
+        Some(Self {
+            id: element.id,
+            home: element.home,
+            transport: UserTransport::of_usable(element.user_transport)?,
+            policy: element.policy,
+        })
+    }
+}
+
+/// A pool: what is known of it and what is being asked.
+#[derive(Clone, Debug)]
+pub(super) struct Pool<const ELEMENTS: usize> {
+    pub(super) handle: PoolHandleBuf,
+    pub(super) elements: Vec<ResolvedElement, ELEMENTS>,
+    /// Until then the elements are good for an answer.
+    fresh_until: Instant,
+    /// How many elements were asked for.
+    items: u32,
+    pub(super) request: Option<Request>,
+    /// When it was last resolved, to find the one that makes room.
+    pub(super) last_use: Instant,
+}
+
+/// A handle resolution that is owed or under way.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Request {
+    pub(super) items: u32,
+    /// T1-ENRPrequest. It also runs while there is no registrar to ask.
+    pub(super) t1: Instant,
+    pub(super) sent: bool,
+    /// How often T1 has expired.
+    pub(super) timeout_count: u8,
+}
+
+impl<const ELEMENTS: usize> Pool<ELEMENTS> {
+    pub(super) fn new(handle: PoolHandle<'_>, now: Instant) -> Self {
+        Self {
+            handle: handle.to_buf(),
+            elements: Vec::new(),
+            fresh_until: Instant::ZERO,
+            items: 0,
+            request: None,
+            last_use: now,
+        }
+    }
+
+    /// RFC 5352 §3.3, C1 and C4: the cache answers as long as it is not stale.
+    pub(super) fn is_fresh(&self, now: Instant, items: u32) -> bool {
+        now < self.fresh_until && items <= self.items && !self.elements.is_empty()
+    }
+
+    /// Asks for so many elements, unless a request that has not been sent yet can ask for all.
+    pub(super) fn want(&mut self, items: u32, t1: Instant) {
+        match &mut self.request {
+            Some(request) if !request.sent => request.items = request.items.max(items),
+            // The answer will not do; on_answered() asks again.
+            Some(_) => {}
+            None => {
+                self.request = Some(Request { items, t1, sent: false, timeout_count: 0 });
+            }
+        }
+    }
+
+    /// Answers from the cache take turns as the registrar's would, roughly: the list moves on
+    /// with round robin, by chance with the random policies, and not at all with the others.
+    pub(super) fn turn(&mut self, random: &mut impl Entropy) {
+        let Some(first) = self.elements.first() else { return };
+        let count = self.elements.len();
+        let by = match first.policy.policy_type() {
+            PolicyType::ROUND_ROBIN | PolicyType::WEIGHTED_ROUND_ROBIN => 1 % count,
+            PolicyType::RANDOM
+            | PolicyType::WEIGHTED_RANDOM
+            | PolicyType::RANDOMIZED_LEAST_USED
+            | PolicyType::WEIGHTED_RANDOM_DPF => {
+                usize::try_from(random.below(count as u64)).unwrap_or(0)
+            }
+            _ => 0,
+        };
+        self.elements.rotate_left(by);
+    }
+
+    /// Takes what a response lists and a user could use: elements of the pool's policy, each once,
+    /// with an address. True if there is any.
+    ///
+    /// RFC 5352 §2.2.6: without a policy in front the pool's is round robin.
+    pub(super) fn fill(
+        &mut self,
+        items: u32,
+        fresh_until: Instant,
+        policy: Option<Policy>,
+        listed: PoolElements<'_>,
+    ) -> bool {
+        let overall = policy.map_or(PolicyType::ROUND_ROBIN, |policy| policy.policy_type());
+        self.elements.clear();
+        self.fresh_until = fresh_until;
+        self.items = items;
+        for element in listed {
+            let is_new = self.elements.iter().all(|known| known.id != element.id);
+            if !is_new || element.policy.policy_type() != overall {
+                continue;
+            }
+            if let Some(usable) = ResolvedElement::of_usable(&element)
+                && self.elements.push(usable).is_err()
+            {
+                break;
+            }
+        }
+        !self.elements.is_empty()
+    }
+}
