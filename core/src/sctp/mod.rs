@@ -5,6 +5,8 @@
 //! fall back, because they are not announced.
 
 mod config;
+#[cfg_attr(not(test), expect(dead_code, reason = "the endpoint comes to use it"))]
+mod cookie;
 mod endpoint;
 pub(crate) mod packet;
 pub(crate) mod serial;

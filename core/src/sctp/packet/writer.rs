@@ -1,4 +1,14 @@
-//! Writes one packet into the caller's buffer, chunk by chunk.
+//! Writes the chunks of one packet into the caller's buffer.
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::indexing_slicing,
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::arithmetic_side_effects
+    )
+)]
 
 use super::{DataChunk, GapBlock};
 use crate::sctp::serial::Tsn;
