@@ -1,0 +1,160 @@
+//! Selection by policy.
+
+use super::core::Core;
+use super::error::ResolveError;
+use super::view::ElementView;
+use crate::entropy::Entropy;
+use crate::identifier::PoolHandle;
+use crate::store::{Link, order, slot, tree};
+
+/// The most elements of one selection; RSPLIB's limit too.
+pub const ITEMS_MAX: usize = 128;
+
+/// How many draws the usual answer takes.
+const FEW: usize = 8;
+
+/// Takes an element, or says that there is no room for it or for any after it.
+pub(crate) type Each<'e> = &'e mut dyn FnMut(&ElementView<'_>) -> bool;
+
+/// An element that was drawn and must not be drawn again.
+#[derive(Clone, Copy)]
+struct Drawn {
+    link: Link,
+    weight: u32,
+    /// The sum of the weights before it.
+    before: u64,
+}
+
+impl Drawn {
+    const NONE: Self = Self { link: 0, weight: 0, before: 0 };
+}
+
+impl Core<'_> {
+    pub(crate) fn resolve(
+        &mut self,
+        handle: PoolHandle<'_>,
+        items: usize,
+        random: &mut dyn Entropy,
+        each: Each<'_>,
+    ) -> Result<usize, ResolveError> {
+        let link = self.peek().find_pool(handle);
+        if link == 0 {
+            return Err(ResolveError::UnknownPool);
+        }
+        let pool = &self.slots.pools[slot(link)];
+        if pool.order == 0 {
+            return Err(ResolveError::NothingSelectable);
+        }
+        let items = items.min(ITEMS_MAX).min(pool.count as usize);
+        Ok(match (pool.kind.is_random(), items) {
+            (false, _) if self.state.charge_max <= 1 => self.take_first(link, items, each),
+            (false, _) => self.take_and_charge(link, items, each),
+            (true, 0..=1) => self.draw_one(link, items, random, each),
+            (true, 2..=FEW) => self.draw(link, random, each, &mut [Drawn::NONE; FEW][..items]),
+            _ => self.draw(link, random, each, &mut [Drawn::NONE; ITEMS_MAX][..items]),
+        })
+    }
+
+    /// The first `items` in order, of which the first is charged.
+    fn take_first(&mut self, pool: Link, items: usize, each: Each<'_>) -> usize {
+        let first = tree::outermost(self.slots.order, self.slots.pools[slot(pool)].order, 0);
+        let (mut link, mut count) = (first, 0);
+        let peek = self.peek();
+        while link != 0 && count < items && each(&peek.view(link)) {
+            count += 1;
+            // The next is not needed after the last.
+            if count < items {
+                link = tree::next(peek.slots.order, link);
+            }
+        }
+        if count > 0 {
+            self.charge(first);
+        }
+        count
+    }
+
+    /// The first `items` in order, of which several are charged.
+    fn take_and_charge(&mut self, pool: Link, items: usize, each: Each<'_>) -> usize {
+        let mut taken = [0; ITEMS_MAX];
+        let mut count = 0;
+        let peek = self.peek();
+        let mut link = tree::outermost(peek.slots.order, peek.slots.pools[slot(pool)].order, 0);
+        while link != 0 && count < items && each(&peek.view(link)) {
+            taken[count] = link;
+            count += 1;
+            link = tree::next(peek.slots.order, link);
+        }
+        let charged = count.min(self.state.charge_max as usize);
+        for &link in &taken[..charged] {
+            self.charge(link);
+        }
+        count
+    }
+
+    /// One draw.
+    fn draw_one(
+        &mut self,
+        pool: Link,
+        items: usize,
+        random: &mut dyn Entropy,
+        each: Each<'_>,
+    ) -> usize {
+        let peek = self.peek();
+        let pool = &peek.slots.pools[slot(pool)];
+        let ticket = random.below(pool.weight);
+        let drawn = order::draw(peek.slots.order, pool.order, ticket);
+        let (link, _) = drawn.expect("the ticket is below the sum of all weights");
+        if items == 0 || !each(&peek.view(link)) {
+            return 0;
+        }
+        if pool.kind.counts_selections() {
+            self.charge(link);
+        }
+        1
+    }
+
+    /// As many distinct draws as `drawn` has room for. The tree stays as it is: the interval of
+    /// what was drawn is skipped.
+    fn draw(
+        &mut self,
+        pool: Link,
+        random: &mut dyn Entropy,
+        each: Each<'_>,
+        drawn: &mut [Drawn],
+    ) -> usize {
+        let peek = self.peek();
+        let pool = &peek.slots.pools[slot(pool)];
+        let counts_selections = pool.kind.counts_selections();
+        let charge_max = if counts_selections { self.state.charge_max.max(1) as usize } else { 0 };
+        let mut charged = [0; ITEMS_MAX];
+        let (mut rest, mut count) = (pool.weight, 0);
+        while rest > 0 && count < drawn.len() {
+            let mut ticket = random.below(rest);
+            let mut rank = 0;
+            for other in &drawn[..count] {
+                if ticket < other.before {
+                    break;
+                }
+                ticket += u64::from(other.weight);
+                rank += 1;
+            }
+            let (link, before) = order::draw(peek.slots.order, pool.order, ticket)
+                .expect("the ticket is below the sum of all weights");
+            if !each(&peek.view(link)) {
+                break;
+            }
+            let weight = order::weight(peek.slots.order, link);
+            drawn.copy_within(rank..count, rank + 1);
+            drawn[rank] = Drawn { link, weight, before };
+            rest -= u64::from(weight);
+            if count < charge_max {
+                charged[count] = link;
+            }
+            count += 1;
+        }
+        for &link in &charged[..count.min(charge_max)] {
+            self.charge(link);
+        }
+        count
+    }
+}

@@ -1,0 +1,323 @@
+//! A height-balanced (AVL) tree whose nodes are slots linked by indices.
+//!
+//! The depth never exceeds 1.44 times the binary logarithm of the node count, whatever a peer
+//! chooses as keys. This file links, unlinks and walks; where a node belongs is decided by
+//! [`id_tree`](super::id_tree) and [`order`](super::order).
+
+use super::{Link, slot};
+
+/// The first child (smaller keys) or the second (larger ones).
+pub(crate) type Side = usize;
+
+/// The links of a node: children, and the parent with the balance in its low two bits.
+///
+/// Balance 0: both subtrees have the same height; `side + 1`: the one on that side is taller by
+/// one.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Links {
+    pub(crate) child: [Link; 2],
+    up: u32,
+}
+
+impl Links {
+    pub(crate) const NONE: Self = Self { child: [0; 2], up: 0 };
+
+    const fn parent(self) -> Link {
+        self.up >> 2
+    }
+
+    const fn balance(self) -> u32 {
+        self.up & 3
+    }
+
+    fn set_parent(&mut self, parent: Link) {
+        self.up = parent << 2 | self.up & 3;
+    }
+
+    fn set_balance(&mut self, balance: u32) {
+        self.up = self.up & !3 | balance;
+    }
+}
+
+/// A slot that can be a node.
+///
+/// A weighted tree also keeps in each node the sum of the weights in the subtree of its first
+/// child. Nodes without weights leave the three methods alone.
+pub(crate) trait Node {
+    fn links(&self) -> &Links;
+    fn links_mut(&mut self) -> &mut Links;
+
+    fn weight(&self) -> u64 {
+        0
+    }
+
+    fn sum_before(&self) -> u64 {
+        0
+    }
+
+    fn set_sum_before(&mut self, _sum: u64) {}
+}
+
+/// A tree's root and whether its nodes carry sums.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Root {
+    pub(crate) top: Link,
+    pub(crate) weighted: bool,
+}
+
+const fn tall(side: Side) -> u32 {
+    side as u32 + 1
+}
+
+fn links<N: Node>(nodes: &[N], link: Link) -> &Links {
+    nodes[slot(link)].links()
+}
+
+fn links_mut<N: Node>(nodes: &mut [N], link: Link) -> &mut Links {
+    nodes[slot(link)].links_mut()
+}
+
+fn side_of<N: Node>(nodes: &[N], parent: Link, child: Link) -> Side {
+    usize::from(links(nodes, parent).child[1] == child)
+}
+
+/// The parent of `link` and on which side of it `link` is.
+pub(crate) fn parent<N: Node>(nodes: &[N], link: Link) -> Option<(Link, Side)> {
+    let parent = links(nodes, link).parent();
+    (parent != 0).then(|| (parent, side_of(nodes, parent, link)))
+}
+
+/// The outermost node below `top` on `side`; 0 in an empty tree.
+pub(crate) fn outermost<N: Node>(nodes: &[N], top: Link, side: Side) -> Link {
+    let mut link = top;
+    let mut found = 0;
+    while link != 0 {
+        found = link;
+        link = links(nodes, link).child[side];
+    }
+    found
+}
+
+/// The node after `link` in order; 0 after the last.
+pub(crate) fn next<N: Node>(nodes: &[N], link: Link) -> Link {
+    let after = links(nodes, link).child[1];
+    if after != 0 {
+        return outermost(nodes, after, 0);
+    }
+    let mut link = link;
+    loop {
+        match parent(nodes, link) {
+            None => return 0,
+            Some((parent, 0)) => return parent,
+            Some((parent, _)) => link = parent,
+        }
+    }
+}
+
+/// Hangs the node `link` below `above` on `side`, where there must be none; `above` is 0 in an
+/// empty tree. In a weighted tree the caller sees to the sums above the node.
+pub(crate) fn insert<N: Node>(
+    nodes: &mut [N],
+    root: &mut Root,
+    (above, side): (Link, Side),
+    link: Link,
+) {
+    *links_mut(nodes, link) = Links { child: [0; 2], up: above << 2 };
+    if above == 0 {
+        root.top = link;
+        return;
+    }
+    links_mut(nodes, above).child[side] = link;
+    let (mut node, mut side) = (above, side);
+    loop {
+        let links = links_mut(nodes, node);
+        let balance = links.balance();
+        if balance != 0 {
+            if balance == tall(side) {
+                lower(nodes, root, node, side);
+            } else {
+                links.set_balance(0);
+            }
+            return;
+        }
+        links.set_balance(tall(side));
+        match parent(nodes, node) {
+            None => return,
+            Some(above) => (node, side) = above,
+        }
+    }
+}
+
+/// Takes the node `link` out. In a weighted tree the caller has taken its weight out of the sums
+/// above it.
+pub(crate) fn remove<N: Node>(nodes: &mut [N], root: &mut Root, link: Link) {
+    let gone = *links(nodes, link);
+    let [before, after] = gone.child;
+    let shrunk = if before == 0 || after == 0 {
+        let shrunk = parent(nodes, link);
+        replace(nodes, root, link, before.max(after));
+        shrunk
+    } else {
+        Some(put_successor_in_place(nodes, root, link))
+    };
+    if let Some((node, side)) = shrunk {
+        rebalance_shrunk(nodes, root, node, side);
+    }
+}
+
+/// Puts the node after `link`, which has two children, in its place; returns whose subtree on
+/// which side is lower by one now.
+fn put_successor_in_place<N: Node>(nodes: &mut [N], root: &mut Root, link: Link) -> (Link, Side) {
+    let gone = *links(nodes, link);
+    let [before, after] = gone.child;
+    let heir = outermost(nodes, after, 0);
+    if root.weighted {
+        let weight = nodes[slot(heir)].weight();
+        let mut node = heir;
+        while node != after {
+            node = links(nodes, node).parent();
+            let sum = nodes[slot(node)].sum_before();
+            nodes[slot(node)].set_sum_before(sum - weight);
+        }
+        let sum = nodes[slot(link)].sum_before();
+        nodes[slot(heir)].set_sum_before(sum);
+    }
+    let shrunk = if heir == after {
+        (heir, 1)
+    } else {
+        let above = links(nodes, heir).parent();
+        let below = links(nodes, heir).child[1];
+        links_mut(nodes, above).child[0] = below;
+        if below != 0 {
+            links_mut(nodes, below).set_parent(above);
+        }
+        links_mut(nodes, heir).child[1] = after;
+        links_mut(nodes, after).set_parent(heir);
+        (above, 0)
+    };
+    links_mut(nodes, heir).child[0] = before;
+    links_mut(nodes, before).set_parent(heir);
+    links_mut(nodes, heir).set_balance(gone.balance());
+    replace(nodes, root, link, heir);
+    shrunk
+}
+
+/// Lets the parent of `old` point to `new`, which may be 0.
+fn replace<N: Node>(nodes: &mut [N], root: &mut Root, old: Link, new: Link) {
+    let above = links(nodes, old).parent();
+    if above == 0 {
+        root.top = new;
+    } else {
+        let side = side_of(nodes, above, old);
+        links_mut(nodes, above).child[side] = new;
+    }
+    if new != 0 {
+        links_mut(nodes, new).set_parent(above);
+    }
+}
+
+/// Restores the balance after the subtree of `node` on `side` became lower by one.
+fn rebalance_shrunk<N: Node>(nodes: &mut [N], root: &mut Root, node: Link, side: Side) {
+    let (mut node, mut side) = (node, side);
+    loop {
+        let links = links_mut(nodes, node);
+        let balance = links.balance();
+        let top = if balance == 0 {
+            links.set_balance(tall(1 - side));
+            return;
+        } else if balance == tall(side) {
+            links.set_balance(0);
+            node
+        } else {
+            let (top, is_lower) = lower(nodes, root, node, 1 - side);
+            if !is_lower {
+                return;
+            }
+            top
+        };
+        match parent(nodes, top) {
+            None => return,
+            Some(above) => (node, side) = above,
+        }
+    }
+}
+
+/// Rotates at `node`, whose subtree on `side` is too tall by two. Returns what is on top now, and
+/// whether the whole is lower than before.
+fn lower<N: Node>(nodes: &mut [N], root: &mut Root, node: Link, side: Side) -> (Link, bool) {
+    let child = links(nodes, node).child[side];
+    let balance = links(nodes, child).balance();
+    if balance == tall(1 - side) {
+        let grandchild = links(nodes, child).child[1 - side];
+        let balance = links(nodes, grandchild).balance();
+        raise(nodes, root, child, 1 - side);
+        raise(nodes, root, node, side);
+        let (upper, inner) = if balance == 0 {
+            (0, 0)
+        } else if balance == tall(side) {
+            (tall(1 - side), 0)
+        } else {
+            (0, tall(side))
+        };
+        links_mut(nodes, node).set_balance(upper);
+        links_mut(nodes, child).set_balance(inner);
+        links_mut(nodes, grandchild).set_balance(0);
+        return (grandchild, true);
+    }
+    raise(nodes, root, node, side);
+    let was_even = balance == 0;
+    links_mut(nodes, node).set_balance(if was_even { tall(side) } else { 0 });
+    links_mut(nodes, child).set_balance(if was_even { tall(1 - side) } else { 0 });
+    (child, !was_even)
+}
+
+/// Rotates the child of `node` on `side` above it.
+fn raise<N: Node>(nodes: &mut [N], root: &mut Root, node: Link, side: Side) {
+    let child = links(nodes, node).child[side];
+    let inner = links(nodes, child).child[1 - side];
+    replace(nodes, root, node, child);
+    links_mut(nodes, node).child[side] = inner;
+    if inner != 0 {
+        links_mut(nodes, inner).set_parent(node);
+    }
+    links_mut(nodes, child).child[1 - side] = node;
+    links_mut(nodes, node).set_parent(child);
+    if root.weighted {
+        let (upper, lower) = (&nodes[slot(node)], &nodes[slot(child)]);
+        if side == 0 {
+            let sum = upper.sum_before() - lower.sum_before() - lower.weight();
+            nodes[slot(node)].set_sum_before(sum);
+        } else {
+            let sum = lower.sum_before() + upper.sum_before() + upper.weight();
+            nodes[slot(child)].set_sum_before(sum);
+        }
+    }
+}
+
+/// Panics unless the tree is linked, balanced and summed as it must be; returns its node count.
+#[cfg(test)]
+pub(crate) fn check<N: Node>(nodes: &[N], root: Root) -> usize {
+    fn below<N: Node>(nodes: &[N], weighted: bool, link: Link, parent: Link) -> (usize, u32, u64) {
+        if link == 0 {
+            return (0, 0, 0);
+        }
+        let node = &nodes[slot(link)];
+        assert_eq!(node.links().parent(), parent, "parent of {link}");
+        let [before, after] = node.links().child;
+        let (count_before, height_before, sum_before) = below(nodes, weighted, before, link);
+        let (count_after, height_after, sum_after) = below(nodes, weighted, after, link);
+        let balance = match height_after as i32 - height_before as i32 {
+            0 => 0,
+            1 => tall(1),
+            -1 => tall(0),
+            difference => panic!("heights below {link} differ by {difference}"),
+        };
+        assert_eq!(node.links().balance(), balance, "balance of {link}");
+        if weighted {
+            assert_eq!(node.sum_before(), sum_before, "sum before {link}");
+        }
+        let height = 1 + height_before.max(height_after);
+        (count_before + 1 + count_after, height, sum_before + node.weight() + sum_after)
+    }
+    below(nodes, root.weighted, root.top, 0).0
+}
