@@ -81,7 +81,7 @@ impl<'a> ElementView<'a> {
 
     /// The element as messages tell of it: with the ASAP transport in ENRP, without in ASAP.
     #[must_use]
-    pub fn to_wire(&self, with_asap: bool) -> PoolElement<'a> {
+    pub fn to_wire(self, with_asap: bool) -> PoolElement<'a> {
         PoolElement {
             id: self.pe_id(),
             home: self.home(),

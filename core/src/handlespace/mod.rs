@@ -7,6 +7,7 @@
 //! Deliberately absent: time (deadlines are handed in), messages, peers, and any decision about
 //! who may register what; that is the registrar's.
 
+mod check;
 mod checksum;
 mod convert;
 mod core;
@@ -357,6 +358,15 @@ impl<S: Storage> Handlespace<S> {
         mut each: impl FnMut(&ElementView<'_>) -> bool,
     ) {
         self.peek().walk_after(cursor, owner, &mut each);
+    }
+
+    /// Looks whether all structures agree with each other, for tests and fuzzing.
+    ///
+    /// # Panics
+    ///
+    /// If they do not.
+    pub fn check(&self) {
+        self.peek().check();
     }
 }
 

@@ -19,14 +19,13 @@ pub(crate) type Each<'e> = &'e mut dyn FnMut(&ElementView<'_>) -> bool;
 /// An element that was drawn and must not be drawn again.
 #[derive(Clone, Copy)]
 struct Drawn {
-    link: Link,
     weight: u32,
     /// The sum of the weights before it.
     before: u64,
 }
 
 impl Drawn {
-    const NONE: Self = Self { link: 0, weight: 0, before: 0 };
+    const NONE: Self = Self { weight: 0, before: 0 };
 }
 
 impl Core<'_> {
@@ -145,7 +144,7 @@ impl Core<'_> {
             }
             let weight = order::weight(peek.slots.order, link);
             drawn.copy_within(rank..count, rank + 1);
-            drawn[rank] = Drawn { link, weight, before };
+            drawn[rank] = Drawn { weight, before };
             rest -= u64::from(weight);
             if count < charge_max {
                 charged[count] = link;

@@ -164,3 +164,13 @@ pub(crate) fn draw(nodes: &[OrderNode], top: Link, ticket: u64) -> Option<(Link,
     }
     None
 }
+
+/// Panics unless an ordered tree is in order.
+pub(crate) fn check(nodes: &[OrderNode], top: Link) {
+    let mut link = tree::outermost(nodes, top, 0);
+    while link != 0 {
+        let next = tree::next(nodes, link);
+        assert!(next == 0 || is_before(place(nodes, link), place(nodes, next)), "order at {link}");
+        link = next;
+    }
+}

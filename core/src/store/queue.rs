@@ -131,3 +131,14 @@ pub(crate) fn deadline(entries: &[Due], positions: &[u32], link: Link) -> Option
 }
 
 const FAN_OUT: usize = 4;
+
+/// Panics unless the heap is in order and its back-pointers are right.
+pub(crate) fn check(entries: &[Due], positions: &[u32], count: u32) {
+    for (at, entry) in entries.iter().take(count as usize).enumerate() {
+        assert_eq!(positions[slot(entry.link)] as usize, at + 1, "back-pointer of {at}");
+        let above = at.saturating_sub(1) / FAN_OUT;
+        assert!(entries[above].at <= entry.at, "the deadline at {at} is earlier than above it");
+    }
+    let set = positions.iter().filter(|&&position| position != 0).count();
+    assert_eq!(set, count as usize, "deadlines");
+}

@@ -295,29 +295,53 @@ fn raise<N: Node>(nodes: &mut [N], root: &mut Root, node: Link, side: Side) {
 }
 
 /// Panics unless the tree is linked, balanced and summed as it must be; returns its node count.
-#[cfg(test)]
+///
+/// What is true of a node because it is true of its children is looked up along one path.
 pub(crate) fn check<N: Node>(nodes: &[N], root: Root) -> usize {
-    fn below<N: Node>(nodes: &[N], weighted: bool, link: Link, parent: Link) -> (usize, u32, u64) {
-        if link == 0 {
-            return (0, 0, 0);
-        }
-        let node = &nodes[slot(link)];
-        assert_eq!(node.links().parent(), parent, "parent of {link}");
-        let [before, after] = node.links().child;
-        let (count_before, height_before, sum_before) = below(nodes, weighted, before, link);
-        let (count_after, height_after, sum_after) = below(nodes, weighted, after, link);
-        let balance = match height_after as i32 - height_before as i32 {
-            0 => 0,
-            1 => tall(1),
-            -1 => tall(0),
-            difference => panic!("heights below {link} differ by {difference}"),
-        };
-        assert_eq!(node.links().balance(), balance, "balance of {link}");
-        if weighted {
-            assert_eq!(node.sum_before(), sum_before, "sum before {link}");
-        }
-        let height = 1 + height_before.max(height_after);
-        (count_before + 1 + count_after, height, sum_before + node.weight() + sum_after)
+    let mut link = outermost(nodes, root.top, 0);
+    let mut count = 0;
+    if root.top != 0 {
+        assert_eq!(links(nodes, root.top).parent(), 0, "the root {} has a parent", root.top);
     }
-    below(nodes, root.weighted, root.top, 0).0
+    while link != 0 {
+        count += 1;
+        assert!(count <= nodes.len(), "the tree has a cycle");
+        let [before, after] = links(nodes, link).child;
+        for child in [before, after] {
+            assert!(child == 0 || links(nodes, child).parent() == link, "parent of {child}");
+        }
+        let balance = match (height(nodes, before), height(nodes, after)) {
+            (before, after) if before == after => 0,
+            (before, after) if before == after + 1 => tall(0),
+            (before, after) if before + 1 == after => tall(1),
+            (before, after) => panic!("heights {before} and {after} below {link}"),
+        };
+        assert_eq!(links(nodes, link).balance(), balance, "balance of {link}");
+        if root.weighted {
+            assert_eq!(nodes[slot(link)].sum_before(), sum(nodes, before), "sum before {link}");
+        }
+        link = next(nodes, link);
+    }
+    count
+}
+
+fn height<N: Node>(nodes: &[N], top: Link) -> u32 {
+    let (mut link, mut height) = (top, 0);
+    while link != 0 {
+        height += 1;
+        let links = links(nodes, link);
+        link = links.child[usize::from(links.balance() == tall(1))];
+    }
+    height
+}
+
+/// The sum of all weights below `top` of a weighted tree.
+pub(crate) fn sum<N: Node>(nodes: &[N], top: Link) -> u64 {
+    let (mut link, mut sum) = (top, 0);
+    while link != 0 {
+        let node = &nodes[slot(link)];
+        sum += node.sum_before() + node.weight();
+        link = node.links().child[1];
+    }
+    sum
 }
