@@ -9,15 +9,20 @@
 //! chooses the path. Descriptors carry a path index, so that several can come.
 #![cfg_attr(not(test), expect(dead_code, reason = "the endpoint comes to use it"))]
 
+mod acknowledge;
 mod congestion;
 mod path;
+mod receiver;
 mod rto;
 mod sack;
 mod sender;
+mod store;
+mod tsn_map;
 
 use core::time::Duration;
 
 pub(crate) use path::PathTransfer;
+pub(crate) use receiver::{DataOutcome, Message, Receiver, ReceiverState, RxDescriptor};
 pub(crate) use sack::{NeverSent, SackOutcome};
 pub(crate) use sender::{PushError, Sender, SenderState, TxDescriptor};
 

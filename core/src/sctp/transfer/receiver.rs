@@ -1,0 +1,556 @@
+//! Takes DATA chunks, joins fragments, orders messages and says when to acknowledge: RFC 9260
+//! §6.2, §6.5 to §6.7, §6.9.
+//!
+//! A descriptor stands for a run of fragments in a row that belong to one message, or for a
+//! whole message. Neighbours of a run are found by TSN, messages that wait for earlier ones by
+//! stream and SSN, both through tables that lie in the descriptors themselves; so no packet
+//! costs a search. What was acknowledged is never dropped again.
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::indexing_slicing,
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::arithmetic_side_effects
+    )
+)]
+
+use super::STREAMS_MAX;
+use super::acknowledge::SackDebt;
+use super::store::{Chain, Link, Store, StoreState};
+use super::tsn_map::{REACH, TsnMap};
+use crate::sctp::packet::DataChunk;
+use crate::sctp::serial::{Ssn, Tsn};
+
+/// A run of fragments, or a message.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RxDescriptor {
+    first: Tsn,
+    last: Tsn,
+    len: u32,
+    ppid: u32,
+    chain: Chain,
+    /// The next in the list that it is in: free, ready, or waiting in the same bucket.
+    next: Link,
+    /// Not of this run: the run that begins or ends at the TSN that maps to this slot.
+    by_tsn: Link,
+    /// Not of this run: the first waiting message whose stream and SSN map to this slot.
+    bucket: Link,
+    stream: u16,
+    ssn: Ssn,
+    stage: Stage,
+    unordered: bool,
+    begins: bool,
+    ends: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    Free = 0,
+    /// A run with fragments missing at one end or both.
+    Partial,
+    /// A message that waits for an earlier one of its stream.
+    Waiting,
+    /// A message that can be read.
+    Ready,
+}
+
+impl RxDescriptor {
+    /// Of no chunk: all bits zero.
+    pub(crate) const EMPTY: Self = Self {
+        first: Tsn(0),
+        last: Tsn(0),
+        len: 0,
+        ppid: 0,
+        chain: Chain::EMPTY,
+        next: Link::NONE,
+        by_tsn: Link::NONE,
+        bucket: Link::NONE,
+        stream: 0,
+        ssn: Ssn(0),
+        stage: Stage::Free,
+        unordered: false,
+        begins: false,
+        ends: false,
+    };
+
+    fn is_of(&self, stream: u16, ssn: Ssn) -> bool {
+        self.stage == Stage::Waiting && self.stream == stream && self.ssn == ssn
+    }
+
+    /// Whether `chunk` can belong to the same message.
+    fn agrees_with(&self, chunk: &DataChunk<'_>) -> bool {
+        self.stream == chunk.stream
+            && self.unordered == chunk.unordered
+            && (self.unordered || self.ssn == chunk.ssn)
+    }
+}
+
+/// The part of a receiver that lives in its association.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ReceiverState {
+    pub(super) map: TsnMap,
+    store: StoreState,
+    free: Link,
+    /// Descriptors from here on were never used.
+    fresh: u16,
+    used_count: u16,
+    ready_first: Link,
+    ready_last: Link,
+    /// The longest chunk seen: what is kept free for the one that fills the gap.
+    chunk_len_max: u16,
+    pub(super) debt: SackDebt,
+    stream_count: u16,
+    next_ssn: [Ssn; STREAMS_MAX],
+}
+
+impl ReceiverState {
+    /// Of no association: all bits zero. [`Receiver::start`] makes it usable.
+    pub(crate) const EMPTY: Self = Self {
+        map: TsnMap::EMPTY,
+        store: StoreState::EMPTY,
+        free: Link::NONE,
+        fresh: 0,
+        used_count: 0,
+        ready_first: Link::NONE,
+        ready_last: Link::NONE,
+        chunk_len_max: 0,
+        debt: SackDebt::EMPTY,
+        stream_count: 0,
+        next_ssn: [Ssn(0); STREAMS_MAX],
+    };
+}
+
+/// What became of a DATA chunk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum DataOutcome {
+    /// It is kept.
+    Accepted,
+    /// It was received before.
+    Duplicate,
+    /// It was dropped and is not acknowledged: no room, or too far ahead.
+    NoRoom,
+    /// It is acknowledged and dropped: answer with ERROR cause 1.
+    NoSuchStream,
+    /// It has no user data: abort with cause 9.
+    NoUserData,
+    /// The message that it belongs to can never fit: abort with cause 4.
+    NeverFits,
+    /// It contradicts what came before: abort with cause 13.
+    Violation,
+}
+
+/// A message that was read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Message {
+    /// The stream it came on.
+    pub(crate) stream: u16,
+    /// What the peer says it is.
+    pub(crate) ppid: u32,
+    /// Whether it was sent unordered.
+    pub(crate) unordered: bool,
+    /// Its length.
+    pub(crate) len: usize,
+}
+
+/// A receiver at work: the state with the memory that is lent for it.
+#[derive(Debug)]
+pub(crate) struct Receiver<'s> {
+    pub(super) state: &'s mut ReceiverState,
+    bytes: &'s mut [u8],
+    descriptors: &'s mut [RxDescriptor],
+}
+
+impl<'s> Receiver<'s> {
+    /// Puts a receiver together.
+    pub(crate) fn new(
+        state: &'s mut ReceiverState,
+        bytes: &'s mut [u8],
+        descriptors: &'s mut [RxDescriptor],
+    ) -> Self {
+        debug_assert!(descriptors.len() <= DESCRIPTORS_MAX, "SSNs would be ambiguous");
+        Self { state, bytes, descriptors }
+    }
+
+    /// Begins with TSN `initial` of the peer. All messages not read are gone.
+    pub(crate) fn start(&mut self, initial: Tsn, streams: u16) {
+        self.descriptors.fill(RxDescriptor::EMPTY);
+        *self.state = ReceiverState {
+            stream_count: streams.min(STREAMS_MAX as u16),
+            ..ReceiverState::EMPTY
+        };
+        self.state.map.start(initial);
+        let window = self.a_rwnd();
+        self.state.debt.on_window_told(window);
+    }
+
+    /// All TSNs up to here were received.
+    pub(crate) fn cumulative(&self) -> Tsn {
+        self.state.map.cumulative()
+    }
+
+    /// The window to advertise: user data for which there is room.
+    ///
+    /// It shrinks with the descriptors as well as with the bytes, each of them standing for its
+    /// share. A peer that fills it with tiny messages nobody reads has the last ones dropped.
+    pub(crate) fn a_rwnd(&mut self) -> u32 {
+        let descriptors_free = self.free_count();
+        let descriptor_count = self.descriptors.len().max(1);
+        let store = self.store();
+        let free = store.free_count().saturating_mul(store.payload_len());
+        let all = store.block_count().saturating_mul(store.payload_len());
+        let window = free.min(descriptors_free.saturating_mul(all.div_ceil(descriptor_count)));
+        u32::try_from(window).unwrap_or(u32::MAX)
+    }
+
+    /// User data that fits when nothing is held.
+    pub(crate) fn capacity(&mut self) -> u32 {
+        let store = self.store();
+        let all = store.block_count().saturating_mul(store.payload_len());
+        u32::try_from(all).unwrap_or(u32::MAX)
+    }
+
+    /// Takes in a DATA chunk. [`Receiver::on_packet_end`] follows once for all of a packet.
+    pub(crate) fn on_data(&mut self, chunk: &DataChunk<'_>) -> DataOutcome {
+        if chunk.payload.is_empty() {
+            return DataOutcome::NoUserData;
+        }
+        let has_gap = self.state.map.has_gap();
+        self.state.debt.on_chunk(chunk.immediate, has_gap);
+        let steps = chunk.tsn.distance_from(self.cumulative());
+        if steps == 0 || chunk.tsn.is_before(self.cumulative()) {
+            self.state.debt.on_duplicate(chunk.tsn);
+            return DataOutcome::Duplicate;
+        }
+        if steps > self.reach() {
+            self.state.debt.on_dropped();
+            return DataOutcome::NoRoom;
+        }
+        if self.state.map.contains(chunk.tsn) {
+            self.state.debt.on_duplicate(chunk.tsn);
+            return DataOutcome::Duplicate;
+        }
+        if chunk.stream >= self.state.stream_count {
+            self.state.map.insert(chunk.tsn);
+            self.state.debt.on_new(0);
+            return DataOutcome::NoSuchStream;
+        }
+        self.on_new_chunk(chunk)
+    }
+
+    fn on_new_chunk(&mut self, chunk: &DataChunk<'_>) -> DataOutcome {
+        let left = self.run_ending_at(chunk.tsn.previous());
+        let right = self.run_beginning_at(chunk.tsn.next());
+        if !self.is_consistent(chunk, left, right) {
+            return DataOutcome::Violation;
+        }
+        let left = left.filter(|_| !chunk.beginning);
+        let right = right.filter(|_| !chunk.ending);
+        let len = u16::try_from(chunk.payload.len()).unwrap_or(u16::MAX);
+        self.state.chunk_len_max = self.state.chunk_len_max.max(len);
+        if !self.has_room(chunk, left, right) {
+            self.state.debt.on_dropped();
+            let is_stuck = chunk.tsn == self.cumulative().next() && !self.is_readable();
+            return if is_stuck { DataOutcome::NeverFits } else { DataOutcome::NoRoom };
+        }
+        let Some(index) = self.keep(chunk, left, right) else { return DataOutcome::NoRoom };
+        self.state.map.insert(chunk.tsn);
+        self.state.debt.on_new(len.into());
+        let run = self.run(index);
+        if run.begins && run.ends && !self.dispatch(index, run) {
+            return DataOutcome::Violation;
+        }
+        DataOutcome::Accepted
+    }
+
+    /// Whether the B and E bits, stream and SSN of a chunk go with those of its neighbours.
+    fn is_consistent(
+        &self,
+        chunk: &DataChunk<'_>,
+        left: Option<usize>,
+        right: Option<usize>,
+    ) -> bool {
+        let left_fits = match left.map(|index| self.run(index)) {
+            Some(run) if run.ends => chunk.beginning,
+            Some(run) => !chunk.beginning && run.agrees_with(chunk),
+            // The chunk before was the last of a message, or did not come yet.
+            None => chunk.beginning || !self.state.map.contains(chunk.tsn.previous()),
+        };
+        let right_fits = match right.map(|index| self.run(index)) {
+            Some(run) if run.begins => chunk.ending,
+            Some(run) => !chunk.ending && run.agrees_with(chunk),
+            None => chunk.ending || !self.state.map.contains(chunk.tsn.next()),
+        };
+        left_fits && right_fits
+    }
+
+    /// Whether there is room for a chunk. One that leaves a gap open must leave room for one more.
+    fn has_room(
+        &mut self,
+        chunk: &DataChunk<'_>,
+        left: Option<usize>,
+        right: Option<usize>,
+    ) -> bool {
+        let chain = left.map_or(Chain::EMPTY, |index| self.run(index).chain);
+        let is_next = chunk.tsn == self.cumulative().next();
+        let longest = usize::from(self.state.chunk_len_max);
+        let store = self.store();
+        let mut blocks = store.blocks_for(&chain, chunk.payload.len());
+        let mut descriptors = usize::from(left.is_none() && right.is_none());
+        if !is_next {
+            let reserve = store.blocks_for(&Chain::EMPTY, longest);
+            blocks = blocks.saturating_add(reserve.min(store.block_count() / 2));
+            descriptors = descriptors.saturating_add(1);
+        }
+        blocks <= store.free_count() && descriptors <= self.free_count()
+    }
+
+    /// Stores a chunk with its neighbours of the same message; returns their descriptor.
+    fn keep(
+        &mut self,
+        chunk: &DataChunk<'_>,
+        left: Option<usize>,
+        right: Option<usize>,
+    ) -> Option<usize> {
+        let index = match left {
+            Some(index) => index,
+            None => self.take_free()?,
+        };
+        let mut run = self.run(index);
+        if left.is_none() {
+            run = RxDescriptor {
+                first: chunk.tsn,
+                ppid: chunk.ppid,
+                stream: chunk.stream,
+                ssn: chunk.ssn,
+                stage: Stage::Partial,
+                unordered: chunk.unordered,
+                begins: chunk.beginning,
+                ..RxDescriptor::EMPTY
+            };
+        }
+        run.last = chunk.tsn;
+        run.ends = chunk.ending;
+        let mut store = self.store();
+        store.append(&mut run.chain, chunk.payload);
+        run.len = run.len.saturating_add(u32::try_from(chunk.payload.len()).unwrap_or(0));
+        if let Some(right) = right {
+            let behind = self.run(right);
+            self.store().join(&mut run.chain, behind.chain);
+            run.last = behind.last;
+            run.ends = behind.ends;
+            run.len = run.len.saturating_add(behind.len);
+            self.release(right);
+        }
+        self.modify(index, |slot| {
+            *slot = RxDescriptor { by_tsn: slot.by_tsn, bucket: slot.bucket, ..run };
+        });
+        // The two ends are where a neighbour will look.
+        for end in [run.first, run.last] {
+            let slot = self.tsn_slot(end);
+            self.modify(slot, |slot| slot.by_tsn = Link::to(index));
+        }
+        Some(index)
+    }
+
+    /// A message is whole: it is ready, or waits for its turn. Whether its SSN is possible.
+    fn dispatch(&mut self, index: usize, message: RxDescriptor) -> bool {
+        if message.unordered {
+            self.make_ready(index);
+            return true;
+        }
+        let next = self.next_ssn(message.stream);
+        if message.ssn.is_before(next) || self.find_waiting(message.stream, message.ssn).is_some()
+        {
+            return false;
+        }
+        if message.ssn != next {
+            self.make_waiting(index, &message);
+            return true;
+        }
+        self.make_ready(index);
+        let mut next = next.next();
+        // Every turn takes a waiting message.
+        for _ in 0..self.descriptors.len() {
+            let Some((before, index)) = self.find_waiting(message.stream, next) else { break };
+            self.unlink_waiting(message.stream, next, before, index);
+            self.make_ready(index);
+            next = next.next();
+        }
+        if let Some(slot) = self.state.next_ssn.get_mut(usize::from(message.stream)) {
+            *slot = next;
+        }
+        true
+    }
+
+    fn next_ssn(&self, stream: u16) -> Ssn {
+        self.state.next_ssn.get(usize::from(stream)).copied().unwrap_or_default()
+    }
+
+    fn make_ready(&mut self, index: usize) {
+        self.modify(index, |slot| {
+            slot.stage = Stage::Ready;
+            slot.next = Link::NONE;
+        });
+        match self.state.ready_last.index() {
+            Some(last) => self.modify(last, |slot| slot.next = Link::to(index)),
+            None => self.state.ready_first = Link::to(index),
+        }
+        self.state.ready_last = Link::to(index);
+    }
+
+    fn make_waiting(&mut self, index: usize, message: &RxDescriptor) {
+        let bucket = self.bucket_slot(message.stream, message.ssn);
+        let first = self.run(bucket).bucket;
+        self.modify(index, |slot| {
+            slot.stage = Stage::Waiting;
+            slot.next = first;
+        });
+        self.modify(bucket, |slot| slot.bucket = Link::to(index));
+    }
+
+    /// The waiting message with that number, and the one before it in its bucket.
+    fn find_waiting(&self, stream: u16, ssn: Ssn) -> Option<(Link, usize)> {
+        let mut before = Link::NONE;
+        let mut link = self.run(self.bucket_slot(stream, ssn)).bucket;
+        for _ in 0..self.descriptors.len() {
+            let index = link.index()?;
+            let run = self.run(index);
+            if run.is_of(stream, ssn) {
+                return Some((before, index));
+            }
+            before = link;
+            link = run.next;
+        }
+        None
+    }
+
+    fn unlink_waiting(&mut self, stream: u16, ssn: Ssn, before: Link, index: usize) {
+        let next = self.run(index).next;
+        match before.index() {
+            Some(before) => self.modify(before, |slot| slot.next = next),
+            None => {
+                let bucket = self.bucket_slot(stream, ssn);
+                self.modify(bucket, |slot| slot.bucket = next);
+            }
+        }
+    }
+
+    /// Whether a message can be read.
+    pub(crate) fn is_readable(&self) -> bool {
+        !self.state.ready_first.is_none()
+    }
+
+    /// The length of the message that is read next.
+    pub(crate) fn peek_len(&self) -> Option<usize> {
+        let index = self.state.ready_first.index()?;
+        Some(self.run(index).len as usize)
+    }
+
+    /// Reads a message; `None` if there is none or `buf` is shorter than it.
+    pub(crate) fn pop(&mut self, buf: &mut [u8]) -> Option<Message> {
+        let index = self.state.ready_first.index()?;
+        let message = self.run(index);
+        let len = message.len as usize;
+        let buf = buf.get_mut(..len)?;
+        self.store().read(&message.chain, buf);
+        self.state.ready_first = message.next;
+        if message.next.is_none() {
+            self.state.ready_last = Link::NONE;
+        }
+        self.store().free(message.chain);
+        self.release(index);
+        let (window, capacity) = (self.a_rwnd(), self.capacity());
+        self.state.debt.on_window_opened(window, capacity);
+        let RxDescriptor { stream, ppid, unordered, .. } = message;
+        Some(Message { stream, ppid, unordered, len })
+    }
+
+    fn run_ending_at(&self, tsn: Tsn) -> Option<usize> {
+        let index = self.run(self.tsn_slot(tsn)).by_tsn.index()?;
+        let run = self.run(index);
+        (run.stage == Stage::Partial && run.last == tsn).then_some(index)
+    }
+
+    fn run_beginning_at(&self, tsn: Tsn) -> Option<usize> {
+        let index = self.run(self.tsn_slot(tsn)).by_tsn.index()?;
+        let run = self.run(index);
+        (run.stage == Stage::Partial && run.first == tsn).then_some(index)
+    }
+
+    /// How far above the cumulative TSN chunks are taken: runs must have distinct slots.
+    fn reach(&self) -> u32 {
+        u32::try_from(self.slot_mask()).unwrap_or(REACH).min(REACH)
+    }
+
+    /// One less than the largest power of two that the descriptors hold.
+    fn slot_mask(&self) -> usize {
+        self.descriptors
+            .len()
+            .checked_ilog2()
+            .map_or(0, |bits| 1_usize.checked_shl(bits).unwrap_or(1).saturating_sub(1))
+    }
+
+    fn tsn_slot(&self, tsn: Tsn) -> usize {
+        tsn.0 as usize & self.slot_mask()
+    }
+
+    fn bucket_slot(&self, stream: u16, ssn: Ssn) -> usize {
+        let spread = usize::from(stream).wrapping_mul(BUCKET_SPREAD);
+        usize::from(ssn.0).wrapping_add(spread) & self.slot_mask()
+    }
+
+    fn free_count(&self) -> usize {
+        self.descriptors.len().saturating_sub(usize::from(self.state.used_count))
+    }
+
+    fn take_free(&mut self) -> Option<usize> {
+        let index = match self.state.free.index() {
+            Some(index) => {
+                self.state.free = self.run(index).next;
+                index
+            }
+            None => {
+                let index = usize::from(self.state.fresh);
+                if index >= self.descriptors.len() {
+                    return None;
+                }
+                self.state.fresh = self.state.fresh.saturating_add(1);
+                index
+            }
+        };
+        self.state.used_count = self.state.used_count.saturating_add(1);
+        Some(index)
+    }
+
+    fn release(&mut self, index: usize) {
+        let free = self.state.free;
+        self.modify(index, |slot| {
+            slot.stage = Stage::Free;
+            slot.next = free;
+        });
+        self.state.free = Link::to(index);
+        self.state.used_count = self.state.used_count.saturating_sub(1);
+    }
+
+    fn run(&self, index: usize) -> RxDescriptor {
+        self.descriptors.get(index).copied().unwrap_or(RxDescriptor::EMPTY)
+    }
+
+    fn modify(&mut self, index: usize, change: impl FnOnce(&mut RxDescriptor)) {
+        if let Some(descriptor) = self.descriptors.get_mut(index) {
+            change(descriptor);
+        }
+    }
+
+    fn store(&mut self) -> Store<'_> {
+        Store::new(&mut self.state.store, self.bytes)
+    }
+}
+
+/// Messages of different streams with the same SSN fall into different buckets.
+const BUCKET_SPREAD: usize = 37;
+
+/// Waiting SSNs must be told apart by their order, and links have 16 bits.
+const DESCRIPTORS_MAX: usize = 1 << 15;
