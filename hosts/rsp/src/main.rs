@@ -6,6 +6,7 @@ mod config;
 mod decode;
 mod failure;
 mod logging;
+mod picture;
 mod policy;
 mod values;
 
