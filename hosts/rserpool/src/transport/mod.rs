@@ -1,5 +1,239 @@
 //! Userland SCTP over UDP (RFC 6951): the default transport, which needs no privileges.
+//!
+//! One task owns the SCTP endpoint and the UDP sockets. A machine's task opens a [`Port`] and
+//! sees nothing but [`Input`](rserpool_core::association::Input) and
+//! [`Transmit`]; kernel SCTP can stand behind the same surface.
+//!
+//! Which UDP ports a process has, and how it finds those of others, is told in the project's
+//! design: a listening process has 9899 if it is free and a port of its own in any case; who
+//! connects tries both, 50 ms apart, and stays with the first that answers.
 
+mod actions;
+mod driver;
+mod error;
 mod inbox;
+mod lanes;
 mod race;
 mod socket;
+mod storage;
+mod tables;
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rserpool_core::association::{AssociationId, ConnectId, Endpoint, Ppid, StreamId, Transmit};
+use tokio::sync::{Notify, mpsc, oneshot};
+
+pub use error::TransportError;
+pub(crate) use inbox::{Inbox, OwnedInput};
+
+/// How a transport behaves.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct TransportConfig {
+    /// The addresses to bind, one of each family at most.
+    pub addresses: Vec<IpAddr>,
+    /// The most associations at a time.
+    pub association_count_max: usize,
+    /// Bytes to send that an association may hold: also the longest message.
+    pub send_buffer_len: usize,
+    /// Bytes received that an association may hold: also the longest message.
+    pub receive_buffer_len: usize,
+}
+
+impl Default for TransportConfig {
+    /// All addresses of the machine, 1024 associations, 256 KiB each way.
+    fn default() -> Self {
+        Self {
+            addresses: vec![Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()],
+            association_count_max: 1_024,
+            send_buffer_len: 256 << 10,
+            receive_buffer_len: 256 << 10,
+        }
+    }
+}
+
+impl TransportConfig {
+    /// The defaults, at one address; a wildcard stands for all addresses of its family.
+    #[must_use]
+    pub fn at(address: IpAddr) -> Self {
+        Self { addresses: vec![address], ..Self::default() }
+    }
+}
+
+/// An SCTP endpoint and its UDP sockets. Copies are the same transport; with the last of them
+/// and of its ports it ends, and aborts what is still up.
+#[derive(Clone, Debug)]
+pub struct Transport {
+    commands: mpsc::Sender<Command>,
+    addresses: Arc<[IpAddr]>,
+}
+
+impl Transport {
+    /// Starts a transport; sockets are opened with its ports.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime.
+    #[must_use]
+    pub fn start(config: TransportConfig) -> Self {
+        let (sender, commands) = mpsc::channel(COMMAND_COUNT_MAX);
+        let addresses = config.addresses.clone().into();
+        tokio::spawn(driver::Driver::new(config, commands).run());
+        Self { commands: sender, addresses }
+    }
+
+    /// Opens SCTP port `port` (0: any free one), to `listen` on or only to connect from.
+    ///
+    /// `udp_port` pins the UDP port (0: any free one).
+    ///
+    /// # Errors
+    ///
+    /// If the address is in use, none of this machine's, or refused by the operating system.
+    pub async fn open(
+        &self,
+        port: u16,
+        udp_port: Option<u16>,
+        listen: bool,
+    ) -> Result<Port, TransportError> {
+        let (answer, opened) = oneshot::channel();
+        let command = Command::Open { port, udp_port, listen, answer };
+        self.commands.send(command).await.map_err(|_| TransportError::Closed)?;
+        let Opened { port, udp_ports, inbox } =
+            opened.await.map_err(|_| TransportError::Closed)??;
+        Ok(Port { port, udp_ports, inbox, commands: self.commands.clone() })
+    }
+
+    /// Shuts all associations down gracefully; those that take longer than `patience` are
+    /// aborted. All ports end.
+    pub async fn close(self, patience: Duration) {
+        let (answer, closed) = oneshot::channel();
+        if self.commands.send(Command::CloseAll { patience, answer }).await.is_ok() {
+            let _ = closed.await;
+        }
+    }
+
+    /// The address by which `remote` sees us: what is bound, or the one that the route to
+    /// `remote` has.
+    #[must_use]
+    pub fn address_towards(&self, remote: IpAddr) -> Option<IpAddr> {
+        let bound = self.addresses.iter().find(|address| address.is_ipv4() == remote.is_ipv4())?;
+        if !bound.is_unspecified() {
+            return Some(*bound);
+        }
+        // Connecting a UDP socket sends nothing, but asks for a route.
+        let socket = std::net::UdpSocket::bind(SocketAddr::new(*bound, 0)).ok()?;
+        socket.connect(SocketAddr::new(remote, race::SCTP_UDP_PORT)).ok()?;
+        socket.local_addr().ok().map(|address| address.ip())
+    }
+}
+
+/// An open SCTP port of a transport: what a machine's task holds.
+#[derive(Debug)]
+pub struct Port {
+    port: u16,
+    udp_ports: Vec<u16>,
+    inbox: Inbox,
+    commands: mpsc::Sender<Command>,
+}
+
+impl Port {
+    /// Its SCTP port number.
+    #[must_use]
+    pub fn number(&self) -> u16 {
+        self.port
+    }
+
+    /// The UDP ports by which it can be reached, the usual one first.
+    #[must_use]
+    pub fn udp_ports(&self) -> &[u16] {
+        &self.udp_ports
+    }
+
+    /// The next input; `None` when the transport is gone. Cancelling it loses nothing.
+    pub(crate) async fn recv(&self) -> Option<OwnedInput> {
+        self.inbox.pop().await
+    }
+
+    /// Does what a machine wants; `buf` is the buffer that it wrote to.
+    pub(crate) async fn perform(&self, transmit: Transmit, buf: &[u8]) {
+        let action = match transmit {
+            Transmit::Connect { connect, endpoint } => Action::Connect { connect, endpoint },
+            Transmit::CancelConnect { connect } => Action::CancelConnect { connect },
+            Transmit::Message { association, stream, ppid, len } => {
+                Action::Message { association, stream, ppid, data: buf[..len].into() }
+            }
+            Transmit::Shutdown { association } => Action::Shutdown { association },
+            Transmit::Abort { association } => Action::Abort { association },
+            other => {
+                tracing::error!(?other, "the transport does not know this wish of a machine");
+                return;
+            }
+        };
+        // A transport that is gone says so by the end of `recv`.
+        let _ = self.commands.send(Command::Act { port: self.port, action }).await;
+    }
+}
+
+impl Drop for Port {
+    fn drop(&mut self) {
+        let command = Command::Close { port: self.port };
+        if let Err(mpsc::error::TrySendError::Full(command)) = self.commands.try_send(command) {
+            let commands = self.commands.clone();
+            if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+                runtime.spawn(async move { commands.send(command).await });
+            }
+        }
+    }
+}
+
+/// What the transport's task is asked to do.
+#[derive(Debug)]
+enum Command {
+    Open {
+        port: u16,
+        udp_port: Option<u16>,
+        listen: bool,
+        answer: oneshot::Sender<Result<Opened, TransportError>>,
+    },
+    Act {
+        port: u16,
+        action: Action,
+    },
+    /// The port is not wanted any more; its associations are shut down.
+    Close {
+        port: u16,
+    },
+    CloseAll {
+        patience: Duration,
+        answer: oneshot::Sender<()>,
+    },
+}
+
+/// A [`Transmit`] that owns its bytes.
+#[derive(Debug)]
+enum Action {
+    Connect { connect: ConnectId, endpoint: Endpoint },
+    CancelConnect { connect: ConnectId },
+    Message { association: AssociationId, stream: StreamId, ppid: Ppid, data: Vec<u8> },
+    Shutdown { association: AssociationId },
+    Abort { association: AssociationId },
+}
+
+/// What comes of opening a port.
+#[derive(Debug)]
+struct Opened {
+    port: u16,
+    udp_ports: Vec<u16>,
+    inbox: Inbox,
+}
+
+impl Opened {
+    fn new(port: u16, udp_ports: Vec<u16>, room: &Arc<Notify>) -> Self {
+        Self { port, udp_ports, inbox: Inbox::new(Arc::clone(room)) }
+    }
+}
+
+/// Commands that may wait for the transport's task.
+const COMMAND_COUNT_MAX: usize = 256;

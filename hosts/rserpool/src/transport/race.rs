@@ -41,6 +41,8 @@ pub(crate) struct Race {
     lanes: Vec<Lane>,
     /// The latest INIT, for lanes that join later.
     init: Vec<u8>,
+    /// The lane that has won. The race stays, because the losers' answers may come late.
+    winner: Option<u16>,
 }
 
 #[derive(Debug)]
@@ -62,7 +64,7 @@ enum LaneState {
 pub(crate) enum Verdict {
     /// Hand it to the endpoint.
     Pass,
-    /// Hand it to the endpoint; its lane has won and the race is over.
+    /// Hand it to the endpoint; its lane has won.
     Won,
     /// It only ends its lane: forget it.
     Swallow,
@@ -77,7 +79,7 @@ impl Race {
             lanes.push(Lane { udp_port, state: LaneState::Waiting(joins_at) });
             joins_at += STAGGER;
         }
-        Self { lanes, init: Vec::new() }
+        Self { lanes, init: Vec::new(), winner: None }
     }
 
     /// The endpoint sends an INIT: to which UDP ports to send it now.
@@ -94,14 +96,18 @@ impl Race {
     /// When the next lane joins.
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
         let waiting = self.lanes.iter().filter_map(|lane| match lane.state {
-            LaneState::Waiting(joins_at) if !self.init.is_empty() => Some(joins_at),
+            LaneState::Waiting(joins_at) => Some(joins_at),
             _ => None,
         });
-        waiting.min()
+        let is_on = self.winner.is_none() && !self.init.is_empty();
+        waiting.min().filter(|_| is_on)
     }
 
     /// Lets time pass: the UDP ports that join now, to be sent [`init`](Self::init).
     pub(crate) fn on_timeout(&mut self, now: Instant) -> Vec<u16> {
+        if self.winner.is_some() {
+            return Vec::new();
+        }
         let joining = |lane: &mut Lane| lane.join_if_due(now).then_some(lane.udp_port);
         self.lanes.iter_mut().filter_map(joining).collect()
     }
@@ -114,20 +120,28 @@ impl Race {
     /// A packet came from `udp_port` of the peer.
     pub(crate) fn on_packet(&mut self, now: Instant, udp_port: u16, packet: &[u8]) -> Verdict {
         let is_ours = tag_of(packet).is_some() && tag_of(packet) == initiate_tag_of(&self.init);
-        match first_chunk_of(packet) {
-            Some(INIT_ACK) if is_ours => Verdict::Won,
-            Some(ABORT) if is_ours && self.close(now, udp_port) => Verdict::Swallow,
+        match (first_chunk_of(packet), self.winner) {
+            (Some(INIT_ACK), None) if is_ours => {
+                self.winner = Some(udp_port);
+                Verdict::Won
+            }
+            (Some(INIT_ACK | ABORT), Some(winner)) if winner != udp_port => Verdict::Swallow,
+            (Some(ABORT), None) if is_ours => self.close(now, udp_port),
             _ => Verdict::Pass,
         }
     }
 
-    /// The network says that nobody listens at `udp_port`. Returns whether others still run.
-    pub(crate) fn on_unreachable(&mut self, now: Instant, udp_port: u16) -> bool {
-        self.close(now, udp_port)
+    /// The network says that nobody listens at `udp_port`.
+    pub(crate) fn on_unreachable(&mut self, now: Instant, udp_port: u16) -> Verdict {
+        match self.winner {
+            Some(winner) if winner != udp_port => Verdict::Swallow,
+            Some(_) => Verdict::Pass,
+            None => self.close(now, udp_port),
+        }
     }
 
-    /// Closes a lane; the next one need not wait any longer. Returns whether any is left.
-    fn close(&mut self, now: Instant, udp_port: u16) -> bool {
+    /// Closes a lane; the next one need not wait any longer. What closes the last one counts.
+    fn close(&mut self, now: Instant, udp_port: u16) -> Verdict {
         for lane in &mut self.lanes {
             if lane.udp_port == udp_port {
                 lane.state = LaneState::Closed;
@@ -138,7 +152,8 @@ impl Race {
         {
             lane.state = LaneState::Waiting(now);
         }
-        self.lanes.iter().any(|lane| lane.state != LaneState::Closed)
+        let is_any_left = self.lanes.iter().any(|lane| lane.state != LaneState::Closed);
+        if is_any_left { Verdict::Swallow } else { Verdict::Pass }
     }
 }
 
@@ -226,6 +241,20 @@ mod tests {
         let _ = race.on_init(START, &init());
         let answer = packet(*b"ours", INIT_ACK, *b"peer");
         assert_eq!(race.on_packet(START, 13_863, &answer), Verdict::Won);
+        assert_eq!(race.poll_timeout(), None);
+    }
+
+    #[test]
+    fn what_the_losers_say_later_is_swallowed() {
+        let mut race = Race::new(START, &[9899, 13_863]);
+        let _ = race.on_init(START, &init());
+        let answer = packet(*b"ours", INIT_ACK, *b"peer");
+        assert_eq!(race.on_packet(START, 13_863, &answer), Verdict::Won);
+        let abort = packet(*b"ours", ABORT, [0; 4]);
+        assert_eq!(race.on_packet(START, 9899, &abort), Verdict::Swallow);
+        assert_eq!(race.on_unreachable(START, 9899), Verdict::Swallow);
+        assert_eq!(race.on_packet(START, 13_863, &abort), Verdict::Pass);
+        assert_eq!(race.on_unreachable(START, 13_863), Verdict::Pass);
     }
 
     #[test]
@@ -252,8 +281,8 @@ mod tests {
     fn when_every_lane_is_unreachable_the_race_is_lost() {
         let mut race = Race::new(START, &[9899, 13_863]);
         let _ = race.on_init(START, &init());
-        assert!(race.on_unreachable(START, 9899));
-        assert!(!race.on_unreachable(START, 13_863));
+        assert_eq!(race.on_unreachable(START, 9899), Verdict::Swallow);
+        assert_eq!(race.on_unreachable(START, 13_863), Verdict::Pass);
     }
 
     #[test]

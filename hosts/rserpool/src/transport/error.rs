@@ -1,0 +1,61 @@
+//! What can go wrong with a transport, and what to do about it.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+
+/// Why a transport cannot do what it was asked to.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TransportError {
+    /// Another program has the UDP port.
+    #[error(
+        "cannot listen on SCTP port {port}: UDP {address} belongs to another program; \
+         stop that program, or choose another port"
+    )]
+    AddressInUse {
+        /// The SCTP port that was wanted.
+        port: u16,
+        /// The UDP address that is taken.
+        address: SocketAddr,
+    },
+    /// The address belongs to another machine.
+    #[error("cannot listen on {address}: this machine has no such address; choose one of its own")]
+    NoSuchAddress {
+        /// The address that was wanted.
+        address: IpAddr,
+    },
+    /// The operating system refuses a socket.
+    #[error("cannot open a UDP socket at {address}")]
+    Socket {
+        /// Where.
+        address: SocketAddr,
+        /// What the operating system says.
+        source: io::Error,
+    },
+    /// The SCTP port is open in this process already.
+    #[error("SCTP port {port} is open already; choose another port")]
+    PortOpen {
+        /// Which port.
+        port: u16,
+    },
+    /// The endpoint listens on as many ports as it can.
+    #[error("cannot listen on SCTP port {port}: too many ports listen already")]
+    TooManyPorts {
+        /// Which port.
+        port: u16,
+    },
+    /// The transport has been closed.
+    #[error("the transport is closed")]
+    Closed,
+}
+
+impl TransportError {
+    /// The error of binding `address` for SCTP port `port`.
+    pub(crate) fn of_bind(port: u16, address: SocketAddr, source: io::Error) -> Self {
+        match source.kind() {
+            io::ErrorKind::AddrInUse => Self::AddressInUse { port, address },
+            io::ErrorKind::AddrNotAvailable => Self::NoSuchAddress { address: address.ip() },
+            _ => Self::Socket { address, source },
+        }
+    }
+}

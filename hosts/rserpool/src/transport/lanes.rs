@@ -1,0 +1,189 @@
+//! Which UDP ports a process has, and which SCTP ports are reached by them.
+//!
+//! Every open SCTP port has a UDP port of its own: the same number, or its substitute. That
+//! makes SCTP ports unique on a machine, although no kernel looks after them: RFC 6951 tells
+//! associations apart by addresses and SCTP ports alone, so two processes must not use the same.
+//! A listening process has UDP 9899, too, if it is free.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+
+use tokio::sync::mpsc;
+
+use super::error::TransportError;
+use super::race::{SCTP_UDP_PORT, fallback_udp_port};
+use super::socket::{Batch, LaneSocket};
+
+/// The UDP sockets of a transport.
+#[derive(Debug)]
+pub(crate) struct Lanes {
+    /// The addresses to bind, one of each family at most.
+    addresses: Vec<IpAddr>,
+    sockets: Vec<LaneSocket>,
+    batches: mpsc::Sender<Batch>,
+}
+
+/// An SCTP port and how its packets travel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct PortLane {
+    pub(crate) port: u16,
+    /// The UDP port that its associations are set up from.
+    pub(crate) udp_port: u16,
+}
+
+impl Lanes {
+    pub(crate) fn new(addresses: Vec<IpAddr>, batches: mpsc::Sender<Batch>) -> Self {
+        Self { addresses, sockets: Vec::new(), batches }
+    }
+
+    /// The socket with the UDP port `udp_port` that reaches `remote`.
+    pub(crate) fn socket(&self, udp_port: u16, remote: IpAddr) -> Option<&LaneSocket> {
+        self.sockets.iter().find(|socket| {
+            socket.udp_port == udp_port && socket.address.is_ipv4() == remote.is_ipv4()
+        })
+    }
+
+    /// Opens SCTP port `port` (0: any) on UDP port `udp_port` (`None`: as the module says).
+    pub(crate) fn open(
+        &mut self,
+        port: u16,
+        udp_port: Option<u16>,
+        listen: bool,
+    ) -> Result<PortLane, TransportError> {
+        let lane = match (port, udp_port) {
+            (0, None | Some(0)) => {
+                let udp_port = self.bind_any()?;
+                PortLane { port: udp_port, udp_port }
+            }
+            (0, Some(udp_port)) => {
+                self.bind(0, udp_port)?;
+                PortLane { port: self.bind_any()?, udp_port }
+            }
+            (port, Some(0)) => PortLane { port, udp_port: self.bind_any()? },
+            (port, udp_port) => {
+                let udp_port = udp_port.unwrap_or(fallback_udp_port(port));
+                self.bind(port, udp_port)?;
+                PortLane { port, udp_port }
+            }
+        };
+        if listen && udp_port.is_none() {
+            // Whoever else has it serves its own ports there.
+            if let Err(error) = self.bind(lane.port, SCTP_UDP_PORT) {
+                tracing::debug!(%error, "UDP {SCTP_UDP_PORT} is not ours");
+            }
+        }
+        Ok(lane)
+    }
+
+    /// The UDP ports by which the outside may reach us, the usual one first.
+    pub(crate) fn udp_ports(&self) -> Vec<u16> {
+        let mut ports: Vec<u16> = self.sockets.iter().map(|socket| socket.udp_port).collect();
+        ports.sort_by_key(|&port| (port != SCTP_UDP_PORT, port));
+        ports.dedup();
+        ports
+    }
+
+    /// Binds a UDP port that nobody has, at every address.
+    fn bind_any(&mut self) -> Result<u16, TransportError> {
+        let mut last = None;
+        for _ in 0..TRY_COUNT_MAX {
+            let first = self.addresses[0];
+            let socket = self
+                .bind_at(SocketAddr::new(first, 0))
+                .map_err(|error| TransportError::of_bind(0, SocketAddr::new(first, 0), error))?;
+            let udp_port = socket.udp_port;
+            match self.bind_rest(vec![socket], udp_port) {
+                Ok(sockets) => {
+                    self.sockets.extend(sockets);
+                    return Ok(udp_port);
+                }
+                // The number is free for one family of addresses, but not for the other.
+                Err((address, error)) => {
+                    last = Some(TransportError::of_bind(udp_port, address, error));
+                }
+            }
+        }
+        Err(last.expect("there was at least one try"))
+    }
+
+    /// Binds `udp_port` at every address; all or none. What is bound already is fine.
+    fn bind(&mut self, port: u16, udp_port: u16) -> Result<(), TransportError> {
+        if self.sockets.iter().any(|socket| socket.udp_port == udp_port) {
+            return Ok(());
+        }
+        let bound = self.bind_rest(Vec::new(), udp_port);
+        let sockets =
+            bound.map_err(|(address, error)| TransportError::of_bind(port, address, error))?;
+        self.sockets.extend(sockets);
+        Ok(())
+    }
+
+    /// Binds `udp_port` at the addresses that come after those of `sockets`.
+    fn bind_rest(
+        &self,
+        mut sockets: Vec<LaneSocket>,
+        udp_port: u16,
+    ) -> Result<Vec<LaneSocket>, (SocketAddr, io::Error)> {
+        for &address in &self.addresses[sockets.len()..] {
+            let address = SocketAddr::new(address, udp_port);
+            match self.bind_at(address) {
+                Ok(socket) => sockets.push(socket),
+                // A machine without IPv6 does without it.
+                Err(error) if !sockets.is_empty() && is_family_missing(&error) => {}
+                Err(error) => return Err((address, error)),
+            }
+        }
+        Ok(sockets)
+    }
+
+    fn bind_at(&self, address: SocketAddr) -> io::Result<LaneSocket> {
+        LaneSocket::bind(address, self.batches.clone())
+    }
+}
+
+fn is_family_missing(error: &io::Error) -> bool {
+    let code = error.raw_os_error().map(nix::errno::Errno::from_raw);
+    error.kind() == io::ErrorKind::AddrNotAvailable
+        || code == Some(nix::errno::Errno::EAFNOSUPPORT)
+}
+
+/// Numbers tried that are free for one family of addresses but not for the other.
+const TRY_COUNT_MAX: usize = 16;
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::*;
+
+    fn lanes() -> Lanes {
+        let (batches, _) = mpsc::channel(1);
+        Lanes::new(vec![Ipv4Addr::LOCALHOST.into()], batches)
+    }
+
+    #[tokio::test]
+    async fn a_port_has_the_udp_port_of_the_same_number() {
+        let mut lanes = lanes();
+        let lane = lanes.open(0, None, false).unwrap();
+        assert_eq!(lane.port, lane.udp_port);
+        assert_eq!(lanes.udp_ports(), [lane.udp_port]);
+    }
+
+    #[tokio::test]
+    async fn the_same_port_in_another_process_is_in_use() {
+        let (mut ours, mut theirs) = (lanes(), lanes());
+        let lane = ours.open(0, Some(0), true).unwrap();
+        match theirs.open(lane.port, None, true) {
+            Err(TransportError::AddressInUse { port, .. }) => assert_eq!(port, lane.port),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[tokio::test]
+    async fn an_address_of_another_machine_is_none_of_ours() {
+        let (batches, _) = mpsc::channel(1);
+        let mut lanes = Lanes::new(vec![Ipv4Addr::new(192, 0, 2, 1).into()], batches);
+        let error = lanes.open(0, None, false).unwrap_err();
+        assert!(matches!(error, TransportError::NoSuchAddress { .. }), "{error}");
+    }
+}
