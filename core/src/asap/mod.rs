@@ -16,6 +16,8 @@ mod element;
 mod hunt;
 mod session;
 mod timers;
+#[cfg(test)]
+mod trace;
 mod user;
 mod user_transport;
 
