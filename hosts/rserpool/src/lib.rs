@@ -1,4 +1,5 @@
 //! Reliable Server Pooling on hosts: tokio shims around the state machines of `rserpool-core`.
 
+pub mod capture;
 mod clock;
 pub mod transport;
