@@ -4,6 +4,7 @@
 //! Ethernet, Linux cooked and raw IP; IPv4 and IPv6; SCTP over IP and over UDP (RFC 6951). IP
 //! fragments are not put together: SCTP fragments by itself.
 
+mod check;
 mod file;
 mod name;
 mod packet;
@@ -18,6 +19,7 @@ use std::time::Duration;
 
 use rserpool_core::association::Ppid;
 
+pub use check::{RoundTrip, counts};
 pub use name::Protocol;
 
 use file::Frames;
