@@ -1,3 +1,4 @@
-//! What the tests of this package share: the simulated network and its clock.
+//! What the tests of this package share: models, fuzz bodies, the simulated network and its clock.
 
 pub mod fuzz_targets;
+pub mod handlespace_model;

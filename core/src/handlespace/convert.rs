@@ -103,7 +103,7 @@ impl RegistrationError {
             Self::InconsistentPolicy => Cause::INCONSISTENT_POOL_POLICY,
             Self::InconsistentTransport => Cause::INCONSISTENT_TRANSPORT_TYPE,
             Self::InconsistentControl => Cause::INCONSISTENT_DATA_CONTROL,
-            Self::Full(_) => Cause::LACK_OF_RESOURCES,
+            Self::TooManyAddresses | Self::Full(_) => Cause::LACK_OF_RESOURCES,
         }
     }
 }

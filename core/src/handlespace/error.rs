@@ -19,6 +19,8 @@ pub enum RegistrationError {
     InconsistentTransport,
     /// The pool has, and the element has not, a control channel; or the other way round.
     InconsistentControl,
+    /// A transport has more addresses than can be kept.
+    TooManyAddresses,
     /// The storage has no more of this.
     Full(Resource),
 }
@@ -31,6 +33,7 @@ impl fmt::Display for RegistrationError {
             Self::InconsistentPolicy => "the policy is not that of the pool",
             Self::InconsistentTransport => "the transport type is not that of the pool",
             Self::InconsistentControl => "the use of a control channel is not that of the pool",
+            Self::TooManyAddresses => "a transport has more addresses than can be kept",
             Self::Full(Resource::Elements) => "there is no room for another pool element",
             Self::Full(Resource::Pools) => "there is no room for another pool",
             Self::Full(Resource::Owners) => "there is no room for another owner",

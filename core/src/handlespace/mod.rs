@@ -58,6 +58,12 @@ impl ElementIndex {
     pub const fn slot(self) -> usize {
         slot(self.0)
     }
+
+    /// The index of the element in `slot`, if one is there.
+    #[must_use]
+    pub const fn from_slot(slot: usize) -> Self {
+        Self(crate::store::link_to(slot))
+    }
 }
 
 /// What a registration did, and to which element.

@@ -51,7 +51,7 @@ impl Core<'_> {
             return Err(RegistrationError::ZeroIdentifier);
         }
         if entry.transports.iter().any(|transport| transport.len() > TRANSPORT_LEN_MAX) {
-            return Err(RegistrationError::Full(Resource::Blocks));
+            return Err(RegistrationError::TooManyAddresses);
         }
         match self.peek().locate_pool(entry.pool) {
             // Rule 1.

@@ -2,4 +2,5 @@
 
 pub mod capture;
 mod clock;
+pub mod heap_storage;
 pub mod transport;
