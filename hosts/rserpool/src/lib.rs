@@ -3,4 +3,5 @@
 pub mod capture;
 mod clock;
 pub mod heap_storage;
+pub mod job;
 pub mod transport;

@@ -109,7 +109,7 @@ pub enum Event {
         /// What it is now.
         load: LoadFraction,
     },
-    /// After [`Worker::stop`]: nothing is held any more and nothing more to be said.
+    /// After [`Worker::stop`](super::Worker::stop): nothing is held any more and nothing more to be said.
     Stopped,
 }
 
