@@ -609,7 +609,7 @@ fn a_load_is_registered_at_once_if_it_changed_enough_since_it_was_sent() {
     trace.up(1, 0);
     trace.receive(1, GRANTED).unwrap();
     trace.log();
-    let mut update = |trace: &mut Trace<PoolElement>, load: u32| {
+    let update = |trace: &mut Trace<PoolElement>, load: u32| {
         let policy = Policy::LeastUsed { load: Load(load) };
         trace.command(|element, now| element.update_policy(now, policy)).unwrap();
         trace.messages().len()
