@@ -51,3 +51,6 @@ impl Parameters {
         sack_delay: Duration::from_millis(200),
     };
 }
+
+#[cfg(test)]
+mod pair_tests;

@@ -1,0 +1,689 @@
+//! A sender and a receiver joined by a seeded network: both directions of RFC 9260 §6 and §7.
+
+use core::time::Duration;
+use std::vec::Vec;
+use std::{format, vec};
+
+use super::*;
+use crate::entropy::{Entropy, SplitMix64};
+use crate::sctp::packet::{Chunk, Chunks, DataChunk, GapBlock, PacketWriter};
+use crate::sctp::serial::Tsn;
+use crate::time::Instant;
+
+/// What packets carry besides the common header: PMTU 1500 over IPv4.
+const PACKET_LEN: usize = 1_468;
+
+#[derive(Clone, Copy)]
+struct Sizes {
+    tx_len: usize,
+    rx_len: usize,
+    descriptors: usize,
+}
+
+const SMALL: Sizes = Sizes { tx_len: 2_048, rx_len: 2_048, descriptors: 8 };
+const LARGE: Sizes = Sizes { tx_len: 65_536, rx_len: 65_536, descriptors: 256 };
+
+/// One direction of an association: the sender at one end, the receiver at the other.
+struct Link {
+    now: Instant,
+    tx_state: SenderState,
+    tx: Vec<u8>,
+    tx_descriptors: Vec<TxDescriptor>,
+    path: PathTransfer,
+    rx_state: ReceiverState,
+    rx: Vec<u8>,
+    rx_descriptors: Vec<RxDescriptor>,
+    parameters: Parameters,
+}
+
+impl Link {
+    fn new(sizes: Sizes, initial: u32) -> Self {
+        let mut link = Self {
+            now: Instant::from_millis(1_000),
+            tx_state: SenderState::EMPTY,
+            tx: vec![0; sizes.tx_len],
+            tx_descriptors: vec![TxDescriptor::EMPTY; sizes.descriptors],
+            path: PathTransfer::EMPTY,
+            rx_state: ReceiverState::EMPTY,
+            rx: vec![0; sizes.rx_len],
+            rx_descriptors: vec![RxDescriptor::EMPTY; sizes.descriptors],
+            parameters: Parameters::DEFAULT,
+        };
+        link.path.start(&Parameters::DEFAULT, PACKET_LEN as u16, false);
+        link.receiver().start(Tsn(initial), 8);
+        let window = link.receiver().a_rwnd();
+        link.sender().start(Tsn(initial), window, 8, false);
+        link
+    }
+
+    fn sender(&mut self) -> Sender<'_> {
+        Sender::new(&mut self.tx_state, &mut self.tx, &mut self.tx_descriptors)
+    }
+
+    fn receiver(&mut self) -> Receiver<'_> {
+        Receiver::new(&mut self.rx_state, &mut self.rx, &mut self.rx_descriptors)
+    }
+
+    fn push(&mut self, stream: u16, unordered: bool, data: &[u8]) -> Result<(), PushError> {
+        self.sender().push(stream, 11, unordered, data, PACKET_LEN as u16)
+    }
+
+    /// The next packet of DATA; empty if none may leave.
+    fn data(&mut self) -> Vec<u8> {
+        let mut buf = [0; PACKET_LEN];
+        let mut writer = PacketWriter::new(&mut buf);
+        let now = self.now;
+        let mut sender = Sender::new(&mut self.tx_state, &mut self.tx, &mut self.tx_descriptors);
+        let wants = sender.wants_to_send(&self.path);
+        let len = sender.next_data(now, 0, &mut self.path, &mut writer);
+        assert_eq!(wants, len > 0, "says whether it wants to send");
+        buf[..len].to_vec()
+    }
+
+    fn deliver(&mut self, packet: &[u8]) -> Vec<DataOutcome> {
+        let (now, parameters) = (self.now, self.parameters);
+        let mut outcomes = Vec::new();
+        for raw in Chunks::new(packet) {
+            let Chunk::Data(chunk) = Chunk::parse(raw) else { panic!("only DATA is sent") };
+            outcomes.push(self.receiver().on_data(&chunk));
+        }
+        self.receiver().on_packet_end(now, &parameters);
+        outcomes
+    }
+
+    /// The SACK that is due, if one is.
+    fn sack(&mut self) -> Option<Vec<u8>> {
+        let now = self.now;
+        self.receiver().is_sack_due(now).then(|| {
+            let mut buf = [0; PACKET_LEN];
+            let mut writer = PacketWriter::new(&mut buf);
+            assert!(self.receiver().write_sack(&mut writer));
+            let len = writer.len();
+            buf[..len].to_vec()
+        })
+    }
+
+    fn deliver_sack(&mut self, packet: &[u8]) -> Result<SackOutcome, NeverSent> {
+        let raw = Chunks::new(packet).next().unwrap();
+        let Chunk::Sack(sack) = Chunk::parse(raw) else { panic!("not a SACK") };
+        let (now, parameters) = (self.now, self.parameters);
+        let paths = core::slice::from_mut(&mut self.path);
+        Sender::new(&mut self.tx_state, &mut self.tx, &mut self.tx_descriptors).on_sack(
+            now,
+            &sack,
+            &parameters,
+            paths,
+        )
+    }
+
+    fn pop(&mut self) -> Option<(Message, Vec<u8>)> {
+        let mut buf = vec![0; self.receiver().peek_len()?];
+        let message = self.receiver().pop(&mut buf).unwrap();
+        Some((message, buf))
+    }
+
+    fn expire_t3(&mut self) -> bool {
+        self.now = self.path.t3_deadline().unwrap();
+        let parameters = self.parameters;
+        Sender::new(&mut self.tx_state, &mut self.tx, &mut self.tx_descriptors).on_t3(
+            &parameters,
+            0,
+            &mut self.path,
+        )
+    }
+
+    fn wait(&mut self, millis: u64) {
+        self.now += Duration::from_millis(millis);
+    }
+}
+
+fn tsns(packet: &[u8]) -> Vec<u32> {
+    Chunks::new(packet)
+        .map(|raw| match Chunk::parse(raw) {
+            Chunk::Data(chunk) => chunk.tsn.0,
+            _ => panic!("only DATA is sent"),
+        })
+        .collect()
+}
+
+fn sack_bytes(cumulative: u32, a_rwnd: u32, gaps: &[(u16, u16)]) -> Vec<u8> {
+    let mut buf = [0; 200];
+    let mut writer = PacketWriter::new(&mut buf);
+    let gaps = gaps.iter().map(|&(start, end)| GapBlock { start, end });
+    assert!(writer.sack(Tsn(cumulative), a_rwnd, gaps, core::iter::empty()));
+    let len = writer.len();
+    buf[..len].to_vec()
+}
+
+#[test]
+fn a_message_arrives_and_the_first_is_acknowledged_at_once() {
+    let mut link = Link::new(LARGE, 100);
+    link.push(3, false, b"hello").unwrap();
+    let packet = link.data();
+    assert_eq!(
+        packet,
+        [0, 3, 0, 21, 0, 0, 0, 100, 0, 3, 0, 0, 0, 0, 0, 11, 104, 101, 108, 108, 111, 0, 0, 0]
+    );
+    assert!(link.data().is_empty());
+    assert_eq!(link.deliver(&packet), [DataOutcome::Accepted]);
+    let (message, bytes) = link.pop().unwrap();
+    assert_eq!(message, Message { stream: 3, ppid: 11, unordered: false, len: 5 });
+    assert_eq!(bytes, b"hello");
+    let sack = link.sack().expect("the first DATA is acknowledged at once");
+    let outcome = link.deliver_sack(&sack).unwrap();
+    assert_eq!(outcome, SackOutcome { is_current: true, advanced: true, acked_paths: 1 });
+    assert!(link.sender().all_acked());
+    assert_eq!(link.path.t3_deadline(), None);
+}
+
+#[test]
+fn every_second_packet_is_acknowledged_or_the_delay_ends() {
+    let mut link = Link::new(LARGE, 1);
+    for round in 0..4_u8 {
+        link.push(0, false, &[round]).unwrap();
+        let packet = link.data();
+        link.deliver(&packet);
+        // At once for the first, not for the second, for the third as the second since then.
+        assert_eq!(link.sack().is_some(), round == 0 || round == 2, "round {round}");
+    }
+    assert_eq!(link.receiver().sack_deadline(), Some(Instant::from_millis(1_200)));
+    link.wait(200);
+    assert!(link.sack().is_some());
+    assert_eq!(link.receiver().sack_deadline(), None);
+}
+
+#[test]
+fn several_chunks_of_a_packet_count_once() {
+    let mut link = Link::new(LARGE, 1);
+    for _ in 0..2 {
+        for _ in 0..3 {
+            link.push(0, false, b"x").unwrap();
+        }
+        let packet = link.data();
+        assert_eq!(tsns(&packet).len(), 3);
+        link.deliver(&packet);
+        while link.pop().is_some() {}
+    }
+    assert!(link.sack().is_some(), "for the first");
+    assert!(link.sack().is_none());
+}
+
+#[test]
+fn the_i_bit_asks_for_a_sack_at_once() {
+    let mut link = Link::new(LARGE, 1);
+    link.push(0, false, b"x").unwrap();
+    let packet = link.data();
+    link.deliver(&packet);
+    link.sack().unwrap();
+    link.sender().close();
+    link.push(0, false, b"x").unwrap();
+    let packet = link.data();
+    assert_eq!(packet[1], 8 | 3);
+    link.deliver(&packet);
+    assert!(link.sack().is_some());
+}
+
+#[test]
+fn a_full_send_queue_asks_for_a_sack_at_once() {
+    let mut link = Link::new(SMALL, 1);
+    link.push(0, false, &[1; 1_452]).unwrap();
+    assert_eq!(link.push(0, false, &[1; 1_452]), Err(PushError::Full));
+    assert_eq!(link.data()[1], 8 | 3);
+}
+
+#[test]
+fn a_long_message_is_cut_at_multiples_of_four() {
+    let mut link = Link::new(LARGE, u32::MAX);
+    link.push(0, false, &[7; 3_000]).unwrap();
+    let packets = [link.data(), link.data(), link.data()];
+    assert_eq!(packets.each_ref().map(Vec::len), [1_468, 1_468, 16 + 96]);
+    assert_eq!(packets.each_ref().map(|packet| packet[1]), [2, 0, 1]);
+    assert_eq!(packets.each_ref().map(|packet| tsns(packet)[0]), [u32::MAX, 0, 1]);
+    for index in [2, 0, 1] {
+        assert!(link.pop().is_none());
+        link.deliver(&packets[index]);
+    }
+    assert!(link.pop().unwrap().1 == [7; 3_000]);
+}
+
+#[test]
+fn what_cannot_be_queued_is_refused_whole() {
+    let mut link = Link::new(SMALL, 1);
+    assert_eq!(link.push(0, false, b""), Err(PushError::Empty));
+    assert_eq!(link.push(8, false, b"x"), Err(PushError::NoSuchStream));
+    assert_eq!(link.push(0, false, &[0; 2_049]), Err(PushError::TooLong));
+    for _ in 0..8 {
+        link.push(0, false, b"x").unwrap();
+    }
+    assert_eq!(link.push(0, false, b"x"), Err(PushError::Full), "descriptors");
+    assert!(!link.sender().is_writable(1, 1_468));
+    let packet = link.data();
+    link.deliver(&packet);
+    let sack = link.sack().unwrap();
+    link.deliver_sack(&sack).unwrap();
+    assert!(link.sender().is_writable(2_048, 1_468));
+    link.push(0, false, &[0; 2_048]).unwrap();
+    assert_eq!(link.push(0, false, b"x"), Err(PushError::Full), "bytes");
+}
+
+#[test]
+fn ordered_messages_wait_and_unordered_ones_and_other_streams_do_not() {
+    let mut link = Link::new(LARGE, 1);
+    let mut packets = Vec::new();
+    for (stream, unordered) in [(0, false), (0, false), (0, true), (1, false)] {
+        link.push(stream, unordered, &[packets.len() as u8]).unwrap();
+        packets.push(link.data());
+    }
+    for packet in &packets[1..] {
+        link.deliver(packet);
+    }
+    assert_eq!(link.pop().unwrap().1, [2]);
+    assert_eq!(link.pop().unwrap().1, [3]);
+    assert!(link.pop().is_none());
+    link.deliver(&packets[0]);
+    assert_eq!(link.pop().unwrap().1, [0]);
+    assert_eq!(link.pop().unwrap().1, [1]);
+}
+
+#[test]
+fn gaps_and_duplicates_are_reported_at_once() {
+    let mut link = Link::new(LARGE, 1);
+    let packets: Vec<_> = (0..4_u8)
+        .map(|index| {
+            link.push(0, false, &[index]).unwrap();
+            link.data()
+        })
+        .collect();
+    link.deliver(&packets[0]);
+    link.sack().unwrap();
+    assert_eq!(link.deliver(&packets[0]), [DataOutcome::Duplicate]);
+    let sack = link.sack().expect("a packet of duplicates only");
+    assert_eq!(sack[12..], [0, 0, 0, 1, 0, 0, 0, 1]);
+    link.deliver(&packets[2]);
+    let sack = link.sack().expect("a gap");
+    assert_eq!(sack[4..8], [0, 0, 0, 1]);
+    assert_eq!(sack[12..], [0, 1, 0, 0, 0, 2, 0, 2]);
+    link.deliver(&packets[3]);
+    link.sack().expect("the gap is still there");
+    link.deliver(&packets[1]);
+    let sack = link.sack().expect("the gap is filled");
+    assert_eq!(sack[4..8], [0, 0, 0, 4]);
+}
+
+#[test]
+fn the_third_miss_sends_again_at_once_and_halves_the_window() {
+    let mut link = Link::new(LARGE, 1);
+    for _ in 0..4 {
+        link.push(0, false, &[0; 1_452]).unwrap();
+    }
+    for tsn in 1..=3 {
+        assert_eq!(tsns(&link.data()), [tsn]);
+    }
+    link.deliver_sack(&sack_bytes(0, 65_536, &[(2, 2)])).unwrap();
+    assert_eq!(tsns(&link.data()), [4]);
+    link.deliver_sack(&sack_bytes(0, 65_536, &[(2, 3)])).unwrap();
+    assert!(link.data().is_empty());
+    link.deliver_sack(&sack_bytes(0, 65_536, &[(2, 4)])).unwrap();
+    assert_eq!(link.path.window(), 5_872);
+    let recovery = link.tx_state.recovery_exit;
+    assert_eq!(recovery, Some(Tsn(4)));
+    let before = link.now;
+    link.wait(100);
+    assert_eq!(tsns(&link.data()), [1]);
+    assert_eq!(link.path.t3_deadline(), Some(before + Duration::from_millis(1_100)));
+    link.deliver_sack(&sack_bytes(4, 65_536, &[])).unwrap();
+    assert_eq!(link.tx_state.recovery_exit, None);
+    assert!(link.sender().all_acked());
+    assert_eq!(link.path.srtt(), None, "retransmitted data gives no sample");
+}
+
+#[test]
+fn repeated_gap_reports_are_no_misses() {
+    let mut link = Link::new(LARGE, 1);
+    for _ in 0..3 {
+        link.push(0, false, &[0; 1_000]).unwrap();
+        link.data();
+    }
+    for _ in 0..9 {
+        // Nothing is newly acknowledged by the later ones (HTNA).
+        link.deliver_sack(&sack_bytes(0, 65_536, &[(2, 3)])).unwrap();
+    }
+    assert!(link.data().is_empty());
+}
+
+#[test]
+fn a_chunk_is_fast_retransmitted_once() {
+    let mut link = Link::new(LARGE, 1);
+    for _ in 0..20 {
+        link.push(0, false, &[0; 100]).unwrap();
+        link.data();
+    }
+    for end in 2..=4 {
+        link.deliver_sack(&sack_bytes(0, 65_536, &[(2, end)])).unwrap();
+    }
+    assert_eq!(tsns(&link.data()), [1]);
+    for end in 5..=12 {
+        link.deliver_sack(&sack_bytes(0, 65_536, &[(2, end)])).unwrap();
+    }
+    assert!(link.data().is_empty());
+    assert!(link.expire_t3());
+    assert_eq!(tsns(&link.data())[0], 1);
+}
+
+#[test]
+fn a_reneging_peer_gets_it_again() {
+    let mut link = Link::new(LARGE, 1);
+    for _ in 0..3 {
+        link.push(0, false, &[0; 1_000]).unwrap();
+        link.data();
+    }
+    link.deliver_sack(&sack_bytes(1, 65_536, &[(2, 2)])).unwrap();
+    assert_eq!(link.path.flight(), 1_016);
+    link.deliver_sack(&sack_bytes(2, 65_536, &[])).unwrap();
+    assert_eq!(link.path.flight(), 1_016, "TSN 3 is outstanding again");
+    assert!(link.path.t3_deadline().is_some());
+    link.expire_t3();
+    assert_eq!(tsns(&link.data()), [3]);
+}
+
+#[test]
+fn old_and_impossible_sacks_are_told_apart() {
+    let mut link = Link::new(LARGE, u32::MAX);
+    for _ in 0..3 {
+        link.push(0, false, &[0; 100]).unwrap();
+    }
+    link.data();
+    link.deliver_sack(&sack_bytes(0, 65_536, &[])).unwrap();
+    let old = link.deliver_sack(&sack_bytes(u32::MAX, 0, &[])).unwrap();
+    assert_eq!(old, SackOutcome::default());
+    assert_eq!(link.deliver_sack(&sack_bytes(2, 65_536, &[])), Err(NeverSent));
+    // Blocks beyond what was sent, empty, reversed or overlapping do no harm.
+    let gaps = [(0, 9), (3, 2), (5, 900), (1, 1), (1, u16::MAX)];
+    link.deliver_sack(&sack_bytes(0, 65_536, &gaps)).unwrap();
+    link.deliver_sack(&sack_bytes(1, 65_536, &[])).unwrap();
+    assert!(link.sender().all_acked());
+}
+
+#[test]
+fn timeout_backs_off_and_sends_one_packet() {
+    let mut link = Link::new(LARGE, 1);
+    for _ in 0..3 {
+        link.push(0, false, &[0; 1_000]).unwrap();
+        link.data();
+    }
+    assert!(link.expire_t3());
+    assert_eq!(link.path.rto(), Duration::from_secs(2));
+    assert_eq!(tsns(&link.data()), [1]);
+    assert_eq!(tsns(&link.data()), [2], "still below the window of one full packet");
+    assert!(link.data().is_empty());
+    link.deliver_sack(&sack_bytes(2, 65_536, &[])).unwrap();
+    assert_eq!(tsns(&link.data()), [3]);
+    assert_eq!(link.path.srtt(), None);
+}
+
+#[test]
+fn a_round_trip_is_measured_once_at_a_time() {
+    let mut link = Link::new(LARGE, 1);
+    link.push(0, false, b"x").unwrap();
+    link.data();
+    link.wait(30);
+    link.push(0, false, b"x").unwrap();
+    link.data();
+    link.wait(70);
+    link.deliver_sack(&sack_bytes(2, 65_536, &[])).unwrap();
+    assert_eq!(link.path.srtt(), Some(Duration::from_millis(100)));
+}
+
+#[test]
+fn a_closed_window_is_probed_without_counting_errors() {
+    let mut link = Link::new(LARGE, 1);
+    for _ in 0..3 {
+        link.push(0, false, &[0; 1_400]).unwrap();
+    }
+    assert_eq!(tsns(&link.data()), [1]);
+    link.deliver_sack(&sack_bytes(1, 0, &[])).unwrap();
+    assert_eq!(tsns(&link.data()), [2], "the probe");
+    assert!(link.data().is_empty());
+    for _ in 0..20 {
+        link.deliver_sack(&sack_bytes(1, 0, &[])).unwrap();
+        assert!(!link.expire_t3(), "the peer answers");
+        assert_eq!(tsns(&link.data()), [2]);
+        assert!(link.data().is_empty());
+    }
+    assert!(link.expire_t3(), "silence counts");
+    link.data();
+    // The window opens while the timer has backed off to a minute: no need to wait for it.
+    link.deliver_sack(&sack_bytes(1, 65_536, &[])).unwrap();
+    assert_eq!(tsns(&link.data()), [2]);
+    link.deliver_sack(&sack_bytes(2, 65_536, &[])).unwrap();
+    assert_eq!(tsns(&link.data()), [3]);
+}
+
+#[test]
+fn the_window_holds_the_second_fragment_back() {
+    let mut link = Link::new(LARGE, 1);
+    link.sender().start(Tsn(1), 1_500, 8, false);
+    link.push(0, false, &[0; 2_000]).unwrap();
+    assert_eq!(link.data().len(), 1_468);
+    assert!(link.data().is_empty());
+    link.deliver_sack(&sack_bytes(1, 1_500, &[])).unwrap();
+    assert_eq!(link.data().len(), 564);
+}
+
+#[test]
+fn a_slow_reader_closes_the_window_and_opens_it_by_an_update() {
+    let mut link = Link::new(SMALL, 1);
+    let full = link.receiver().a_rwnd();
+    assert!(full >= 1_500, "RFC 9260 §3.3.2 demands it: {full}");
+    let mut first = None;
+    for _ in 0..4 {
+        if link.push(0, false, &[9; 700]).is_ok() {
+            let packet = link.data();
+            first.get_or_insert(packet.clone());
+            link.deliver(&packet);
+            let sack = link.sack();
+            sack.map(|sack| link.deliver_sack(&sack).unwrap());
+        }
+    }
+    let dropped = DataChunk { tsn: Tsn(3), ..chunk(3, 0, 2, true, true, &[0; 700]) };
+    assert_eq!(link.receiver().on_data(&dropped), DataOutcome::NoRoom);
+    let now = link.now;
+    link.receiver().on_packet_end(now, &Parameters::DEFAULT);
+    let sack = link.sack().expect("DATA that is dropped is answered at once");
+    assert_eq!(sack[4..8], [0, 0, 0, 2]);
+    assert!(link.pop().is_some());
+    assert!(link.sack().is_some(), "the window grew by a quarter of the buffer");
+    assert_eq!(link.receiver().on_data(&dropped), DataOutcome::Accepted);
+}
+
+fn chunk<'a>(
+    tsn: u32,
+    stream: u16,
+    ssn: u16,
+    beginning: bool,
+    ending: bool,
+    payload: &'a [u8],
+) -> DataChunk<'a> {
+    DataChunk {
+        tsn: Tsn(tsn),
+        stream,
+        ssn: crate::sctp::serial::Ssn(ssn),
+        ppid: 0,
+        immediate: false,
+        unordered: false,
+        beginning,
+        ending,
+        payload,
+    }
+}
+
+#[test]
+fn hopeless_and_contradictory_chunks_are_told() {
+    let mut link = Link::new(SMALL, 1);
+    let mut receiver = link.receiver();
+    assert_eq!(receiver.on_data(&chunk(1, 0, 0, true, true, b"")), DataOutcome::NoUserData);
+    assert_eq!(receiver.on_data(&chunk(1, 8, 0, true, true, b"x")), DataOutcome::NoSuchStream);
+    assert_eq!(receiver.cumulative(), Tsn(1), "acknowledged all the same");
+    assert_eq!(receiver.on_data(&chunk(2, 0, 0, false, true, b"x")), DataOutcome::Violation);
+    assert_eq!(receiver.on_data(&chunk(2, 0, 0, true, false, &[0; 1_452])), DataOutcome::Accepted);
+    assert_eq!(receiver.on_data(&chunk(3, 1, 0, false, true, b"x")), DataOutcome::Violation);
+    assert_eq!(receiver.on_data(&chunk(3, 0, 0, true, true, b"x")), DataOutcome::Violation);
+    assert_eq!(
+        receiver.on_data(&chunk(3, 0, 0, false, false, &[0; 1_452])),
+        DataOutcome::NeverFits
+    );
+    assert_eq!(receiver.on_data(&chunk(3, 0, 0, false, true, b"x")), DataOutcome::Accepted);
+    assert_eq!(receiver.on_data(&chunk(4, 0, 0, true, true, b"x")), DataOutcome::Violation);
+    assert_eq!(receiver.on_data(&chunk(400, 0, 2, true, true, b"x")), DataOutcome::NoRoom);
+}
+
+#[test]
+fn stream_sequence_numbers_wrap() {
+    let mut link = Link::new(LARGE, u32::MAX - 70_000);
+    for round in 0..140_000_u32 {
+        link.push(2, false, &round.to_be_bytes()).unwrap();
+        let packet = link.data();
+        link.deliver(&packet);
+        assert_eq!(link.pop().unwrap().1, round.to_be_bytes());
+        if let Some(sack) = link.sack() {
+            link.deliver_sack(&sack).unwrap();
+        }
+    }
+    assert_eq!(link.receiver().cumulative(), Tsn((u32::MAX - 70_000).wrapping_add(139_999)));
+}
+
+#[test]
+fn a_restart_keeps_what_was_never_sent() {
+    let mut link = Link::new(LARGE, 1);
+    link.push(0, false, b"sent").unwrap();
+    link.push(0, false, &[1; 2_000]).unwrap();
+    link.data();
+    link.push(5, false, b"of a stream that goes").unwrap();
+    link.push(1, false, b"kept").unwrap();
+    link.push(0, false, &[2; 1_500]).unwrap();
+    link.sender().start(Tsn(77), 65_536, 2, true);
+    link.path.start(&Parameters::DEFAULT, PACKET_LEN as u16, false);
+    link.receiver().start(Tsn(77), 2);
+    for _ in 0..4 {
+        let packet = link.data();
+        link.deliver(&packet);
+    }
+    assert!(link.pop().unwrap().1 == [1; 2_000]);
+    assert!(link.pop().unwrap().1 == b"kept");
+    assert!(link.pop().unwrap().1 == [2; 1_500]);
+    assert!(link.pop().is_none());
+}
+
+/// How the network of a run treats packets: per mille.
+#[derive(Clone, Copy)]
+struct Weather {
+    loss: u64,
+    duplication: u64,
+    jitter_millis: u64,
+}
+
+/// Sends `message_count` messages through the weather; panics unless each arrives once, in order.
+fn soak(seed: u64, sizes: Sizes, weather: Weather, message_count: u32) -> Instant {
+    let mut random = SplitMix64::new(seed);
+    let mut link = Link::new(sizes, random.next_u32());
+    let mut in_transit: Vec<(Instant, u64, bool, Vec<u8>)> = Vec::new();
+    let (mut queued, mut received) = (0, vec![false; message_count as usize]);
+    let mut last_of_stream = [None; 8];
+    let mut blocked = None;
+    for step in 0..2_000_000_u64 {
+        // The user queues.
+        while queued < message_count {
+            let (stream, unordered, data) = blocked.take().unwrap_or_else(|| {
+                let len = match random.below(4) {
+                    0 => 8 + random.below(20),
+                    1 => 8 + random.below(300),
+                    2 => 8 + random.below(1_400),
+                    _ => 8 + random.below(sizes.rx_len as u64 * 7 / 10),
+                } as usize;
+                let mut data = vec![queued as u8; len];
+                data[..4].copy_from_slice(&queued.to_be_bytes());
+                (random.below(8) as u16, random.below(5) == 0, data)
+            });
+            if link.push(stream, unordered, &data).is_err() {
+                blocked = Some((stream, unordered, data));
+                break;
+            }
+            queued += 1;
+        }
+        let mut leaving = Vec::new();
+        loop {
+            let packet = link.data();
+            if packet.is_empty() {
+                break;
+            }
+            leaving.push((true, packet));
+        }
+        leaving.extend(link.sack().map(|sack| (false, sack)));
+        for (is_data, packet) in leaving {
+            let copies = 1 + u32::from(random.below(1_000) < weather.duplication);
+            for _ in 0..copies {
+                if random.below(1_000) >= weather.loss {
+                    let delay = 10 + random.below(weather.jitter_millis + 1);
+                    let at = link.now + Duration::from_millis(delay);
+                    in_transit.push((at, step, is_data, packet.clone()));
+                }
+            }
+        }
+        if received.iter().all(|&is_received| is_received) && link.sender().all_acked() {
+            return link.now;
+        }
+        let next = in_transit.iter().map(|&(at, ..)| at).min();
+        let timers = Instant::earliest(link.path.t3_deadline(), link.receiver().sack_deadline());
+        let reading = link.receiver().is_readable().then(|| link.now + Duration::from_millis(5));
+        let now = Instant::earliest(Instant::earliest(next, timers), reading)
+            .unwrap_or_else(|| panic!("seed {seed} is stuck"));
+        link.now = link.now.max(now);
+        if link.path.t3_deadline().is_some_and(|at| at <= link.now) {
+            link.expire_t3();
+        }
+        in_transit.sort_by_key(|&(at, step, ..)| (at, step));
+        while in_transit.first().is_some_and(|&(at, ..)| at <= link.now) {
+            let (.., is_data, packet) = in_transit.remove(0);
+            if !is_data {
+                link.deliver_sack(&packet).unwrap();
+                continue;
+            }
+            for outcome in link.deliver(&packet) {
+                use DataOutcome::{Accepted, Duplicate, NoRoom};
+                assert!(
+                    matches!(outcome, Accepted | Duplicate | NoRoom),
+                    "{outcome:?}, seed {seed}"
+                );
+            }
+        }
+        while random.below(3) > 0 {
+            let Some((message, bytes)) = link.pop() else { break };
+            let number = u32::from_be_bytes(bytes[..4].try_into().unwrap());
+            let context = format!("message {number}, seed {seed}");
+            assert!(bytes[4..].iter().all(|&byte| byte == number as u8), "{context} is broken");
+            assert!(!received[number as usize], "{context} came twice");
+            received[number as usize] = true;
+            if !message.unordered {
+                let last = last_of_stream[usize::from(message.stream)].replace(number);
+                assert!(last.is_none_or(|last| last < number), "{context} out of order");
+            }
+        }
+    }
+    panic!("seed {seed} does not end");
+}
+
+#[test]
+fn messages_survive_fair_weather() {
+    for seed in 0..20 {
+        soak(seed, LARGE, Weather { loss: 0, duplication: 0, jitter_millis: 0 }, 100);
+        soak(seed, SMALL, Weather { loss: 0, duplication: 0, jitter_millis: 0 }, 100);
+    }
+}
+
+#[test]
+fn messages_survive_loss_duplication_and_reordering() {
+    for seed in 0..60 {
+        soak(seed, LARGE, Weather { loss: 200, duplication: 100, jitter_millis: 80 }, 60);
+        soak(seed, SMALL, Weather { loss: 200, duplication: 100, jitter_millis: 80 }, 60);
+    }
+}
