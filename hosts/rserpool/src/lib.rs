@@ -1,7 +1,22 @@
 //! Reliable Server Pooling on hosts: tokio shims around the state machines of `rserpool-core`.
+//!
+//! One task owns one machine, and decides nothing. A [`transport::Transport`] carries what the
+//! machines say; on it are started
+//!
+//! - a [`Registrar`], where pool elements register;
+//! - a [`PoolElement`], which computes work packages;
+//! - a [`PoolUser`], which resolves pool handles, and with [`JobRunner`] lets a pool compute.
 
 pub mod capture;
 mod clock;
+mod driven;
 pub mod heap_storage;
 pub mod job;
+mod pool_element;
+mod pool_user;
 pub mod transport;
+mod work;
+
+pub use pool_element::{ElementEvent, PoolElement, PoolElementConfig};
+pub use pool_user::{PoolUser, PoolUserConfig, ResolveError, StartError};
+pub use work::Slots;

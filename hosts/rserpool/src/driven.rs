@@ -1,0 +1,74 @@
+//! What every machine's task does: inputs and time in, transmissions out.
+
+use std::fmt;
+
+use rserpool_core::association::{Input, Transmit};
+use rserpool_core::machine::Machine;
+use rserpool_core::time::Instant;
+
+use crate::clock::Clock;
+use crate::transport::Port;
+
+/// A machine above a message transport.
+pub(crate) trait MessageMachine:
+    for<'a> Machine<Input<'a> = Input<'a>, Transmit = Transmit, Error: fmt::Display>
+{
+}
+
+impl<M> MessageMachine for M where
+    M: for<'a> Machine<Input<'a> = Input<'a>, Transmit = Transmit, Error: fmt::Display>
+{
+}
+
+/// A machine, its port and its time.
+#[derive(Debug)]
+pub(crate) struct Driven<M> {
+    /// On the heap, because machines are large and tasks move.
+    pub(crate) machine: Box<M>,
+    pub(crate) port: Port,
+    clock: Clock,
+    buf: Vec<u8>,
+}
+
+impl<M: MessageMachine> Driven<M> {
+    /// `transmit_len_max` is the machine's longest message.
+    pub(crate) fn new(machine: Box<M>, port: Port, transmit_len_max: usize) -> Self {
+        Self { machine, port, clock: Clock::start(), buf: vec![0; transmit_len_max] }
+    }
+
+    pub(crate) fn now(&self) -> Instant {
+        self.clock.now()
+    }
+
+    /// Sends all that the machine owes; returns whether that was anything. To be called after
+    /// every mutation, before events are drained.
+    pub(crate) async fn flush(&mut self) -> bool {
+        let mut has_sent = false;
+        while let Some(transmit) = self.machine.poll_transmit(self.clock.now(), &mut self.buf) {
+            self.port.perform(transmit, &self.buf).await;
+            has_sent = true;
+        }
+        has_sent
+    }
+
+    /// Takes the next input, or lets the time pass that the machine waits for. False when the
+    /// transport is gone.
+    ///
+    /// Nothing is lost if the future is dropped.
+    pub(crate) async fn step(&mut self) -> bool {
+        let deadline = self.machine.poll_timeout();
+        tokio::select! {
+            input = self.port.recv() => {
+                let Some(input) = input else { return false };
+                let now = self.clock.now();
+                if let Err(error) = self.machine.handle_input(now, input.as_input()) {
+                    tracing::debug!(%error, "input refused");
+                }
+            }
+            () = self.clock.sleep_until(deadline) => {
+                self.machine.handle_timeout(self.clock.now());
+            }
+        }
+        true
+    }
+}

@@ -1,0 +1,235 @@
+//! A pool user: resolves pool handles.
+
+use std::collections::HashMap;
+
+use rserpool_core::asap::{
+    self, POOL_USER_MESSAGE_LEN_MAX, PoolUserEvent, PoolUserFull, RegistrarsFull,
+    ResolutionFailure, ResolutionId, ResolvedElement,
+};
+use rserpool_core::association::Endpoint;
+use rserpool_core::identifier::{PeId, PoolHandleBuf};
+use rserpool_core::machine::Machine;
+use rserpool_core::profile::Profile;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::clock::OsEntropy;
+use crate::driven::Driven;
+use crate::transport::{Transport, TransportError};
+
+/// How a pool user behaves.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct PoolUserConfig {
+    /// Whose habits decide where RFC and RSPLIB differ.
+    pub profile: Profile,
+    /// The registrars that may be asked; at most [`REGISTRARS_MAX`](asap::REGISTRARS_MAX).
+    pub registrars: Vec<Endpoint>,
+}
+
+impl PoolUserConfig {
+    /// A pool user of these registrars, with the habits of RSPLIB.
+    #[must_use]
+    pub fn new(registrars: Vec<Endpoint>) -> Self {
+        Self { registrars, ..Self::default() }
+    }
+}
+
+/// A pool user (RFC 5352): resolves pool handles and reports dead elements.
+///
+/// Copies are the same pool user; with the last of them it ends.
+///
+/// ```no_run
+/// use rserpool::{PoolUser, PoolUserConfig};
+/// use rserpool::transport::{Transport, TransportConfig};
+/// use rserpool_core::association::Endpoint;
+/// use rserpool_core::identifier::PoolHandle;
+///
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// let transport = Transport::start(TransportConfig::default());
+/// let registrar = Endpoint::new("127.0.0.1:3863".parse()?);
+/// let user = PoolUser::start(&transport, PoolUserConfig::new(vec![registrar])).await?;
+/// let pool = PoolHandle::new(b"ComputePool")?.to_buf();
+/// for element in user.resolve(pool, None).await? {
+///     println!("{} at {}", element.id, element.transport.endpoint);
+/// }
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct PoolUser {
+    commands: mpsc::Sender<Command>,
+}
+
+/// Why a pool user cannot be started.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The transport refuses.
+    #[error(transparent)]
+    Transport(#[from] TransportError),
+    /// Too many registrars are configured.
+    #[error("{0}; name fewer of them")]
+    Registrars(#[from] RegistrarsFull),
+    /// The element cannot be registered as it is configured.
+    #[error("the pool element cannot be registered: {0}")]
+    Register(#[from] asap::CommandError),
+    /// None of this machine's addresses reaches the registrars.
+    #[error("no address of this machine reaches a registrar; name the addresses to register")]
+    NoAddress,
+    /// There is no thread for the worker.
+    #[error("cannot start a thread for the worker: {0}")]
+    Thread(#[from] std::io::Error),
+}
+
+/// Why a pool handle was not resolved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ResolveError {
+    /// No registrar answers.
+    #[error("no registrar answers; start one with `rsp registrar`, or name another")]
+    NoRegistrar,
+    /// The registrar knows no such pool.
+    #[error("the registrar knows no pool \"{0}\"; start an element with `rsp serve`")]
+    UnknownPool(PoolHandleBuf),
+    /// The registrar could not or would not.
+    #[error("the registrar did not resolve the pool: {0:?}")]
+    Failed(ResolutionFailure),
+    /// Too many resolutions at a time.
+    #[error("{0}; try again later")]
+    Full(#[from] PoolUserFull),
+    /// The pool user has ended.
+    #[error("the pool user has ended")]
+    Ended,
+}
+
+impl PoolUser {
+    /// Starts a pool user; it asks a registrar when there is something to resolve.
+    ///
+    /// # Errors
+    ///
+    /// If there are too many registrars, or the transport cannot open a port.
+    pub async fn start(transport: &Transport, config: PoolUserConfig) -> Result<Self, StartError> {
+        let core = asap::PoolUserConfig::new(config.profile);
+        let mut machine = Box::new(Large::new(core, &mut OsEntropy));
+        for registrar in &config.registrars {
+            machine.add_registrar(registrar)?;
+        }
+        let port = transport.open(0, None, false).await?;
+        let (sender, commands) = mpsc::channel(COMMAND_COUNT_MAX);
+        let driven = Driven::new(machine, port, POOL_USER_MESSAGE_LEN_MAX);
+        let task = Task { driven, commands, waiting: HashMap::new() };
+        tokio::spawn(task.run());
+        Ok(Self { commands: sender })
+    }
+
+    /// Resolves `pool` to at most `items` elements, the preferred one first; `None` leaves their
+    /// number to the registrar.
+    ///
+    /// # Errors
+    ///
+    /// If there is no registrar, no such pool, or no answer.
+    pub async fn resolve(
+        &self,
+        pool: PoolHandleBuf,
+        items: Option<u32>,
+    ) -> Result<Vec<ResolvedElement>, ResolveError> {
+        let (answer, resolved) = oneshot::channel();
+        let command = Command::Resolve { pool, items, answer };
+        self.commands.send(command).await.map_err(|_| ResolveError::Ended)?;
+        resolved.await.map_err(|_| ResolveError::Ended)?
+    }
+
+    /// Tells the registrar that an element does not answer (RFC 5352 §3.5).
+    pub async fn report_unreachable(&self, pool: PoolHandleBuf, element: PeId) {
+        // Reports are a favour: the registrar finds out by itself, too.
+        let _ = self.commands.send(Command::Report { pool, element }).await;
+    }
+}
+
+enum Command {
+    Resolve { pool: PoolHandleBuf, items: Option<u32>, answer: Answer },
+    Report { pool: PoolHandleBuf, element: PeId },
+}
+
+type Answer = oneshot::Sender<Result<Vec<ResolvedElement>, ResolveError>>;
+
+/// Room for all that one answer of a registrar can list.
+type Large = asap::PoolUser<4, 128, 32>;
+
+struct Task {
+    driven: Driven<Large>,
+    commands: mpsc::Receiver<Command>,
+    waiting: HashMap<ResolutionId, Answer>,
+}
+
+impl Task {
+    async fn run(mut self) {
+        loop {
+            self.driven.flush().await;
+            while let Some(event) = self.driven.machine.poll_event() {
+                self.on_event(event);
+            }
+            tokio::select! {
+                is_on = self.driven.step() => if !is_on { return },
+                command = self.commands.recv() => match command {
+                    Some(command) => self.on_command(command),
+                    None => {
+                        self.driven.machine.stop();
+                        self.driven.flush().await;
+                        return;
+                    }
+                },
+            }
+        }
+    }
+
+    fn on_command(&mut self, command: Command) {
+        let now = self.driven.now();
+        let machine = &mut self.driven.machine;
+        match command {
+            Command::Resolve { pool, items, answer } => {
+                match machine.resolve(now, pool.as_handle(), items) {
+                    Ok(resolution) => {
+                        self.waiting.insert(resolution, answer);
+                    }
+                    Err(error) => {
+                        let _ = answer.send(Err(error.into()));
+                    }
+                }
+            }
+            Command::Report { pool, element } => {
+                if let Err(error) = machine.report_unreachable(now, pool.as_handle(), element) {
+                    tracing::debug!(%error, %element, "not reported as unreachable");
+                }
+            }
+        }
+    }
+
+    fn on_event(&mut self, event: PoolUserEvent) {
+        let (resolution, result) = match event {
+            PoolUserEvent::Resolved { resolution, pool } => {
+                let elements = self.driven.machine.elements(pool.as_handle());
+                (resolution, Ok(elements.to_vec()))
+            }
+            PoolUserEvent::UnknownPool { resolution, pool } => {
+                (resolution, Err(ResolveError::UnknownPool(pool)))
+            }
+            PoolUserEvent::NoRegistrar { resolution, .. } => {
+                (resolution, Err(ResolveError::NoRegistrar))
+            }
+            PoolUserEvent::Failed { resolution, reason, .. } => {
+                (resolution, Err(ResolveError::Failed(reason)))
+            }
+            other => {
+                tracing::debug!(event = ?other, "pool user");
+                return;
+            }
+        };
+        if let Some(answer) = self.waiting.remove(&resolution) {
+            let _ = answer.send(result);
+        }
+    }
+}
+
+/// Commands that may wait for the pool user.
+const COMMAND_COUNT_MAX: usize = 64;

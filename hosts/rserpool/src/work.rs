@@ -1,0 +1,165 @@
+//! The thread in which a pool element's worker computes.
+//!
+//! Computing and talking take turns: a slice of about a millisecond, then whatever came in.
+
+use std::io;
+use std::time::Duration;
+
+use rserpool_core::asap::cookie::CookieKey;
+use rserpool_core::compute::kernels::StandardKernels;
+use rserpool_core::compute::{Event, Stop, Worker, WorkerConfig};
+use rserpool_core::identifier::PoolHandleBuf;
+use rserpool_core::machine::Machine;
+use rserpool_core::wire::Load;
+use tokio::sync::{mpsc, watch};
+use tokio::time::timeout;
+
+use crate::driven::Driven;
+use crate::pool_element::ElementEvent;
+use crate::transport::Port;
+
+/// How many packages a worker holds at a time. Computing them takes turns, so more slots do not
+/// make it faster, but keep it busy between packages and serve more users.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Slots {
+    /// 1 package.
+    One,
+    /// 2 packages.
+    Two,
+    /// 4 packages.
+    #[default]
+    Four,
+    /// 8 packages.
+    Eight,
+    /// 16 packages.
+    Sixteen,
+    /// 32 packages.
+    ThirtyTwo,
+}
+
+impl Slots {
+    /// As many slots as `count`, if a worker is made with so many.
+    ///
+    /// ```
+    /// use rserpool::Slots;
+    ///
+    /// assert_eq!(Slots::of_count(8), Some(Slots::Eight));
+    /// assert_eq!(Slots::of_count(7), None);
+    /// ```
+    #[must_use]
+    pub fn of_count(count: u16) -> Option<Self> {
+        match count {
+            1 => Some(Self::One),
+            2 => Some(Self::Two),
+            4 => Some(Self::Four),
+            8 => Some(Self::Eight),
+            16 => Some(Self::Sixteen),
+            32 => Some(Self::ThirtyTwo),
+            _ => None,
+        }
+    }
+}
+
+/// A worker's thread. It ends when it is stopped, or with its handle or its transport.
+#[derive(Debug)]
+pub(crate) struct WorkerThread {
+    stops: mpsc::Sender<Stop>,
+    ended: watch::Receiver<bool>,
+}
+
+impl WorkerThread {
+    /// Starts a worker on `port`. It tells its load, and what it does.
+    pub(crate) fn start(
+        port: Port,
+        slots: Slots,
+        pool: PoolHandleBuf,
+        key: CookieKey,
+        loads: watch::Sender<Load>,
+        events: mpsc::Sender<ElementEvent>,
+    ) -> io::Result<Self> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
+        let (stops, stop_receiver) = mpsc::channel(2);
+        let (end_sender, ended) = watch::channel(false);
+        let outlet = Outlet { stops: stop_receiver, loads, events };
+        let compute = move || {
+            match slots {
+                Slots::One => runtime.block_on(work::<1>(port, pool, key, outlet)),
+                Slots::Two => runtime.block_on(work::<2>(port, pool, key, outlet)),
+                Slots::Four => runtime.block_on(work::<4>(port, pool, key, outlet)),
+                Slots::Eight => runtime.block_on(work::<8>(port, pool, key, outlet)),
+                Slots::Sixteen => runtime.block_on(work::<16>(port, pool, key, outlet)),
+                Slots::ThirtyTwo => runtime.block_on(work::<32>(port, pool, key, outlet)),
+            }
+            let _ = end_sender.send(true);
+        };
+        std::thread::Builder::new().name("worker".into()).spawn(compute)?;
+        Ok(Self { stops, ended })
+    }
+
+    /// Stops the worker; returns whether it has ended within `patience`.
+    pub(crate) async fn stop(&self, how: Stop, patience: Duration) -> bool {
+        // A worker that has ended takes no orders.
+        let _ = self.stops.send(how).await;
+        let mut ended = self.ended.clone();
+        let is_over = ended.wait_for(|&ended| ended);
+        // An error means that the thread is gone without a word, which is an end, too.
+        timeout(patience, is_over).await.is_ok()
+    }
+}
+
+/// What the thread has besides its machine.
+struct Outlet {
+    stops: mpsc::Receiver<Stop>,
+    loads: watch::Sender<Load>,
+    events: mpsc::Sender<ElementEvent>,
+}
+
+type StandardWorker<const SLOTS: usize> = Worker<StandardKernels, SLOTS, USERS_MAX, CHUNK_LEN>;
+
+async fn work<const SLOTS: usize>(
+    port: Port,
+    pool: PoolHandleBuf,
+    key: CookieKey,
+    mut outlet: Outlet,
+) {
+    let mut config = WorkerConfig::new(pool);
+    config.chunk_len = CHUNK_LEN;
+    let machine = Box::new(StandardWorker::<SLOTS>::new(config, key));
+    let mut driven = Driven::new(machine, port, StandardWorker::<SLOTS>::TRANSMIT_LEN_MAX);
+    loop {
+        let has_more = driven.machine.run(SLICE_UNITS);
+        // What was pulled may have unblocked a kernel.
+        let has_sent = driven.flush().await;
+        while let Some(event) = driven.machine.poll_event() {
+            match event {
+                Event::LoadChanged { load } => {
+                    let _ = outlet.loads.send(Load(load.0));
+                }
+                Event::Stopped => return,
+                event => {
+                    let _ = outlet.events.try_send(ElementEvent::Work(event));
+                }
+            }
+        }
+        let is_busy = has_more || has_sent;
+        tokio::select! {
+            biased;
+            is_on = driven.step() => if !is_on { return },
+            stop = outlet.stops.recv() => match stop {
+                Some(how) => driven.machine.stop(how),
+                None => return,
+            },
+            () = tokio::task::yield_now(), if is_busy => {}
+        }
+    }
+}
+
+/// Job runners that are served at a time.
+const USERS_MAX: usize = 64;
+
+/// Bytes of output in a message.
+const CHUNK_LEN: usize = 4_096;
+
+/// How much is computed before others have their turn: about a millisecond.
+const SLICE_UNITS: u32 = 300_000;
