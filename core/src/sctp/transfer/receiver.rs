@@ -26,7 +26,7 @@ use crate::sctp::serial::{Ssn, Tsn};
 
 /// A run of fragments, or a message.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct RxDescriptor {
+pub struct RxDescriptor {
     first: Tsn,
     last: Tsn,
     len: u32,
@@ -59,7 +59,7 @@ enum Stage {
 
 impl RxDescriptor {
     /// Of no chunk: all bits zero.
-    pub(crate) const EMPTY: Self = Self {
+    pub const EMPTY: Self = Self {
         first: Tsn(0),
         last: Tsn(0),
         len: 0,
