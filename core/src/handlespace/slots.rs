@@ -101,6 +101,8 @@ pub struct Scratch {
     pub flags: u8,
     /// The registrar's state of probing.
     pub probe: u8,
+    /// When the registration ends, in whole seconds of the registrar's clock; 0 for never.
+    pub expires_s: u32,
 }
 
 /// What a pool is, apart from its place in the tree of pools.
@@ -191,7 +193,7 @@ impl Element {
         blocks: [0; 2],
         lens: [0; 2],
         owed: 0,
-        scratch: Scratch { bad_reports: 0, flags: 0, probe: 0 },
+        scratch: Scratch { bad_reports: 0, flags: 0, probe: 0, expires_s: 0 },
         is_used: false,
         inline: [0; INLINE_LEN],
     };
