@@ -1,1 +1,28 @@
 //! The registrar (RFC 5352 and RFC 5353; the RFCs say ENRP server).
+//!
+//! [`Registrar`] keeps the handlespace of a scope of one: it takes registrations, answers handle
+//! resolutions and watches over its elements. Each procedure has a file, and each file opens with
+//! the sections of the RFC to read before editing it.
+//!
+//! Deliberately absent: peers (RFC 5353 §3), announces (the driver multicasts them) and TLS.
+
+mod addresses;
+mod associations;
+mod challenge;
+mod config;
+mod event;
+mod keep_alive;
+mod output;
+mod rate;
+mod registrar;
+mod registration;
+mod ring;
+mod tables;
+
+pub use config::{Config, HANDLE_RESOLUTION_ITEMS_MAX, KnownIdentifier, RateLimit};
+pub use event::{Counters, Event, InputError, Limit, RemovalReason};
+pub use registrar::{Registrar, TRANSMIT_LEN_MIN};
+pub use tables::{
+    AssociationSlot, CHALLENGER_LEN_MAX, ChallengeSlot, EventSlot, InlineTables, Lent,
+    REPLIES_PER_INPUT_MAX, REPORTED_LEN_MAX, ReplySlot, ReportSlot, Tables,
+};

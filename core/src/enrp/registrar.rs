@@ -1,0 +1,441 @@
+//! The machine: what it keeps, and which procedure takes which input.
+
+use core::net::IpAddr;
+
+use crate::association::{AssociationId, DownReason, Input, Ppid, Transmit};
+use crate::entropy::Entropy;
+use crate::handlespace::{Handlespace, Storage};
+use crate::identifier::RegistrarId;
+use crate::machine::Machine;
+use crate::time::Instant;
+use crate::wire::{AsapMessage, Cause, ParseError};
+
+use super::associations::{self, AddError, Associations};
+use super::config::Config;
+use super::event::{Counters, Event, InputError, Limit, RemovalReason};
+use super::ring::Ring;
+use super::tables::{
+    AssociationSlot, AssociationState, EventSlot, HandleBytes, REPLIES_PER_INPUT_MAX, ReplyKind,
+    ReplySlot, Tables,
+};
+
+/// The smallest buffer for [`poll_transmit`](Machine::poll_transmit) that holds every message
+/// but handle resolution responses, which list fewer elements in a smaller buffer.
+pub const TRANSMIT_LEN_MIN: usize = 512;
+
+/// A registrar for a scope of one.
+///
+/// Elements and pools live in `storage`, all else in `tables`. Associations are the driver's; the
+/// registrar learns of them by [`Input::Up`] and ends them itself when their peers misbehave.
+///
+/// ```
+/// use rserpool_core::association::{AssociationId, Input};
+/// use rserpool_core::enrp::{Config, InlineTables, Registrar};
+/// use rserpool_core::entropy::SplitMix64;
+/// use rserpool_core::handlespace::Inline;
+/// use rserpool_core::machine::Machine;
+/// use rserpool_core::time::Instant;
+///
+/// let mut registrar = Registrar::new(
+///     Config::default(),
+///     Inline::<8, 4, 1, 2>::new(),
+///     InlineTables::<4, 4, 4, 2, 16>::new(),
+///     SplitMix64::new(1),
+/// );
+/// let up = Input::Up {
+///     association: AssociationId(1),
+///     connect: None,
+///     peer_addresses: &["10.0.0.1".parse()?],
+///     peer_port: 40_000,
+/// };
+/// registrar.handle_input(Instant::ZERO, up)?;
+/// assert!(registrar.poll_transmit(Instant::ZERO, &mut [0; 512]).is_none());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct Registrar<S, T, E> {
+    pub(super) handlespace: Handlespace<S>,
+    pub(super) tables: T,
+    pub(super) entropy: E,
+    pub(super) config: Config,
+    pub(super) identifier: RegistrarId,
+    pub(super) counters: Counters,
+    pub(super) replies: Ring,
+    pub(super) challenge_deadline: Option<Instant>,
+    associations: Associations,
+    events: Ring,
+    lost_event_count: u32,
+    phase: Phase,
+    /// The latest time that anybody named.
+    now: Instant,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Running,
+    /// Associations are being shut down.
+    Stopping,
+    Stopped,
+}
+
+impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
+    /// A registrar that knows nobody yet.
+    #[must_use]
+    pub fn new(config: Config, storage: S, tables: T, mut entropy: E) -> Self {
+        let mut identifier = config.identifier;
+        if identifier == RegistrarId::UNKNOWN {
+            // RFC 5353 §2.1: random and not zero.
+            identifier = RegistrarId(entropy.next_u32().max(1));
+        }
+        Self {
+            handlespace: Handlespace::new(storage),
+            tables,
+            entropy,
+            config,
+            identifier,
+            counters: Counters::default(),
+            replies: Ring::NEW,
+            challenge_deadline: None,
+            associations: Associations::NEW,
+            events: Ring::NEW,
+            lost_event_count: 0,
+            phase: Phase::Running,
+            now: Instant::ZERO,
+        }
+    }
+
+    /// The registrar's identifier.
+    #[must_use]
+    pub const fn identifier(&self) -> RegistrarId {
+        self.identifier
+    }
+
+    /// What it was configured with.
+    #[must_use]
+    pub const fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// How often things have happened.
+    #[must_use]
+    pub const fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// The handlespace, to look at.
+    #[must_use]
+    pub const fn handlespace(&self) -> &Handlespace<S> {
+        &self.handlespace
+    }
+
+    /// The storage of the handlespace, so that a host can let it grow between calls.
+    pub const fn handlespace_mut(&mut self) -> &mut Handlespace<S> {
+        &mut self.handlespace
+    }
+
+    /// How many associations there are.
+    #[must_use]
+    pub const fn association_count(&self) -> u32 {
+        self.associations.count()
+    }
+
+    /// Stops: takes nothing any more and shuts all associations down. [`Event::Stopped`] tells
+    /// when the last one is gone.
+    pub fn stop(&mut self) {
+        if self.phase != Phase::Running {
+            return;
+        }
+        self.phase = Phase::Stopping;
+        let slots = self.tables.lend().associations;
+        for place in 0..slots.len() {
+            if slots[place].state == AssociationState::Up {
+                let id = slots[place].id;
+                self.associations.end(slots, id, AssociationState::ShutdownOwed);
+            }
+        }
+        self.stopped_if_alone();
+    }
+
+    /// Whether [`stop`](Self::stop) has come to its end.
+    #[must_use]
+    pub const fn is_stopped(&self) -> bool {
+        matches!(self.phase, Phase::Stopped)
+    }
+
+    fn stopped_if_alone(&mut self) {
+        if self.phase == Phase::Stopping && self.associations.count() == 0 {
+            self.phase = Phase::Stopped;
+            self.tell(Event::Stopped);
+        }
+    }
+
+    /// Time does not run backwards here.
+    fn advance(&mut self, now: Instant) -> Instant {
+        self.now = self.now.max(now);
+        self.now
+    }
+
+    /// The association's slot, if it is up.
+    pub(super) fn up(&mut self, id: AssociationId) -> Option<&mut AssociationSlot> {
+        associations::slot(self.tables.lend().associations, id)
+            .filter(|slot| slot.state == AssociationState::Up)
+    }
+
+    /// The association's slot, whatever it is doing.
+    pub(super) fn association(&mut self, id: AssociationId) -> Option<&mut AssociationSlot> {
+        associations::slot(self.tables.lend().associations, id)
+    }
+
+    /// Queues a reply. Every caller made sure that there is room: inputs by
+    /// `REPLIES_PER_INPUT_MAX`, timeouts by [`has_reply_room`](Self::has_reply_room).
+    pub(super) fn reply(&mut self, reply: ReplySlot) {
+        let queued = self.replies.push(self.tables.lend().replies, reply);
+        debug_assert!(queued, "room for replies is checked before inputs and timeouts are taken");
+    }
+
+    pub(super) fn has_reply_room(&mut self, count: usize) -> bool {
+        self.replies.free(self.tables.lend().replies) >= count
+    }
+
+    pub(super) fn tell(&mut self, event: Event) {
+        if !self.events.push(self.tables.lend().events, EventSlot { event }) {
+            self.lost_event_count = self.lost_event_count.saturating_add(1);
+        }
+    }
+
+    /// Tells that a limit was met, and yields the error for it.
+    pub(super) fn limited(&mut self, association: AssociationId, limit: Limit) -> InputError {
+        self.counters.limited += 1;
+        self.tell(Event::Limited { association, limit });
+        InputError::Limited(limit)
+    }
+
+    /// Aborts an association and removes its elements.
+    pub(super) fn abort(&mut self, now: Instant, id: AssociationId, reason: RemovalReason) {
+        let slots = self.tables.lend().associations;
+        if self.associations.end(slots, id, AssociationState::AbortOwed) {
+            self.counters.aborts += 1;
+        }
+        self.forget_peer(now, id, reason);
+    }
+
+    /// Drops what an association is owed and what it has registered.
+    fn forget_peer(&mut self, now: Instant, id: AssociationId, reason: RemovalReason) {
+        self.replies.for_each(self.tables.lend().replies, |reply| {
+            if reply.association == id {
+                reply.kind = ReplyKind::None;
+            }
+        });
+        self.drop_challenges_of(id);
+        // Each round removes an element.
+        while let Some(index) = self.handlespace.first_of(id) {
+            self.remove_element(now, index, reason);
+        }
+    }
+
+    fn on_up(
+        &mut self,
+        id: AssociationId,
+        peer_addresses: &[IpAddr],
+        peer_port: u16,
+    ) -> Result<(), InputError> {
+        let refuse = ReplySlot { kind: ReplyKind::Abort, association: id, ..ReplySlot::FREE };
+        if self.phase != Phase::Running {
+            self.reply(refuse);
+            return Err(InputError::Stopped);
+        }
+        let slots = self.tables.lend().associations;
+        match self.associations.add(slots, id, peer_addresses, peer_port) {
+            Ok(()) => Ok(()),
+            Err(AddError::Known) => Err(InputError::KnownAssociation),
+            Err(AddError::Full) => {
+                self.reply(refuse);
+                self.counters.aborts += 1;
+                Err(self.limited(id, Limit::Associations))
+            }
+        }
+    }
+
+    fn on_down(
+        &mut self,
+        now: Instant,
+        id: AssociationId,
+        reason: DownReason,
+    ) -> Result<(), InputError> {
+        if self.association(id).is_none() {
+            return Err(InputError::UnknownAssociation);
+        }
+        self.forget_peer(now, id, RemovalReason::AssociationDown(reason));
+        self.associations.remove(self.tables.lend().associations, id);
+        self.stopped_if_alone();
+        Ok(())
+    }
+
+    /// The peer has lost its state, and so what it had registered (RFC 9260 §5.2).
+    fn on_restarted(&mut self, now: Instant, id: AssociationId) -> Result<(), InputError> {
+        if self.up(id).is_none() {
+            return Err(InputError::UnknownAssociation);
+        }
+        self.forget_peer(now, id, RemovalReason::Restarted);
+        Ok(())
+    }
+
+    fn on_message(
+        &mut self,
+        now: Instant,
+        id: AssociationId,
+        ppid: Ppid,
+        data: &[u8],
+    ) -> Result<(), InputError> {
+        if self.up(id).is_none() {
+            return Err(InputError::UnknownAssociation);
+        }
+        if ppid != Ppid::ASAP {
+            self.counters.unexpected += 1;
+            self.abort(now, id, RemovalReason::AssociationAborted);
+            return Err(InputError::WrongPpid);
+        }
+        let message = match AsapMessage::parse(data) {
+            Ok(message) => message,
+            Err(error) => return Err(self.on_malformed(now, id, error)),
+        };
+        self.report_unrecognized(now, id, &message);
+        match message {
+            AsapMessage::Registration(message) => {
+                self.on_registration(now, id, message.pool_handle, message.element)
+            }
+            AsapMessage::Deregistration(message) => {
+                self.on_deregistration(now, id, message.pool_handle, message.pe_id)
+            }
+            AsapMessage::HandleResolution(message) => {
+                self.on_handle_resolution(now, id, message.pool_handle, message.items)
+            }
+            AsapMessage::EndpointKeepAliveAck(message) => {
+                self.on_keep_alive_ack(now, id, message.pool_handle, message.pe_id)
+            }
+            AsapMessage::EndpointUnreachable(message) => {
+                self.on_endpoint_unreachable(now, id, message.pool_handle, message.pe_id)
+            }
+            AsapMessage::Error(_) => {
+                self.counters.errors_received += 1;
+                Ok(())
+            }
+            AsapMessage::Unknown(message) => Err(self.on_unknown(now, id, message)),
+            // Known, but nothing that an element or a user sends to a registrar.
+            _ => {
+                self.counters.unexpected += 1;
+                Err(InputError::Unexpected)
+            }
+        }
+    }
+
+    fn on_malformed(
+        &mut self,
+        now: Instant,
+        id: AssociationId,
+        error: ParseError<'_>,
+    ) -> InputError {
+        self.counters.malformed += 1;
+        if let Some(cause) = error.cause() {
+            let reply = ReplySlot { kind: ReplyKind::Error, cause, ..ReplySlot::FREE };
+            self.reply_error(now, id, reply.with_data(error.bytes));
+        }
+        InputError::Malformed
+    }
+
+    /// Queues an error message, unless the association has had too many.
+    pub(super) fn reply_error(&mut self, now: Instant, id: AssociationId, reply: ReplySlot) {
+        let limit = self.config.error_rate;
+        if self.up(id).is_some_and(|slot| slot.errors.admit(now, limit)) {
+            self.reply(ReplySlot { association: id, ..reply });
+        } else {
+            self.limited(id, Limit::ErrorRate);
+        }
+    }
+
+    /// Queues the rejection of a request.
+    pub(super) fn reject(&mut self, reply: ReplySlot) -> InputError {
+        let (association, cause) = (reply.association, reply.cause);
+        self.reply(reply);
+        self.tell(Event::Rejected { association, cause });
+        InputError::Rejected(cause)
+    }
+}
+
+impl ReplySlot {
+    /// A reply about an element.
+    pub(super) fn about(
+        kind: ReplyKind,
+        association: AssociationId,
+        pool: HandleBytes,
+        element: crate::identifier::PeId,
+    ) -> Self {
+        Self { kind, association, pool, element, ..Self::FREE }
+    }
+
+    /// The same with an error cause.
+    pub(super) fn because(self, cause: Cause) -> Self {
+        Self { cause, ..self }
+    }
+}
+
+impl<S: Storage, T: Tables, E: Entropy> Machine for Registrar<S, T, E> {
+    type Input<'a> = Input<'a>;
+    type Transmit = Transmit;
+    type Event = Event;
+    type Error = InputError;
+
+    fn handle_input(&mut self, now: Instant, input: Input<'_>) -> Result<(), InputError> {
+        let now = self.advance(now);
+        let may_reply = matches!(input, Input::Up { .. } | Input::Message { .. });
+        if may_reply && !self.has_reply_room(REPLIES_PER_INPUT_MAX) {
+            return Err(InputError::Busy);
+        }
+        match input {
+            Input::Up { association, peer_addresses, peer_port, .. } => {
+                self.on_up(association, peer_addresses, peer_port)
+            }
+            Input::Message { association, ppid, data, .. } => {
+                self.on_message(now, association, ppid, data)
+            }
+            Input::Restarted { association } => self.on_restarted(now, association),
+            Input::Down { association, reason } => self.on_down(now, association, reason),
+            // A registrar for a scope of one connects to nobody.
+            Input::ConnectFailed { .. } => Err(InputError::Unexpected),
+        }
+    }
+
+    fn handle_timeout(&mut self, now: Instant) {
+        let now = self.advance(now);
+        self.on_challenge_timeouts(now);
+        self.on_element_deadlines(now);
+    }
+
+    fn poll_timeout(&self) -> Option<Instant> {
+        Instant::earliest(self.handlespace.next_deadline(), self.challenge_deadline)
+    }
+
+    fn poll_transmit(&mut self, now: Instant, buf: &mut [u8]) -> Option<Transmit> {
+        self.advance(now);
+        if let Some(transmit) = self.next_reply(buf) {
+            return Some(transmit);
+        }
+        if let Some(transmit) = self.next_keep_alive(buf) {
+            return Some(transmit);
+        }
+        let slots = self.tables.lend().associations;
+        let (association, how) = self.associations.next_ending(slots)?;
+        Some(match how {
+            AssociationState::ShutdownOwed => Transmit::Shutdown { association },
+            _ => Transmit::Abort { association },
+        })
+    }
+
+    fn poll_event(&mut self) -> Option<Event> {
+        if let Some(slot) = self.events.pop(self.tables.lend().events) {
+            return Some(slot.event);
+        }
+        let count = core::mem::take(&mut self.lost_event_count);
+        (count > 0).then_some(Event::EventsLost { count })
+    }
+}
