@@ -11,12 +11,14 @@ pub mod capture;
 mod clock;
 mod driven;
 pub mod heap_storage;
+mod heap_tables;
 pub mod job;
 mod pool_element;
 mod pool_user;
 pub mod transport;
 mod work;
 
+pub use heap_tables::HeapTables;
 pub use pool_element::{ElementEvent, PoolElement, PoolElementConfig};
 pub use pool_user::{PoolUser, PoolUserConfig, ResolveError, StartError};
 pub use work::Slots;

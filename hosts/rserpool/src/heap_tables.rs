@@ -1,0 +1,42 @@
+//! Tables of a registrar on the heap.
+
+use rserpool_core::enrp::{
+    AssociationSlot, ChallengeSlot, EventSlot, Lent, REPLIES_PER_INPUT_MAX, ReplySlot, ReportSlot,
+    Tables,
+};
+
+/// The tables that a registrar needs beside its handlespace, allocated once.
+#[derive(Debug)]
+pub struct HeapTables {
+    associations: Box<[AssociationSlot]>,
+    replies: Box<[ReplySlot]>,
+    reports: Box<[ReportSlot]>,
+    challenges: Box<[ChallengeSlot]>,
+    events: Box<[EventSlot]>,
+}
+
+impl HeapTables {
+    /// Tables for that many associations at a time, and in proportion to them of all else.
+    #[must_use]
+    pub fn new(associations: usize) -> Self {
+        Self {
+            associations: vec![AssociationSlot::FREE; associations].into(),
+            replies: vec![ReplySlot::FREE; REPLIES_PER_INPUT_MAX * 8].into(),
+            reports: vec![ReportSlot::FREE; associations.clamp(64, 4_096)].into(),
+            challenges: vec![ChallengeSlot::FREE; associations.clamp(4, 64)].into(),
+            events: vec![EventSlot::FREE; 1_024].into(),
+        }
+    }
+}
+
+impl Tables for HeapTables {
+    fn lend(&mut self) -> Lent<'_> {
+        Lent {
+            associations: &mut self.associations,
+            replies: &mut self.replies,
+            reports: &mut self.reports,
+            challenges: &mut self.challenges,
+            events: &mut self.events,
+        }
+    }
+}
