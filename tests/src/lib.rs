@@ -2,3 +2,4 @@
 
 pub mod fuzz_targets;
 pub mod handlespace_model;
+pub mod registrar;

@@ -22,11 +22,9 @@ mod tsn_map;
 use core::time::Duration;
 
 pub(crate) use path::PathTransfer;
-pub use receiver::RxDescriptor;
-pub(crate) use receiver::{DataOutcome, Message, Receiver, ReceiverState};
+pub(crate) use receiver::{DataOutcome, Message, Receiver, ReceiverState, RxDescriptor};
 pub(crate) use sack::{NeverSent, SackOutcome};
-pub use sender::TxDescriptor;
-pub(crate) use sender::{PushError, Sender, SenderState};
+pub(crate) use sender::{PushError, Sender, SenderState, TxDescriptor};
 
 /// Streams of an association in each direction, at most.
 pub(crate) const STREAMS_MAX: usize = 16;
