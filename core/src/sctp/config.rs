@@ -1,6 +1,10 @@
 //! The parameters of RFC 9260 §16 and the sizes that an endpoint offers.
 
+use core::net::IpAddr;
 use core::time::Duration;
+
+use super::packet::CommonHeader;
+use super::transfer::{Parameters, STREAMS_MAX};
 
 /// How an endpoint behaves; the defaults are those of RFC 9260 §16.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +41,9 @@ pub struct Config {
     pub inbound_streams_max: u16,
     /// Whether associations that a peer opens are accepted on the ports that listen.
     pub accept: bool,
+    /// How many replies strangers get per second, and at most at once. Associations are not
+    /// affected.
+    pub stranger_replies_per_second: u16,
 }
 
 impl Config {
@@ -56,7 +63,36 @@ impl Config {
         outbound_streams: 4,
         inbound_streams_max: 4,
         accept: true,
+        stranger_replies_per_second: 1_000,
     };
+
+    /// The outgoing streams, within what the endpoint can keep.
+    pub(crate) fn outbound_streams(&self) -> u16 {
+        self.outbound_streams.clamp(1, STREAMS_MAX as u16)
+    }
+
+    /// The incoming streams, likewise.
+    pub(crate) fn inbound_streams(&self) -> u16 {
+        self.inbound_streams_max.clamp(1, STREAMS_MAX as u16)
+    }
+
+    /// What data transfer needs to know.
+    pub(crate) fn transfer(&self) -> Parameters {
+        Parameters {
+            rto_initial: self.rto_initial,
+            rto_min: self.rto_min,
+            rto_max: self.rto_max,
+            sack_delay: self.sack_delay.min(SACK_DELAY_MAX),
+        }
+    }
+
+    /// Bytes of chunks in the largest packet to `remote`: a multiple of 4.
+    pub(crate) fn chunks_len_max(&self, remote: IpAddr, is_in_udp: bool) -> usize {
+        let ip_len = if remote.is_ipv6() { 40 } else { 20 };
+        let udp_len = if is_in_udp { 8 } else { 0 };
+        let headers_len = ip_len + udp_len + CommonHeader::LEN;
+        (usize::from(self.mtu.max(MTU_MIN)) - headers_len) & !3
+    }
 }
 
 impl Default for Config {
@@ -64,3 +100,7 @@ impl Default for Config {
         Self::DEFAULT
     }
 }
+
+/// RFC 9260 §6.2.
+const SACK_DELAY_MAX: Duration = Duration::from_millis(500);
+const MTU_MIN: u16 = 576;

@@ -4,8 +4,9 @@
 //! 3758), address reconfiguration (RFC 5061), authentication (RFC 4895). Peers that offer them
 //! fall back, because they are not announced.
 
+mod association;
 mod config;
-#[cfg_attr(not(test), expect(dead_code, reason = "the endpoint comes to use it"))]
+
 mod cookie;
 mod endpoint;
 pub(crate) mod packet;
@@ -18,8 +19,12 @@ mod types;
 pub use config::Config;
 pub use endpoint::{Endpoint, LISTEN_PORTS_MAX};
 pub use statistics::Statistics;
-pub use storage::{Inline, Lent, RxDescriptor, Slot, Storage, TxDescriptor};
+pub use storage::{Inline, Lent, Slot, Storage};
+pub use transfer::{RxDescriptor, TxDescriptor};
 pub use types::{
     Closed, Connect, ConnectError, Datagram, Event, Handle, Input, InputError, ListenError,
     Packet, Received, SendError, UDP_PORT, UdpPorts, Unreachable,
 };
+
+#[cfg(test)]
+mod tests;

@@ -38,3 +38,25 @@ pub struct Statistics {
     /// Messages that the user received.
     pub messages_in: u64,
 }
+
+impl Statistics {
+    /// Nothing counted yet.
+    pub(crate) const ZERO: Self = Self {
+        packets_in: 0,
+        packets_out: 0,
+        malformed: 0,
+        out_of_the_blue: 0,
+        wrong_tag: 0,
+        replies_withheld: 0,
+        cookies_refused: 0,
+        established: 0,
+        refused: 0,
+        restarted: 0,
+        aborted: 0,
+        shut_down: 0,
+        lost: 0,
+        retransmission_timeouts: 0,
+        messages_out: 0,
+        messages_in: 0,
+    };
+}

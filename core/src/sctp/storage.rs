@@ -1,5 +1,9 @@
 //! The memory that an endpoint works in, lent by its user.
 
+use super::association::Tcb;
+use super::endpoint::Links;
+use super::transfer::{RxDescriptor, TxDescriptor};
+
 /// Lends memory for associations.
 ///
 /// A storage may grow between calls of the endpoint, never shrink, and gives the same memory for
@@ -16,34 +20,13 @@ pub trait Storage {
 /// What an endpoint keeps of one association, its buffers apart.
 #[derive(Debug)]
 pub struct Slot {
-    _reserved: (),
+    pub(in crate::sctp) links: Links,
+    pub(in crate::sctp) tcb: Tcb,
 }
 
 impl Slot {
     /// A free slot.
-    pub const EMPTY: Self = Self { _reserved: () };
-}
-
-/// Where a part of a message that is to be sent lies in its buffer.
-#[derive(Clone, Copy, Debug)]
-pub struct TxDescriptor {
-    _reserved: (),
-}
-
-impl TxDescriptor {
-    /// A free descriptor.
-    pub const EMPTY: Self = Self { _reserved: () };
-}
-
-/// Where a part of a message that came in lies in its buffer.
-#[derive(Clone, Copy, Debug)]
-pub struct RxDescriptor {
-    _reserved: (),
-}
-
-impl RxDescriptor {
-    /// A free descriptor.
-    pub const EMPTY: Self = Self { _reserved: () };
+    pub const EMPTY: Self = Self { links: Links::EMPTY, tcb: Tcb::EMPTY };
 }
 
 /// One slot and its buffers.

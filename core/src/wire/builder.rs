@@ -83,3 +83,36 @@ impl<'b> Builder<'b> {
         Writer::new(self.buf).put(header)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::test_support::hex;
+
+    #[test]
+    fn the_header_is_right_after_each_step() {
+        let mut buf = [0xff; 16];
+        let mut builder = Builder::new(&mut buf, 6).unwrap();
+        assert_eq!(builder.bytes(), hex("06000004"));
+        builder.set_flag(1, true);
+        builder.pool_handle(PoolHandle::new(b"Pool").unwrap()).unwrap();
+        assert_eq!(builder.bytes(), hex("0601000c 00090008 506f6f6c"));
+        assert_eq!(builder.policy(Policy::Random), Err(EmitError::Full));
+        builder.set_flag(1, false);
+        assert_eq!(builder.bytes(), hex("0600000c 00090008 506f6f6c"));
+    }
+
+    #[test]
+    fn a_message_ends_where_its_length_field_does() {
+        let mut buf = std::vec![0; 70_000];
+        let mut builder = Builder::new(&mut buf, 6).unwrap();
+        builder.append(65_528, |_| Ok(())).unwrap();
+        assert_eq!(builder.policy(Policy::Random), Err(EmitError::TooLong));
+        assert_eq!(builder.len(), 65_532);
+    }
+
+    #[test]
+    fn a_buffer_without_room_for_a_header_is_refused() {
+        assert_eq!(Builder::new(&mut [0; 3], 6).unwrap_err(), EmitError::Full);
+    }
+}

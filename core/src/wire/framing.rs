@@ -459,3 +459,65 @@ macro_rules! message_methods {
     };
 }
 pub(crate) use message_methods;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::test_support::hex;
+
+    #[test]
+    fn padding_fills_up_to_a_multiple_of_four() {
+        assert_eq!([0, 1, 2, 3, 4].map(padding_len), [0, 3, 2, 1, 0]);
+        assert_eq!([0, 1, 4, 5].map(padded), [0, 4, 4, 8]);
+    }
+
+    #[test]
+    fn the_top_bits_say_what_to_do() {
+        let of = |kind| UnknownAction::of(ParameterType(kind));
+        assert_eq!(of(0x3fff), UnknownAction::Stop);
+        assert_eq!(of(0x4000), UnknownAction::StopAndReport);
+        assert_eq!(of(0x8000), UnknownAction::Skip);
+        assert_eq!(of(0xffff), UnknownAction::SkipAndReport);
+    }
+
+    #[test]
+    fn a_message_is_as_long_as_it_says() {
+        for (text, is_right) in [
+            ("0e000004", true),
+            ("0e000005 78000000", true),
+            ("0e000008 78000000", true),
+            ("0e000009 78000000", false),
+            ("0e000004 78000000", false),
+            ("0e000003", false),
+            ("0e000005 78", false),
+            ("0e00", false),
+            ("", false),
+        ] {
+            assert_eq!(Tlvs::open(&hex(text), 14).is_ok(), is_right, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_length_of_a_parameter_is_cut_at_its_container() {
+        let bytes = hex("80990005 78");
+        let mut tlvs = Tlvs::new(&bytes, &bytes);
+        assert_eq!(tlvs.next().unwrap().unwrap().value(), b"x");
+        assert_eq!(tlvs.next(), Ok(None));
+        for text in ["80990003", "80990009 78000000", "809900", "80990005 7800"] {
+            let bytes = hex(text);
+            let error = Tlvs::new(&bytes, &bytes).next().unwrap_err();
+            assert_eq!(error.kind, ParseErrorKind::ParameterLength, "{text}");
+        }
+    }
+
+    #[test]
+    fn parameters_to_report_are_found_at_any_depth() {
+        let bytes = hex("c0990005 78000000 80990004
+            000a001c 00000001 00000001 00000001
+            00040008 0007 0000 c09a0004
+            000b0010 00000001 c09b0004 409b0004");
+        let unrecognized = Layout(Some(&bytes)).unrecognized(0);
+        let expected = [&bytes[..5], &hex("c09a0004")[..], &hex("c09b0004")[..]];
+        assert!(unrecognized.eq(expected));
+    }
+}

@@ -39,6 +39,8 @@ mod builder;
 mod error;
 mod framing;
 mod parameter;
+#[cfg(test)]
+mod test_support;
 mod unknown;
 
 pub use error::{EmitError, ParseError, ParseErrorKind};

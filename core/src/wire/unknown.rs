@@ -60,3 +60,28 @@ pub(crate) fn message_type(bytes: &[u8]) -> Result<u8, ParseError<'_>> {
         Err(_) => Err(ParseError::new(ParseErrorKind::MessageLength, bytes)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::test_support::{check_asap, hex};
+    use crate::wire::{AsapMessage, ErrorCause};
+
+    #[test]
+    fn unknown_messages_follow_their_top_bits() {
+        for (text, is_reported) in [
+            ("20000008 01020304", false),
+            ("60000008 01020304", true),
+            ("a0000008 01020304", false),
+            ("e0000008 01020304", false),
+        ] {
+            let bytes = hex(text);
+            let message = UnknownMessage::parse(&bytes).unwrap();
+            check_asap(text, AsapMessage::Unknown(message));
+            let report = message.operation_error();
+            assert_eq!(report.is_some(), is_reported);
+            let expected = ErrorCause { code: Cause::UNRECOGNIZED_MESSAGE, data: &bytes };
+            assert!(report.is_none_or(|report| report.causes().eq([expected])));
+        }
+    }
+}

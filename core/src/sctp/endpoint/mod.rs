@@ -1,4 +1,14 @@
 //! The endpoint: many associations behind one door.
+//!
+//! [`Endpoint`] is a thin shell; `engine` does the work, on a storage and an entropy source that
+//! it does not know the types of. `stranger` answers packets of no association, `table` finds
+//! associations, `replies` holds what no association owes.
+
+mod context;
+mod engine;
+mod replies;
+mod stranger;
+mod table;
 
 use core::net::SocketAddr;
 use core::time::Duration;
@@ -15,6 +25,11 @@ use crate::entropy::Entropy;
 use crate::machine::Machine;
 use crate::time::Instant;
 
+pub(super) use context::{Context, Source};
+use engine::Engine;
+pub(super) use replies::Route;
+pub(super) use table::Links;
+
 /// How many ports of an endpoint can listen at once.
 pub const LISTEN_PORTS_MAX: usize = 8;
 
@@ -23,35 +38,15 @@ pub const LISTEN_PORTS_MAX: usize = 8;
 /// The buffer for [`poll_transmit`](Machine::poll_transmit) must hold [`Config::mtu`] bytes.
 #[derive(Debug)]
 pub struct Endpoint<S, E> {
-    config: Config,
+    engine: Engine,
     storage: S,
     entropy: E,
-    secret: [u8; 32],
-    statistics: Statistics,
 }
 
 impl<S: Storage, E: Entropy> Endpoint<S, E> {
     /// An endpoint without associations. `secret` seals the state cookies and must be random.
     pub const fn new(config: Config, entropy: E, secret: [u8; 32], storage: S) -> Self {
-        let statistics = Statistics {
-            packets_in: 0,
-            packets_out: 0,
-            malformed: 0,
-            out_of_the_blue: 0,
-            wrong_tag: 0,
-            replies_withheld: 0,
-            cookies_refused: 0,
-            established: 0,
-            refused: 0,
-            restarted: 0,
-            aborted: 0,
-            shut_down: 0,
-            lost: 0,
-            retransmission_timeouts: 0,
-            messages_out: 0,
-            messages_in: 0,
-        };
-        Self { config, storage, entropy, secret, statistics }
+        Self { engine: Engine::new(config, secret), storage, entropy }
     }
 
     /// Accepts associations on `port` from now on.
@@ -60,13 +55,12 @@ impl<S: Storage, E: Entropy> Endpoint<S, E> {
     ///
     /// If [`LISTEN_PORTS_MAX`] ports listen already, or `port` is 0.
     pub fn listen(&mut self, port: u16) -> Result<(), ListenError> {
-        let _ = (port, &mut self.secret, &mut self.entropy);
-        Ok(())
+        self.engine.listen(port)
     }
 
     /// Accepts no more associations on `port`; those that are up stay.
     pub fn unlisten(&mut self, port: u16) {
-        let _ = port;
+        self.engine.unlisten(port);
     }
 
     /// Sets up an association; [`Event::Up`] or [`Event::Down`] follows.
@@ -75,11 +69,10 @@ impl<S: Storage, E: Entropy> Endpoint<S, E> {
     ///
     /// If there is no slot, or an association with this peer, or the address is no good.
     pub fn connect(&mut self, now: Instant, connect: Connect) -> Result<Handle, ConnectError> {
-        let _ = (now, connect);
-        Err(ConnectError::Full)
+        self.engine.connect(now, &mut self.storage, &mut self.entropy, connect)
     }
 
-    /// Takes a message to send. It may be called before the association is up.
+    /// Takes a message to send. Before the association is up there is no room yet.
     ///
     /// # Errors
     ///
@@ -93,14 +86,27 @@ impl<S: Storage, E: Entropy> Endpoint<S, E> {
         unordered: bool,
         data: &[u8],
     ) -> Result<(), SendError> {
-        let _ = (now, handle, stream, ppid, unordered, data);
-        Err(SendError::Closed)
+        let (storage, entropy) = (&mut self.storage, &mut self.entropy);
+        let sent = self
+            .engine
+            .with_handle(now, storage, entropy, handle, |association, _| {
+                association.send(stream, ppid, unordered, data)
+            })
+            .unwrap_or(Err(SendError::Closed));
+        self.engine.shared.statistics.messages_out += u64::from(sent.is_ok());
+        sent
     }
 
-    /// The next whole message, copied into `buf`.
+    /// The next whole message, copied into `buf`, which should be as long as the storage's receive
+    /// buffer: a message that `buf` cannot hold stays where it is.
     pub fn recv(&mut self, now: Instant, handle: Handle, buf: &mut [u8]) -> Option<Received> {
-        let _ = (now, handle, buf);
-        None
+        let (storage, entropy) = (&mut self.storage, &mut self.entropy);
+        let received = self
+            .engine
+            .with_handle(now, storage, entropy, handle, |association, _| association.receive(buf))
+            .flatten();
+        self.engine.shared.statistics.messages_in += u64::from(received.is_some());
+        received
     }
 
     /// Shuts the association down once all that was sent has arrived; [`Event::Down`] follows.
@@ -109,8 +115,17 @@ impl<S: Storage, E: Entropy> Endpoint<S, E> {
     ///
     /// If the association is gone.
     pub fn shutdown(&mut self, now: Instant, handle: Handle) -> Result<(), Closed> {
-        let _ = (now, handle);
-        Err(Closed)
+        self.engine
+            .with_handle(
+                now,
+                &mut self.storage,
+                &mut self.entropy,
+                handle,
+                |association, context| {
+                    association.shut_down(context);
+                },
+            )
+            .ok_or(Closed)
     }
 
     /// Ends the association at once; [`Event::Down`] follows.
@@ -119,30 +134,39 @@ impl<S: Storage, E: Entropy> Endpoint<S, E> {
     ///
     /// If the association is gone.
     pub fn abort(&mut self, now: Instant, handle: Handle) -> Result<(), Closed> {
-        let _ = (now, handle);
-        Err(Closed)
+        self.engine
+            .with_handle(
+                now,
+                &mut self.storage,
+                &mut self.entropy,
+                handle,
+                |association, context| {
+                    association.abort(context);
+                },
+            )
+            .ok_or(Closed)
     }
 
     /// The peer's address and SCTP port.
     pub fn peer(&self, handle: Handle) -> Option<SocketAddr> {
-        let _ = handle;
-        None
+        let index = engine::index_of(self.storage.slots(), handle)?;
+        Some(self.storage.slots().get(index)?.tcb.peer())
     }
 
     /// The smoothed round-trip time, once measured.
     pub fn srtt(&self, handle: Handle) -> Option<Duration> {
-        let _ = handle;
-        None
+        let index = engine::index_of(self.storage.slots(), handle)?;
+        self.storage.slots().get(index)?.tcb.transfers.first()?.srtt()
     }
 
     /// What was counted so far.
     pub const fn statistics(&self) -> &Statistics {
-        &self.statistics
+        &self.engine.shared.statistics
     }
 
     /// How the endpoint behaves.
     pub const fn config(&self) -> &Config {
-        &self.config
+        &self.engine.shared.config
     }
 
     /// The storage, so that a host can let it grow between calls.
@@ -158,24 +182,22 @@ impl<S: Storage, E: Entropy> Machine for Endpoint<S, E> {
     type Error = InputError;
 
     fn handle_input(&mut self, now: Instant, input: Input<'_>) -> Result<(), InputError> {
-        let _ = (now, input);
-        Err(InputError::Malformed)
+        self.engine.on_input(now, &mut self.storage, &mut self.entropy, input)
     }
 
     fn handle_timeout(&mut self, now: Instant) {
-        let _ = now;
+        self.engine.on_time(now, &mut self.storage, &mut self.entropy);
     }
 
     fn poll_timeout(&self) -> Option<Instant> {
-        None
+        self.engine.next_deadline(&self.storage)
     }
 
     fn poll_transmit(&mut self, now: Instant, buf: &mut [u8]) -> Option<Packet> {
-        let _ = (now, buf);
-        None
+        self.engine.next_packet(now, &mut self.storage, &mut self.entropy, buf)
     }
 
     fn poll_event(&mut self) -> Option<Event> {
-        None
+        self.engine.next_event(&mut self.storage)
     }
 }

@@ -59,12 +59,12 @@ pub(crate) enum Chunk<'a> {
     ShutdownAck,
     /// Something is wrong.
     Error { causes: Tlvs<'a> },
-    /// The cookie coming back.
-    CookieEcho(&'a [u8]),
+    /// The cookie coming back. It counts only as the first chunk, where it is read apart.
+    CookieEcho,
     /// Its answer.
     CookieAck,
-    /// The end. `reflected` is the T bit.
-    ShutdownComplete { reflected: bool },
+    /// The end. It counts only as the first chunk, where its T bit is read apart.
+    ShutdownComplete,
     /// A chunk of a type that we know whose fields are malformed.
     Malformed,
     /// A chunk of a type that we do not know.
@@ -94,9 +94,9 @@ impl<'a> Chunk<'a> {
             }
             ChunkType::SHUTDOWN_ACK => Self::ShutdownAck,
             ChunkType::ERROR => Self::Error { causes: Tlvs::new(value) },
-            ChunkType::COOKIE_ECHO => Self::CookieEcho(value),
+            ChunkType::COOKIE_ECHO => Self::CookieEcho,
             ChunkType::COOKIE_ACK => Self::CookieAck,
-            ChunkType::SHUTDOWN_COMPLETE => Self::ShutdownComplete { reflected },
+            ChunkType::SHUTDOWN_COMPLETE => Self::ShutdownComplete,
             _ => Self::Unknown(raw),
         })
     }
@@ -128,9 +128,9 @@ mod tests {
         ));
         assert!(matches!(parse(&[8, 0, 0, 4]), Chunk::ShutdownAck));
         assert!(matches!(parse(&[9, 0, 0, 4]), Chunk::Error { .. }));
-        assert!(matches!(parse(&[10, 0, 0, 5, 9]), Chunk::CookieEcho(&[9])));
+        assert!(matches!(parse(&[10, 0, 0, 5, 9]), Chunk::CookieEcho));
         assert!(matches!(parse(&[11, 0, 0, 4]), Chunk::CookieAck));
-        assert!(matches!(parse(&[14, 0, 0, 4]), Chunk::ShutdownComplete { reflected: false }));
+        assert!(matches!(parse(&[14, 0, 0, 4]), Chunk::ShutdownComplete));
         assert!(matches!(parse(&[12, 0, 0, 4]), Chunk::Unknown(_)));
     }
 

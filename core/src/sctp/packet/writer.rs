@@ -10,7 +10,7 @@
     )
 )]
 
-use super::{DataChunk, GapBlock};
+use super::{Cause, ChunkType, DataChunk, GapBlock};
 use crate::sctp::serial::Tsn;
 
 /// A packet under construction.
@@ -33,11 +33,6 @@ impl<'b> PacketWriter<'b> {
         self.len
     }
 
-    /// The bytes that are left for further chunks, headers included.
-    pub(crate) const fn remaining(&self) -> usize {
-        self.buf.len().saturating_sub(self.len)
-    }
-
     /// Appends a chunk whose value is `parts` in a row; pads it. Whether it fitted.
     #[must_use]
     pub(crate) fn chunk(&mut self, kind: u8, flags: u8, parts: &[&[u8]]) -> bool {
@@ -57,6 +52,17 @@ impl<'b> PacketWriter<'b> {
         }
         room.fill(0);
         true
+    }
+
+    /// Appends an ABORT or ERROR chunk with one cause, or none. Whether it fitted.
+    #[must_use]
+    pub(crate) fn cause(&mut self, kind: ChunkType, flags: u8, cause: Cause, info: &[u8]) -> bool {
+        if cause == Cause::NONE {
+            return self.chunk(kind.0, flags, &[]);
+        }
+        let Ok(len) = u16::try_from(info.len().saturating_add(4)) else { return false };
+        let ([c0, c1], [l0, l1]) = (cause.0.to_be_bytes(), len.to_be_bytes());
+        self.chunk(kind.0, flags, &[&[c0, c1, l0, l1], info])
     }
 
     /// Appends a DATA chunk; its user data is `chunk.payload` and then `wrapped`, the second part

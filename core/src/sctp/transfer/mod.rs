@@ -22,9 +22,11 @@ mod tsn_map;
 use core::time::Duration;
 
 pub(crate) use path::PathTransfer;
-pub(crate) use receiver::{DataOutcome, Message, Receiver, ReceiverState, RxDescriptor};
+pub use receiver::RxDescriptor;
+pub(crate) use receiver::{DataOutcome, Message, Receiver, ReceiverState};
 pub(crate) use sack::{NeverSent, SackOutcome};
-pub(crate) use sender::{PushError, Sender, SenderState, TxDescriptor};
+pub use sender::TxDescriptor;
+pub(crate) use sender::{PushError, Sender, SenderState};
 
 /// Streams of an association in each direction, at most.
 pub(crate) const STREAMS_MAX: usize = 16;

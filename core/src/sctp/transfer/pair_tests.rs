@@ -538,6 +538,28 @@ fn hopeless_and_contradictory_chunks_are_told() {
 }
 
 #[test]
+fn what_closes_the_gap_displaces_what_came_too_early() {
+    let mut link = Link::new(SMALL, 1);
+    let mut receiver = link.receiver();
+    for tsn in 2..=6 {
+        let bytes = [tsn as u8; 250];
+        let early = chunk(tsn, 0, tsn as u16 - 1, true, true, &bytes);
+        assert_eq!(receiver.on_data(&early), DataOutcome::Accepted);
+    }
+    let early = chunk(7, 0, 6, true, true, &[7; 250]);
+    assert_eq!(receiver.on_data(&early), DataOutcome::NoRoom, "keeps room for a chunk like it");
+    let closing = chunk(1, 0, 0, true, true, &[1; 1_452]);
+    assert_eq!(receiver.on_data(&closing), DataOutcome::Accepted);
+    assert_eq!(receiver.cumulative(), Tsn(2));
+    assert!(!receiver.has_gaps_or_duplicates(), "TSN 3 to 6 are given up");
+    assert_eq!(link.pop().unwrap().0.len, 1_452);
+    assert_eq!(link.pop().unwrap().1, [2; 250]);
+    let again = chunk(3, 0, 2, true, true, b"again");
+    assert_eq!(link.receiver().on_data(&again), DataOutcome::Accepted);
+    assert_eq!(link.pop().unwrap().1, b"again");
+}
+
+#[test]
 fn stream_sequence_numbers_wrap() {
     let mut link = Link::new(LARGE, u32::MAX - 70_000);
     for round in 0..140_000_u32 {

@@ -4,7 +4,8 @@
 //! A descriptor stands for a run of fragments in a row that belong to one message, or for a
 //! whole message. Neighbours of a run are found by TSN, messages that wait for earlier ones by
 //! stream and SSN, both through tables that lie in the descriptors themselves; so no packet
-//! costs a search. What was acknowledged is never dropped again.
+//! costs a search. What was acknowledged by a gap block is dropped again only where the chunk
+//! that closes the gap has no room and nobody could ever make some.
 #![cfg_attr(
     not(test),
     deny(
@@ -25,7 +26,7 @@ use crate::sctp::serial::{Ssn, Tsn};
 
 /// A run of fragments, or a message.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct RxDescriptor {
+pub struct RxDescriptor {
     first: Tsn,
     last: Tsn,
     len: u32,
@@ -58,7 +59,7 @@ enum Stage {
 
 impl RxDescriptor {
     /// Of no chunk: all bits zero.
-    pub(crate) const EMPTY: Self = Self {
+    pub const EMPTY: Self = Self {
         first: Tsn(0),
         last: Tsn(0),
         len: 0,
@@ -240,21 +241,23 @@ impl<'s> Receiver<'s> {
     }
 
     fn on_new_chunk(&mut self, chunk: &DataChunk<'_>) -> DataOutcome {
-        let left = self.run_ending_at(chunk.tsn.previous());
-        let right = self.run_beginning_at(chunk.tsn.next());
+        let (left, right) = self.neighbours(chunk.tsn);
         if !self.is_consistent(chunk, left, right) {
             return DataOutcome::Violation;
         }
-        let left = left.filter(|_| !chunk.beginning);
-        let right = right.filter(|_| !chunk.ending);
         let len = u16::try_from(chunk.payload.len()).unwrap_or(u16::MAX);
         self.state.chunk_len_max = self.state.chunk_len_max.max(len);
-        if !self.has_room(chunk, left, right) {
+        if !self.has_room(chunk) {
             self.state.debt.on_dropped();
-            let is_stuck = chunk.tsn == self.cumulative().next() && !self.is_readable();
-            return if is_stuck { DataOutcome::NeverFits } else { DataOutcome::NoRoom };
+            if chunk.tsn != self.cumulative().next() || self.is_readable() {
+                return DataOutcome::NoRoom;
+            }
+            // Nobody but this chunk can free room.
+            if !self.make_room(chunk) {
+                return DataOutcome::NeverFits;
+            }
         }
-        let Some(index) = self.keep(chunk, left, right) else { return DataOutcome::NoRoom };
+        let Some(index) = self.keep(chunk) else { return DataOutcome::NoRoom };
         self.state.map.insert(chunk.tsn);
         self.state.debt.on_new(len.into());
         let run = self.run(index);
@@ -262,6 +265,19 @@ impl<'s> Receiver<'s> {
             return DataOutcome::Violation;
         }
         DataOutcome::Accepted
+    }
+
+    /// The runs just before and just after a TSN.
+    fn neighbours(&self, tsn: Tsn) -> (Option<usize>, Option<usize>) {
+        let left = self.run_at(tsn.previous(), |run| run.last);
+        let right = self.run_at(tsn.next(), |run| run.first);
+        (left, right)
+    }
+
+    /// Those of them that belong to the same message as `chunk`.
+    fn companions(&self, chunk: &DataChunk<'_>) -> (Option<usize>, Option<usize>) {
+        let (left, right) = self.neighbours(chunk.tsn);
+        (left.filter(|_| !chunk.beginning), right.filter(|_| !chunk.ending))
     }
 
     /// Whether the B and E bits, stream and SSN of a chunk go with those of its neighbours.
@@ -286,12 +302,8 @@ impl<'s> Receiver<'s> {
     }
 
     /// Whether there is room for a chunk. One that leaves a gap open must leave room for one more.
-    fn has_room(
-        &mut self,
-        chunk: &DataChunk<'_>,
-        left: Option<usize>,
-        right: Option<usize>,
-    ) -> bool {
+    fn has_room(&mut self, chunk: &DataChunk<'_>) -> bool {
+        let (left, right) = self.companions(chunk);
         let chain = left.map_or(Chain::EMPTY, |index| self.run(index).chain);
         let is_next = chunk.tsn == self.cumulative().next();
         let longest = usize::from(self.state.chunk_len_max);
@@ -306,13 +318,60 @@ impl<'s> Receiver<'s> {
         blocks <= store.free_count() && descriptors <= self.free_count()
     }
 
+    /// Gives up what came too early, highest TSN first, until `chunk` fits; whether it does.
+    ///
+    /// RFC 9260 §6.2 asks for it when the buffer is full: otherwise the gap could never close.
+    fn make_room(&mut self, chunk: &DataChunk<'_>) -> bool {
+        for _ in 0..self.descriptors.len() {
+            if self.has_room(chunk) {
+                return true;
+            }
+            if !self.renege_on_highest() {
+                break;
+            }
+        }
+        self.has_room(chunk)
+    }
+
+    /// Drops the run with the highest TSN above the gap; whether there was one.
+    fn renege_on_highest(&mut self) -> bool {
+        let mut tsn = self.state.map.highest();
+        for _ in 0..REACH {
+            if tsn == self.cumulative() {
+                return false;
+            }
+            let slot = self.tsn_slot(tsn);
+            if let Some(index) = self.run(slot).by_tsn.index()
+                && let run = self.run(index)
+                && run.last == tsn
+                && matches!(run.stage, Stage::Partial | Stage::Waiting)
+            {
+                self.renege(index, &run);
+                return true;
+            }
+            tsn = tsn.previous();
+        }
+        false
+    }
+
+    fn renege(&mut self, index: usize, run: &RxDescriptor) {
+        if run.stage == Stage::Waiting
+            && let Some((before, _)) = self.find_waiting(run.stream, run.ssn)
+        {
+            self.unlink_waiting(run.stream, run.ssn, before, index);
+        }
+        let mut tsn = run.last;
+        for _ in 0..=run.last.distance_from(run.first) {
+            self.state.map.remove(tsn);
+            tsn = tsn.previous();
+        }
+        self.store().free(run.chain);
+        self.release(index);
+    }
+
     /// Stores a chunk with its neighbours of the same message; returns their descriptor.
-    fn keep(
-        &mut self,
-        chunk: &DataChunk<'_>,
-        left: Option<usize>,
-        right: Option<usize>,
-    ) -> Option<usize> {
+    fn keep(&mut self, chunk: &DataChunk<'_>) -> Option<usize> {
+        let (left, right) = self.companions(chunk);
         let index = match left {
             Some(index) => index,
             None => self.take_free()?,
@@ -467,16 +526,11 @@ impl<'s> Receiver<'s> {
         Some(Message { stream, ppid, unordered, len })
     }
 
-    fn run_ending_at(&self, tsn: Tsn) -> Option<usize> {
+    /// The run of which `end` is at `tsn`.
+    fn run_at(&self, tsn: Tsn, end: impl FnOnce(&RxDescriptor) -> Tsn) -> Option<usize> {
         let index = self.run(self.tsn_slot(tsn)).by_tsn.index()?;
         let run = self.run(index);
-        (run.stage == Stage::Partial && run.last == tsn).then_some(index)
-    }
-
-    fn run_beginning_at(&self, tsn: Tsn) -> Option<usize> {
-        let index = self.run(self.tsn_slot(tsn)).by_tsn.index()?;
-        let run = self.run(index);
-        (run.stage == Stage::Partial && run.first == tsn).then_some(index)
+        (run.stage == Stage::Partial && end(&run) == tsn).then_some(index)
     }
 
     /// How far above the cumulative TSN chunks are taken: runs must have distinct slots.

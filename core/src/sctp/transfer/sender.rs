@@ -22,7 +22,7 @@ use crate::time::Instant;
 
 /// One DATA chunk in the send queue.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct TxDescriptor {
+pub struct TxDescriptor {
     /// Where its user data starts in the byte ring.
     offset: u32,
     ppid: u32,
@@ -40,7 +40,7 @@ pub(crate) struct TxDescriptor {
 
 impl TxDescriptor {
     /// Of no chunk: all bits zero.
-    pub(crate) const EMPTY: Self = Self {
+    pub const EMPTY: Self = Self {
         offset: 0,
         ppid: 0,
         len: 0,

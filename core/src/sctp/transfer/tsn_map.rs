@@ -81,6 +81,19 @@ impl TsnMap {
         }
     }
 
+    /// Forgets that `tsn`, which is above the cumulative one, was received.
+    pub(super) fn remove(&mut self, tsn: Tsn) {
+        if let Some((word, mask)) = self.place(tsn) {
+            *word &= !mask;
+        }
+        for _ in 0..REACH {
+            if self.contains(self.highest) {
+                break;
+            }
+            self.highest = self.highest.previous();
+        }
+    }
+
     /// The runs of TSNs received above the cumulative one, lowest first.
     pub(super) fn gap_blocks(&self) -> impl Iterator<Item = GapBlock> {
         let end = self.highest.distance_from(self.cumulative);

@@ -115,3 +115,51 @@ impl<'b> BusinessCardBuilder<'b> {
         self.builder.len()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::identifier::PeId;
+    use crate::wire::test_support::{check_asap, hex};
+    use crate::wire::{
+        AsapMessage, ParseErrorKind, Protocol, RegistrationLife, TransportBuf, TransportUse,
+    };
+
+    #[test]
+    fn elements_stand_in_the_order_of_preference() {
+        let address = "10.77.0.21".parse().unwrap();
+        let transport =
+            TransportBuf::<16>::new(Protocol::Sctp, 7, TransportUse::Data, &[address]).unwrap();
+        let element = |id| {
+            let policy = Policy::Priority { priority: id };
+            PoolElement::new(
+                PeId(id),
+                RegistrationLife::INFINITE,
+                transport.as_transport(),
+                policy,
+            )
+        };
+        let mut buf = [0; 128];
+        let len = BusinessCardBuilder::new(&mut buf, PoolHandle::new(b"Pool").unwrap())
+            .unwrap()
+            .element(&element(2))
+            .unwrap()
+            .element(&element(1))
+            .unwrap()
+            .finish();
+        let message = BusinessCard::parse(&buf[..len]).unwrap();
+        assert!(message.elements.iter().eq([element(2), element(1)]));
+        check_asap(
+            "0d000064 00090008 506f6f6c
+            000a002c 00000002 00000000 ffffffff 00040010 00070000 00010008 0a4d0015 0008000c 00000005 00000002
+            000a002c 00000001 00000000 ffffffff 00040010 00070000 00010008 0a4d0015 0008000c 00000005 00000001",
+            AsapMessage::BusinessCard(message),
+        );
+    }
+
+    #[test]
+    fn an_error_has_no_place_here() {
+        let bytes = hex("0d000014 00090008 506f6f6c 000c0008 00090004");
+        assert_eq!(BusinessCard::parse(&bytes).unwrap_err().kind, ParseErrorKind::Misplaced);
+    }
+}

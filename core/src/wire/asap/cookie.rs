@@ -64,3 +64,39 @@ impl<'a> Message<'a> for Cookie<'a> {
         self.layout = layout;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::test_support::{check_asap, check_verbatim_asap, hex};
+    use crate::wire::{AsapMessage, ParseErrorKind};
+
+    #[test]
+    fn bytes_are_those_of_rsplib() {
+        let cookie = *b"<PP-TD1>\0\0\0\0\0\0\0\x02";
+        check_asap(
+            "0b000018 000d0014 3c50502d5444313e 0000000000000002",
+            AsapMessage::Cookie(Cookie::new(&cookie)),
+        );
+    }
+
+    #[test]
+    fn padding_may_be_left_out_of_the_length() {
+        // RFC 5354 §4 does not count it, RSPLIB does, and so do we.
+        check_asap("0b00000c 000d0005 78000000", AsapMessage::Cookie(Cookie::new(b"x")));
+        check_verbatim_asap("0b000009 000d0005 78000000");
+    }
+
+    #[test]
+    fn padding_that_is_not_zero_is_ignored_but_kept() {
+        check_verbatim_asap("0b00000c 000d0005 78000001");
+        check_verbatim_asap("0b000009 000d0005 78000001");
+    }
+
+    #[test]
+    fn a_second_cookie_is_refused() {
+        let bytes = hex("0b000010 000d0005 78000000 000d0004");
+        let error = AsapMessage::parse(&bytes).unwrap_err();
+        assert_eq!((error.kind, error.bytes), (ParseErrorKind::Misplaced, &bytes[12..]));
+    }
+}

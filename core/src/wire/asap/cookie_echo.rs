@@ -64,3 +64,19 @@ impl<'a> Message<'a> for CookieEcho<'a> {
         self.layout = layout;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::AsapMessage;
+    use crate::wire::test_support::check_asap;
+
+    #[test]
+    fn bytes_are_those_of_rsplib() {
+        let cookie = *b"<PP-TD1>\0\0\0\0\0\0\0\x0c";
+        check_asap(
+            "0c000018 000d0014 3c50502d5444313e 000000000000000c",
+            AsapMessage::CookieEcho(CookieEcho::new(&cookie)),
+        );
+    }
+}

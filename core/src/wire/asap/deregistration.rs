@@ -61,3 +61,25 @@ impl<'a> Message<'a> for Deregistration<'a> {
         self.layout = layout;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::AsapMessage;
+    use crate::wire::test_support::{check_asap, check_verbatim_asap};
+
+    #[test]
+    fn bytes_are_those_of_rsplib() {
+        let message =
+            Deregistration::new(PoolHandle::new(b"EchoPool").unwrap(), PeId(0xaaaa_0001));
+        check_asap(
+            "02000018 0009000c 4563686f506f6f6c 000e0008 aaaa0001",
+            AsapMessage::Deregistration(message),
+        );
+    }
+
+    #[test]
+    fn the_identifier_may_come_first() {
+        check_verbatim_asap("02000018 000e0008 aaaa0001 0009000c 4563686f506f6f6c");
+    }
+}

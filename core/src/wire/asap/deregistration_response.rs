@@ -64,3 +64,37 @@ impl<'a> Message<'a> for DeregistrationResponse<'a> {
         self.layout = layout;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::test_support::{check_asap, check_verbatim_asap};
+    use crate::wire::{AsapMessage, Cause};
+
+    #[test]
+    fn bytes_are_those_of_rsplib() {
+        let handle = PoolHandle::new(b"EchoPool").unwrap();
+        check_asap(
+            "04000018 0009000c 4563686f506f6f6c 000e0008 aaaa0001",
+            AsapMessage::DeregistrationResponse(DeregistrationResponse::new(
+                handle,
+                PeId(0xaaaa_0001),
+            )),
+        );
+    }
+
+    #[test]
+    fn an_error_needs_no_flag() {
+        let mut message = DeregistrationResponse::new(PoolHandle::new(b"Pool").unwrap(), PeId(1));
+        message.error = Some(OperationError::new(Cause::UNKNOWN_POOL_HANDLE, &[]));
+        check_asap(
+            "0400001c 00090008 506f6f6c 000e0008 00000001 000c0008 00090004",
+            AsapMessage::DeregistrationResponse(message),
+        );
+    }
+
+    #[test]
+    fn a_flag_without_meaning_is_kept() {
+        check_verbatim_asap("04010014 00090008 506f6f6c 000e0008 00000001");
+    }
+}

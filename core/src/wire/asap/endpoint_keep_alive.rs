@@ -105,3 +105,43 @@ impl<'a> Message<'a> for EndpointKeepAlive<'a> {
 fn fixed(input: &[u8]) -> Parsed<'_, RegistrarId> {
     be_u32.map(RegistrarId).parse(input)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::test_support::check_asap;
+    use crate::wire::{AsapMessage, Cause, ParseErrorKind};
+
+    #[test]
+    fn bytes_are_those_of_rsplib() {
+        let message = EndpointKeepAlive::new(
+            true,
+            RegistrarId(0x2222_2222),
+            PoolHandle::new(b"EchoPool").unwrap(),
+            PeId(0x1111_0001),
+        );
+        check_asap(
+            "0701001c 22222222 0009000c 4563686f506f6f6c 000e0008 11110001",
+            AsapMessage::EndpointKeepAlive(message),
+        );
+    }
+
+    #[test]
+    fn the_rfc_knows_no_identifier() {
+        let message = EndpointKeepAlive {
+            home: false,
+            registrar: RegistrarId(1),
+            pool_handle: PoolHandle::new(b"Pool").unwrap(),
+            pe_id: None,
+            layout: Layout::OURS,
+        };
+        check_asap("07000010 00000001 00090008 506f6f6c", AsapMessage::EndpointKeepAlive(message));
+    }
+
+    #[test]
+    fn a_missing_handle_is_an_invalid_value() {
+        let error = EndpointKeepAlive::parse(&[7, 0, 0, 8, 0, 0, 0, 1]).unwrap_err();
+        assert_eq!(error.kind, ParseErrorKind::Missing);
+        assert_eq!(error.cause(), Some(Cause::INVALID_VALUES));
+    }
+}

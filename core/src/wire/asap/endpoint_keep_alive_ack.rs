@@ -61,3 +61,20 @@ impl<'a> Message<'a> for EndpointKeepAliveAck<'a> {
         self.layout = layout;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::AsapMessage;
+    use crate::wire::test_support::check_asap;
+
+    #[test]
+    fn bytes_are_those_of_rsplib() {
+        let message =
+            EndpointKeepAliveAck::new(PoolHandle::new(b"Odd7chr").unwrap(), PeId(0xaaaa_0003));
+        check_asap(
+            "08000018 0009000b 4f6464376368720 0 000e0008 aaaa0003",
+            AsapMessage::EndpointKeepAliveAck(message),
+        );
+    }
+}

@@ -61,3 +61,20 @@ impl<'a> Message<'a> for EndpointUnreachable<'a> {
         self.layout = layout;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::AsapMessage;
+    use crate::wire::test_support::check_asap;
+
+    #[test]
+    fn bytes_are_those_of_rsplib() {
+        let message =
+            EndpointUnreachable::new(PoolHandle::new(b"PingPongPool").unwrap(), PeId(0xaaaa_0001));
+        check_asap(
+            "0900001c 00090010 50696e67506f6e67506f6f6c 000e0008 aaaa0001",
+            AsapMessage::EndpointUnreachable(message),
+        );
+    }
+}

@@ -68,3 +68,34 @@ impl<'a> Message<'a> for Error<'a> {
         self.layout = layout;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::test_support::{check_asap, check_verbatim_asap};
+    use crate::wire::{AsapMessage, Cause, ParseErrorKind};
+
+    #[test]
+    fn a_cause_may_have_data() {
+        let parameter = [0x40, 0x99, 0, 8, 1, 2, 3, 4];
+        let error = OperationError::new(Cause::UNRECOGNIZED_PARAMETER, &parameter);
+        check_asap(
+            "0e000014 000c0010 0001000c 40990008 01020304",
+            AsapMessage::Error(Error::new(error)),
+        );
+    }
+
+    #[test]
+    fn padding_of_the_last_cause_may_be_counted_or_not() {
+        let error = OperationError::new(Cause::UNSPECIFIED, b"x");
+        check_asap("0e000010 000c0009 00000005 78000000", AsapMessage::Error(Error::new(error)));
+        check_verbatim_asap("0e000010 000c000c 00000005 78000000");
+        check_verbatim_asap("0e00000d 000c0009 00000005 78000000");
+    }
+
+    #[test]
+    fn an_error_without_cause_is_refused() {
+        let error = Error::parse(&[14, 0, 0, 8, 0, 12, 0, 4]).unwrap_err();
+        assert_eq!(error.kind, ParseErrorKind::Missing);
+    }
+}

@@ -159,3 +159,90 @@ impl<'b> HandleResolutionResponseBuilder<'b> {
         self.builder.len()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::identifier::{PeId, RegistrarId};
+    use crate::wire::test_support::{check_asap, check_verbatim_asap, hex};
+    use crate::wire::{
+        AsapMessage, Cause, Protocol, RegistrationLife, Transport, TransportBuf, TransportUse,
+    };
+
+    fn element(transport: Transport<'_>) -> PoolElement<'_> {
+        let life = RegistrationLife(90_000);
+        PoolElement {
+            home: RegistrarId(0x1111_1111),
+            ..PoolElement::new(PeId(0xaaaa_0001), life, transport, Policy::RoundRobin)
+        }
+    }
+
+    fn transport() -> TransportBuf<16> {
+        let address = "10.77.0.21".parse().unwrap();
+        TransportBuf::new(Protocol::Sctp, 0xa967, TransportUse::DataPlusControl, &[address])
+            .unwrap()
+    }
+
+    const RESPONSE: &str = "0600003c 00090008 506f6f6c 00080008 00000001
+        000a0028 aaaa0001 11111111 00015f90
+        00040010 a967 0001 00010008 0a4d0015 00080008 00000001";
+
+    #[test]
+    fn a_refusal_is_as_rsplib_sends_it() {
+        let error = OperationError::new(Cause::UNKNOWN_POOL_HANDLE, &[]);
+        let handle = PoolHandle::new(b"NoSuchPool").unwrap();
+        check_asap(
+            "0600001c 0009000e 4e6f53756368506f6f6c 0000 000c0008 00090004",
+            AsapMessage::HandleResolutionResponse(HandleResolutionResponse::refused(
+                handle, error,
+            )),
+        );
+    }
+
+    #[test]
+    fn elements_are_written_and_walked() {
+        let bytes = hex(RESPONSE);
+        let (transport, handle) = (transport(), PoolHandle::new(b"Pool").unwrap());
+        let element = element(transport.as_transport());
+        let mut buf = [0xff; 128];
+        let len = HandleResolutionResponseBuilder::new(&mut buf, handle)
+            .unwrap()
+            .policy(Policy::RoundRobin)
+            .unwrap()
+            .element(&element)
+            .unwrap()
+            .finish();
+        assert_eq!(buf[..len], bytes);
+        let message = HandleResolutionResponse::parse(&bytes).unwrap();
+        assert!(message.elements.iter().eq([element]));
+        assert!(!message.accept);
+        check_asap(RESPONSE, AsapMessage::HandleResolutionResponse(message));
+    }
+
+    #[test]
+    fn what_does_not_fit_leaves_the_message_valid() {
+        let bytes = hex(RESPONSE);
+        let (transport, handle) = (transport(), PoolHandle::new(b"Pool").unwrap());
+        let element = element(transport.as_transport());
+        for len in 20..bytes.len() {
+            let mut buf = [0xff; 64];
+            let mut builder =
+                HandleResolutionResponseBuilder::new(&mut buf[..len], handle).unwrap();
+            builder.policy(Policy::RoundRobin).unwrap();
+            assert_eq!(builder.element(&element).unwrap_err(), EmitError::Full);
+            assert_eq!(builder.accept(true).finish(), 20);
+            let message = HandleResolutionResponse::parse(&buf[..20]).unwrap();
+            assert!(message.accept && message.elements.is_empty());
+        }
+    }
+
+    #[test]
+    fn unknown_parameters_between_elements_are_kept() {
+        check_verbatim_asap(
+            "06000060 00090008 506f6f6c
+            000a0028 00000001 00000000 00000001 00040010 a967 0001 00010008 0a4d0015 00080008 00000001
+            80990004
+            000a0028 00000002 00000000 00000001 00040010 a967 0001 00010008 0a4d0015 00080008 00000001",
+        );
+    }
+}

@@ -79,3 +79,46 @@ impl<'a> Message<'a> for RegistrationResponse<'a> {
         self.layout = layout;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::test_support::{check_asap, hex};
+    use crate::wire::{AsapMessage, Cause};
+
+    #[test]
+    fn a_grant_is_as_rsplib_sends_it() {
+        let message = RegistrationResponse::granted(
+            PoolHandle::new(b"PingPongPool").unwrap(),
+            PeId(0xaaaa_0001),
+        );
+        check_asap(
+            "0300001c 00090010 50696e67506f6e67506f6f6c 000e0008 aaaa0001",
+            AsapMessage::RegistrationResponse(message),
+        );
+    }
+
+    #[test]
+    fn a_refusal_has_its_flag_and_cause() {
+        let error = OperationError::new(Cause::LACK_OF_RESOURCES, &[]);
+        let message =
+            RegistrationResponse::refused(PoolHandle::new(b"Pool").unwrap(), PeId(1), error);
+        check_asap(
+            "0301001c 00090008 506f6f6c 000e0008 00000001 000c0008 00060004",
+            AsapMessage::RegistrationResponse(message),
+        );
+    }
+
+    #[test]
+    fn a_message_that_is_changed_is_written_our_way() {
+        // An unknown parameter that is to be skipped stands between the known ones.
+        let bytes = hex("0300001c 00090008 506f6f6c 80990008 01020304 000e0008 00000001");
+        let mut message = RegistrationResponse::parse(&bytes).unwrap();
+        let mut buf = [0; 28];
+        assert_eq!((message.emit(&mut buf), &buf[..]), (Ok(28), &bytes[..]));
+        message.rejected = true;
+        assert_eq!(message.encoded_len(), 20);
+        assert_eq!(message.emit(&mut buf), Ok(20));
+        assert_eq!(buf[..20], hex("03010014 00090008 506f6f6c 000e0008 00000001"));
+    }
+}

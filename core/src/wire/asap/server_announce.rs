@@ -82,3 +82,30 @@ impl<'a> Message<'a> for ServerAnnounce<'a> {
 fn fixed(input: &[u8]) -> Parsed<'_, RegistrarId> {
     be_u32.map(RegistrarId).parse(input)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::test_support::check_asap;
+    use crate::wire::{AsapMessage, Protocol, TransportBuf, TransportUse};
+
+    #[test]
+    fn rsplib_sends_no_transport() {
+        let message = ServerAnnounce::new(RegistrarId(0x1111_1111), Transports::NONE);
+        check_asap("0a000008 11111111", AsapMessage::ServerAnnounce(message));
+    }
+
+    #[test]
+    fn transports_are_walked() {
+        let address = "10.77.0.11".parse().unwrap();
+        let transport =
+            TransportBuf::<16>::new(Protocol::Sctp, 3863, TransportUse::Data, &[address]).unwrap();
+        let transports = Transports::one(transport.as_transport());
+        let message = ServerAnnounce::new(RegistrarId(1), transports);
+        assert!(message.transports.iter().eq([transport.as_transport()]));
+        check_asap(
+            "0a000018 00000001 00040010 0f170000 00010008 0a4d000b",
+            AsapMessage::ServerAnnounce(message),
+        );
+    }
+}

@@ -82,3 +82,17 @@ impl<'a> Message<'a> for Error<'a> {
         self.layout = layout;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::test_support::check_enrp;
+    use crate::wire::{Cause, EnrpMessage};
+
+    #[test]
+    fn bytes_are_those_of_rsplib() {
+        let error = OperationError::new(Cause::RSPLIB_INVALID_MESSAGE, &[]);
+        let message = Error::new(RegistrarId(0x4444_4444), RegistrarId(0x1111_1111), error);
+        check_enrp("0a000014 44444444 11111111 000c0008 00100004", EnrpMessage::Error(message));
+    }
+}

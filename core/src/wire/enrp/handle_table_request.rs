@@ -66,3 +66,20 @@ impl<'a> Message<'a> for HandleTableRequest<'a> {
         self.layout = layout;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::EnrpMessage;
+    use crate::wire::test_support::check_enrp;
+
+    #[test]
+    fn bytes_are_those_of_rsplib() {
+        let message =
+            HandleTableRequest::new(false, RegistrarId(0x2222_2222), RegistrarId(0x1111_1111));
+        check_enrp("0200000c 22222222 11111111", EnrpMessage::HandleTableRequest(message));
+        let message =
+            HandleTableRequest::new(true, RegistrarId(0x2222_2222), RegistrarId(0x1111_1111));
+        check_enrp("0201000c 22222222 11111111", EnrpMessage::HandleTableRequest(message));
+    }
+}

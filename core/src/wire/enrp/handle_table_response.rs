@@ -223,3 +223,94 @@ impl<'b> HandleTableResponseBuilder<'b> {
         self.builder.len()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::vec;
+    use std::vec::Vec;
+
+    use crate::identifier::PeId;
+    use crate::wire::EnrpMessage;
+    use crate::wire::test_support::{check_enrp, check_verbatim_enrp, hex};
+
+    const TABLE: &str = "030000ec 11111111 22222222
+        0009000b 4f64643763687200 000a0044 aaaa0003 11111111 00003a98
+        00040010 88a10001 00010008 0a4d0017 00080014 b0002002 00000000 80000000 00000000
+        00040010 90b90000 00010008 0a4d0017
+        0009000c 4563686f506f6f6c 000a0038 aaaa0001 11111111 00003a98
+        00040010 89e50001 00010008 0a4d0015 00080008 00000001
+        00040010 a4790000 00010008 0a4d0015
+        00090010 50696e67506f6e67506f6f6c 000a003c aaaa0002 11111111 00003a98
+        00040010 a2260001 00010008 0a4d0016 0008000c 00000002 00000003
+        00040010 ad7f0000 00010008 0a4d0016";
+
+    #[test]
+    fn bytes_are_those_of_rsplib() {
+        let bytes = hex(TABLE);
+        let message = HandleTableResponse::parse(&bytes).unwrap();
+        let entries: Vec<_> =
+            message.entries.iter().map(|(pool, element)| (pool.as_bytes(), element.id)).collect();
+        assert_eq!(
+            entries,
+            [
+                (&b"Odd7chr"[..], PeId(0xaaaa_0003)),
+                (b"EchoPool", PeId(0xaaaa_0001)),
+                (b"PingPongPool", PeId(0xaaaa_0002)),
+            ]
+        );
+        check_enrp(TABLE, EnrpMessage::HandleTableResponse(message));
+    }
+
+    #[test]
+    fn a_table_is_written_element_by_element() {
+        let bytes = hex(TABLE);
+        let message = HandleTableResponse::parse(&bytes).unwrap();
+        let mut buf = vec![0xff; bytes.len() + 56];
+        let (sender, receiver) = (message.sender, message.receiver);
+        let mut builder = HandleTableResponseBuilder::new(&mut buf, sender, receiver).unwrap();
+        for (pool, element) in message.entries {
+            builder.element(pool, &element).unwrap();
+        }
+        assert_eq!(builder.finish(), bytes.len());
+        // Another element of the last pool comes without a handle of its own.
+        let (pool, element) = message.entries.iter().last().unwrap();
+        assert_eq!(builder.element(pool, &element).unwrap_err(), EmitError::Full);
+        assert_eq!(builder.more(true).finish(), bytes.len());
+        assert_eq!(buf[1], MORE);
+        buf[1] = 0;
+        assert_eq!(buf[..bytes.len()], bytes);
+    }
+
+    #[test]
+    fn a_pool_without_elements_is_refused() {
+        for (text, kind) in [
+            ("03000014 00000001 00000002 00090008 506f6f6c", ParseErrorKind::Missing),
+            (
+                "0300001c 00000001 00000002 00090008 506f6f6c 00090008 506f6f6d",
+                ParseErrorKind::Misplaced,
+            ),
+        ] {
+            assert_eq!(HandleTableResponse::parse(&hex(text)).unwrap_err().kind, kind);
+        }
+    }
+
+    #[test]
+    fn an_element_without_pool_is_refused() {
+        let bytes = hex("03000034 00000001 00000002 000a0028 00000001 00000001 00000001
+            00040010 00070001 00010008 0a4d0015 00080008 00000001");
+        let error = HandleTableResponse::parse(&bytes).unwrap_err();
+        assert_eq!((error.kind, error.bytes), (ParseErrorKind::Misplaced, &bytes[12..]));
+    }
+
+    #[test]
+    fn unknown_parameters_between_entries_are_kept() {
+        check_verbatim_enrp("03020010 00000001 00000002 c0990004");
+    }
+
+    #[test]
+    fn a_refusal_has_its_flag() {
+        let message = HandleTableResponse::refused(RegistrarId(1), RegistrarId(2));
+        check_enrp("0301000c 00000001 00000002", EnrpMessage::HandleTableResponse(message));
+    }
+}

@@ -114,3 +114,73 @@ impl<'a> Message<'a> for HandleUpdate<'a> {
 fn fixed(input: &[u8]) -> Parsed<'_, (UpdateAction, u16)> {
     (be_u16.map(UpdateAction), be_u16).parse(input)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::identifier::PeId;
+    use crate::wire::test_support::{check_enrp, check_verbatim_enrp};
+    use crate::wire::{
+        EnrpMessage, Policy, Protocol, RegistrationLife, TransportBuf, TransportUse,
+    };
+
+    #[test]
+    fn bytes_are_those_of_rsplib() {
+        let address = ["10.77.0.22".parse().unwrap()];
+        let user = TransportBuf::<16>::new(
+            Protocol::Sctp,
+            41510,
+            TransportUse::DataPlusControl,
+            &address,
+        )
+        .unwrap();
+        let asap =
+            TransportBuf::<16>::new(Protocol::Sctp, 44415, TransportUse::Data, &address).unwrap();
+        let element = PoolElement {
+            home: RegistrarId(0x1111_1111),
+            asap_transport: Some(asap.as_transport()),
+            ..PoolElement::new(
+                PeId(0xaaaa_0002),
+                RegistrationLife(15_000),
+                user.as_transport(),
+                Policy::WeightedRoundRobin { weight: 3 },
+            )
+        };
+        let handle = PoolHandle::new(b"PingPongPool").unwrap();
+        let message = HandleUpdate::new(
+            RegistrarId(0x1111_1111),
+            RegistrarId(0x2222_2222),
+            UpdateAction::ADD,
+            handle,
+            element,
+        );
+        check_enrp(
+            "0400005c 11111111 22222222 00000000 00090010 50696e67506f6e67506f6f6c
+            000a003c aaaa0002 11111111 00003a98
+            00040010 a2260001 00010008 0a4d0016 0008000c 00000002 00000003
+            00040010 ad7f0000 00010008 0a4d0016",
+            EnrpMessage::HandleUpdate(message),
+        );
+    }
+
+    #[test]
+    fn a_takeover_is_suggested_by_a_flag() {
+        let text = "04010054 11111111 22222222 00010000 0009000c 4563686f506f6f6c
+            000a0038 11110001 11111111 00003a98 00040010 a5a30001 00010008 0a4d0015
+            00080008 00000001 00040010 96670000 00010008 0a4d0015";
+        let bytes = crate::wire::test_support::hex(text);
+        let message = HandleUpdate::parse(&bytes).unwrap();
+        assert!(message.takeover_suggested);
+        assert_eq!(message.action, UpdateAction::DELETE);
+        check_enrp(text, EnrpMessage::HandleUpdate(message));
+    }
+
+    #[test]
+    fn the_reserved_field_is_kept() {
+        check_verbatim_enrp(
+            "04000040 00000001 00000002 00000007 00090008 506f6f6c
+            000a0028 00000001 00000001 00000001 00040010 00070001 00010008 0a4d0015
+            00080008 00000001",
+        );
+    }
+}

@@ -66,3 +66,20 @@ impl<'a> Message<'a> for InitTakeover<'a> {
         self.layout = layout;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::EnrpMessage;
+    use crate::wire::test_support::check_enrp;
+
+    #[test]
+    fn bytes_are_those_of_rsplib() {
+        let message = InitTakeover::new(
+            RegistrarId(0x2222_2222),
+            RegistrarId(0x3333_3333),
+            RegistrarId(0x1111_1111),
+        );
+        check_enrp("07000010 22222222 33333333 11111111", EnrpMessage::InitTakeover(message));
+    }
+}

@@ -62,3 +62,23 @@ impl<'a> Message<'a> for ListRequest<'a> {
         self.layout = layout;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::test_support::{check_enrp, check_verbatim_enrp, hex};
+    use crate::wire::{EnrpMessage, ParseErrorKind};
+
+    #[test]
+    fn bytes_are_those_of_rsplib() {
+        let message = ListRequest::new(RegistrarId(0x1111_1111), RegistrarId(0x2222_2222));
+        check_enrp("0500000c 11111111 22222222", EnrpMessage::ListRequest(message));
+    }
+
+    #[test]
+    fn parameters_may_follow_only_if_they_can_be_skipped() {
+        check_verbatim_enrp("05000010 11111111 22222222 80990004");
+        let bytes = hex("05000010 11111111 22222222 00090004");
+        assert_eq!(ListRequest::parse(&bytes).unwrap_err().kind, ParseErrorKind::Misplaced);
+    }
+}

@@ -126,3 +126,51 @@ impl<'b> ListResponseBuilder<'b> {
         self.builder.len()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::test_support::{check_enrp, hex};
+    use crate::wire::{EnrpMessage, Protocol, TransportBuf, TransportUse};
+
+    #[test]
+    fn bytes_are_those_of_rsplib() {
+        let text = "06000024 11111111 22222222
+            000b0018 22222222 00040010 26ad0000 00010008 0a4d000c";
+        let address = "10.77.0.12".parse().unwrap();
+        let transport =
+            TransportBuf::<16>::new(Protocol::Sctp, 9901, TransportUse::Data, &[address]).unwrap();
+        let server = ServerInformation::new(RegistrarId(0x2222_2222), transport.as_transport());
+        let mut buf = [0xff; 64];
+        let len =
+            ListResponseBuilder::new(&mut buf, RegistrarId(0x1111_1111), RegistrarId(0x2222_2222))
+                .unwrap()
+                .server(&server)
+                .unwrap()
+                .finish();
+        assert_eq!(buf[..len], hex(text));
+        let message = ListResponse::parse(&buf[..len]).unwrap();
+        assert!(message.servers.iter().eq([server]));
+        check_enrp(text, EnrpMessage::ListResponse(message));
+    }
+
+    #[test]
+    fn what_does_not_fit_leaves_the_message_valid() {
+        let address = "10.77.0.12".parse().unwrap();
+        let transport =
+            TransportBuf::<16>::new(Protocol::Sctp, 9901, TransportUse::Data, &[address]).unwrap();
+        let server = ServerInformation::new(RegistrarId(3), transport.as_transport());
+        let mut buf = [0xff; 35];
+        let mut builder =
+            ListResponseBuilder::new(&mut buf, RegistrarId(1), RegistrarId(2)).unwrap();
+        assert_eq!(builder.server(&server).unwrap_err(), EmitError::Full);
+        assert_eq!(builder.finish(), 12);
+        assert!(ListResponse::parse(&buf[..12]).unwrap().servers.is_empty());
+    }
+
+    #[test]
+    fn a_refusal_has_its_flag() {
+        let message = ListResponse::refused(RegistrarId(1), RegistrarId(2));
+        check_enrp("0601000c 00000001 00000002", EnrpMessage::ListResponse(message));
+    }
+}

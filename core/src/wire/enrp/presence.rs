@@ -114,3 +114,41 @@ impl<'a> Message<'a> for Presence<'a> {
         self.layout = layout;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::test_support::{check_enrp, check_verbatim_enrp};
+    use crate::wire::{EnrpMessage, Protocol, TransportBuf, TransportUse};
+
+    #[test]
+    fn bytes_are_those_of_rsplib() {
+        let address = "10.77.0.12".parse().unwrap();
+        let transport =
+            TransportBuf::<16>::new(Protocol::Sctp, 9901, TransportUse::Data, &[address]).unwrap();
+        let server = ServerInformation::new(RegistrarId(0x2222_2222), transport.as_transport());
+        let message = Presence::new(true, RegistrarId(0x1111_1111), PeChecksum(0xffff), server);
+        check_enrp(
+            "0101002c 22222222 11111111 000f0006 ffff0000
+            000b0018 22222222 00040010 26ad0000 00010008 0a4d000c",
+            EnrpMessage::Presence(message),
+        );
+    }
+
+    #[test]
+    fn both_parameters_are_optional_and_in_any_order() {
+        let message = Presence {
+            reply_required: false,
+            sender: RegistrarId(1),
+            receiver: RegistrarId::UNKNOWN,
+            checksum: None,
+            server: None,
+            layout: Layout::OURS,
+        };
+        check_enrp("0100000c 00000001 00000000", EnrpMessage::Presence(message));
+        check_verbatim_enrp(
+            "0100002c 00000001 00000000 000b0018 00000001 00040010 26ad0000 00010008 0a4d000c
+            000f0006 ffff0000",
+        );
+    }
+}

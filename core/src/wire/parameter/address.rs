@@ -94,3 +94,49 @@ impl Iterator for Addresses<'_> {
         None
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::test_support::{hex, parameter};
+
+    #[test]
+    fn both_directions() {
+        for (text, shown) in [
+            ("00010008 0a4d0015", "10.77.0.21"),
+            ("00020014 fd770000000000000000000000000021", "fd77::21"),
+        ] {
+            let bytes = hex(text);
+            let expected: IpAddr = shown.parse().unwrap();
+            assert_eq!(address(parameter(&bytes)), Some(Ok(expected)));
+            let mut buf = [0xff; 20];
+            write_address(expected, &mut Writer::new(&mut buf)).unwrap();
+            assert_eq!(buf[..bytes.len()], bytes);
+        }
+    }
+
+    #[test]
+    fn cut_at_each_length() {
+        let bytes = hex("00010008 0a4d0015 00020014 fd770000000000000000000000000021");
+        assert_eq!(check_addresses(&bytes, &bytes, 2), Ok(true));
+        for len in 0..bytes.len() {
+            // Of two addresses one is enough.
+            assert_eq!(check_addresses(&bytes, &bytes[..len], 2).is_ok(), len == 8);
+        }
+    }
+
+    #[test]
+    fn mapped_addresses_are_written_as_ipv4() {
+        let mut buf = [0xff; 8];
+        let mapped = "::ffff:10.77.0.21".parse().unwrap();
+        write_address(mapped, &mut Writer::new(&mut buf)).unwrap();
+        assert_eq!(buf, hex("00010008 0a4d0015")[..]);
+    }
+
+    #[test]
+    fn too_many_and_none_at_all_are_refused() {
+        let two = hex("00010008 0a4d0015 00010008 0a4d0016");
+        assert_eq!(check_addresses(&two, &two, 1).unwrap_err().kind, ParseErrorKind::Value);
+        assert_eq!(check_addresses(&two, &[], 1).unwrap_err().kind, ParseErrorKind::Value);
+    }
+}

@@ -263,3 +263,56 @@ impl<'a> Iterator for Causes<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::vec;
+
+    use crate::wire::test_support::{hex, parameter};
+
+    #[test]
+    fn both_directions() {
+        let bytes = hex("000c0015 00010009 40990005 78000000 00090004 00060005 79");
+        let bytes = &bytes[..];
+        let mut padded = bytes.to_vec();
+        padded[3] = bytes.len() as u8;
+        padded.resize(bytes.len().next_multiple_of(4), 0);
+        let (error, plain) = operation_error(parameter(&padded)).unwrap();
+        assert!(plain);
+        let data: [&[u8]; 3] = [&[0x40, 0x99, 0, 5, 0x78], &[], b"y"];
+        let codes =
+            [Cause::UNRECOGNIZED_PARAMETER, Cause::UNKNOWN_POOL_HANDLE, Cause::LACK_OF_RESOURCES];
+        assert!(error.causes().map(|cause| cause.data).eq(data));
+        assert!(error.causes().map(|cause| cause.code).eq(codes));
+        assert_eq!(error.cause(), Cause::UNRECOGNIZED_PARAMETER);
+        let mut buf = vec![0xff; padded.len()];
+        error.write(&mut Writer::new(&mut buf)).unwrap();
+        assert_eq!(buf, padded);
+        assert_eq!(error.encoded_len(), padded.len());
+    }
+
+    #[test]
+    fn cut_at_each_length() {
+        let bytes = hex("000c0010 0003000c 00090008 506f6f6c");
+        for len in 4..bytes.len() {
+            let mut cut = bytes[..len].to_vec();
+            cut[2..4].copy_from_slice(&(len as u16).to_be_bytes());
+            assert!(operation_error(parameter(&cut)).is_err());
+        }
+    }
+
+    #[test]
+    fn built_and_parsed_errors_are_equal() {
+        let error = OperationError::new(Cause::INVALID_VALUES, b"abcde");
+        let mut buf = vec![0xff; error.encoded_len()];
+        error.write(&mut Writer::new(&mut buf)).unwrap();
+        assert_eq!(buf, hex("000c000d 00030009 6162636465 000000"));
+        assert_eq!(operation_error(parameter(&buf)), Ok((error, true)));
+    }
+
+    #[test]
+    fn a_cause_shorter_than_its_header_is_refused() {
+        assert!(operation_error(parameter(&hex("000c0008 00030003"))).is_err());
+    }
+}

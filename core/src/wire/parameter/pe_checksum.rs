@@ -32,3 +32,32 @@ pub(crate) fn write_checksum(sum: PeChecksum, writer: &mut Writer<'_>) -> Result
     let [high, low] = sum.0.to_be_bytes();
     writer.put([high, low, 0, 0])
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::framing::tlv;
+    use crate::wire::test_support::{hex, parameter};
+
+    #[test]
+    fn both_directions() {
+        let bytes = hex("000f0006 cbc30000");
+        assert_eq!(checksum(parameter(&bytes)), Ok(PeChecksum(0xcbc3)));
+        let mut buf = [0xff; 8];
+        write_checksum(PeChecksum(0xcbc3), &mut Writer::new(&mut buf)).unwrap();
+        assert_eq!(buf, bytes[..]);
+    }
+
+    #[test]
+    fn cut_at_each_length() {
+        let bytes = &hex("000f0006 cbc30000")[..6];
+        for len in 0..bytes.len() {
+            let mut cut = bytes[..len].to_vec();
+            assert!(tlv(&cut).is_err());
+            if len >= 4 {
+                cut[2..4].copy_from_slice(&(len as u16).to_be_bytes());
+                assert!(checksum(parameter(&cut)).is_err(), "{len}");
+            }
+        }
+    }
+}

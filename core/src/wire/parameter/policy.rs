@@ -328,3 +328,91 @@ fn degrading(kind: PolicyType, input: &[u8]) -> Parsed<'_, Policy> {
     let load = || be_u32.map(Load);
     (load(), load()).map(|(load, degradation)| make(load, degradation)).parse(input)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+    use std::vec;
+
+    use crate::wire::test_support::{hex, parameter};
+
+    #[test]
+    fn both_directions() {
+        let (load, degradation, dpf) = (Load(0x3fff_ffff), Load(0x4000_0000), Load(0x0006_8db9));
+        let mut names = BTreeSet::new();
+        for (expected, text) in [
+            (Policy::RoundRobin, "00080008 00000001"),
+            (Policy::WeightedRoundRobin { weight: 3 }, "0008000c 00000002 00000003"),
+            (Policy::Random, "00080008 00000003"),
+            (Policy::WeightedRandom { weight: 5 }, "0008000c 00000004 00000005"),
+            (Policy::Priority { priority: 7 }, "0008000c 00000005 00000007"),
+            (Policy::LeastUsed { load: Load(1) }, "0008000c 40000001 00000001"),
+            (
+                Policy::LeastUsedDegradation { load, degradation },
+                "00080010 40000002 3fffffff 40000000",
+            ),
+            (
+                Policy::PriorityLeastUsed { load, degradation },
+                "00080010 40000003 3fffffff 40000000",
+            ),
+            (Policy::RandomizedLeastUsed { load }, "0008000c 40000004 3fffffff"),
+            (
+                Policy::RandomizedPriorityLeastUsed { load, degradation },
+                "00080010 b0001001 3fffffff 40000000",
+            ),
+            (
+                Policy::RandomizedLeastUsedDegradation { load, degradation },
+                "00080010 b0001002 3fffffff 40000000",
+            ),
+            (
+                Policy::PriorityLeastUsedDegradation { load, degradation },
+                "00080010 b0001003 3fffffff 40000000",
+            ),
+            (
+                Policy::RandomizedPriorityLeastUsedDegradation { load, degradation },
+                "00080010 b0001004 3fffffff 40000000",
+            ),
+            (
+                Policy::WeightedRandomDpf { weight: 1000, dpf, distance: 50 },
+                "00080014 b0002001 000003e8 00068db9 00000032",
+            ),
+            (
+                Policy::LeastUsedDpf { load, dpf, distance: 50 },
+                "00080014 b0002002 3fffffff 00068db9 00000032",
+            ),
+            (
+                Policy::LeastUsedDegradationDpf { load, degradation, dpf, distance: 50 },
+                "00080018 b0002003 3fffffff 40000000 00068db9 00000032",
+            ),
+        ] {
+            let bytes = hex(text);
+            assert_eq!(policy(parameter(&bytes)), Ok((expected, true)));
+            assert_eq!(expected.encoded_len(), bytes.len());
+            let mut buf = vec![0xff; bytes.len()];
+            expected.write(&mut Writer::new(&mut buf)).unwrap();
+            assert_eq!(buf, bytes);
+            assert!(names.insert(expected.policy_type().name().unwrap()));
+            for len in 4..bytes.len() {
+                let mut cut = bytes[..len].to_vec();
+                cut[2..4].copy_from_slice(&(len as u16).to_be_bytes());
+                assert!(policy(parameter(&cut)).is_err(), "{len} of {text}");
+            }
+        }
+    }
+
+    #[test]
+    fn more_words_than_the_policy_has_are_ignored() {
+        let bytes = hex("00080010 40000001 00000007 12345678");
+        assert_eq!(policy(parameter(&bytes)), Ok((Policy::LeastUsed { load: Load(7) }, false)));
+    }
+
+    #[test]
+    fn an_unknown_policy_is_known_by_its_number() {
+        let unknown = Policy::Unknown { policy_type: PolicyType(0xb000_2005) };
+        let bytes = hex("0008000c b0002005 00000007");
+        assert_eq!(policy(parameter(&bytes)), Ok((unknown, false)));
+        assert_eq!(policy(parameter(&hex("00080008 b0002005"))), Ok((unknown, true)));
+        assert_eq!(unknown.policy_type().name(), None);
+    }
+}

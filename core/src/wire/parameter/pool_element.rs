@@ -264,3 +264,74 @@ impl<'a> Iterator for PoolElementsIter<'a> {
 }
 
 const _: () = assert!(FIXED_LEN == HEADER_LEN + 12, "three words follow the header");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::vec;
+
+    use crate::wire::test_support::hex;
+
+    const ELEMENT: &str = "000a003c aaaa0002 11111111 00003a98
+        00040010 a2260001 00010008 0a4d0016 0008000c 00000002 00000003
+        00040010 ad7f0000 00010008 0a4d0016";
+
+    #[test]
+    fn both_directions() {
+        let bytes = hex(ELEMENT);
+        let element = PoolElement::parse(&bytes).unwrap();
+        assert_eq!(element.id, PeId(0xaaaa_0002));
+        assert_eq!(element.home, RegistrarId(0x1111_1111));
+        assert_eq!(element.registration_life, RegistrationLife(15_000));
+        assert_eq!(element.user_transport.port(), 41510);
+        assert_eq!(element.policy, Policy::WeightedRoundRobin { weight: 3 });
+        assert_eq!(element.asap_transport.unwrap().port(), 44415);
+        assert!(element.layout.is_ours());
+        let mut buf = vec![0xff; bytes.len()];
+        assert_eq!(element.emit(&mut buf), Ok(bytes.len()));
+        assert_eq!(buf, bytes);
+        assert_eq!(element.emit(&mut buf[1..]), Err(EmitError::Full));
+    }
+
+    #[test]
+    fn cut_at_each_length() {
+        let bytes = hex(ELEMENT);
+        for len in 0..bytes.len() {
+            let mut cut = bytes[..len].to_vec();
+            assert!(PoolElement::parse(&cut).is_err());
+            if len >= 4 {
+                cut[2..4].copy_from_slice(&(len as u16).to_be_bytes());
+                // Without its ASAP transport it is an element, too.
+                assert_eq!(PoolElement::parse(&cut).is_ok(), len == 44, "{len}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_asap_transport_is_sctp() {
+        let mut bytes = hex(ELEMENT);
+        bytes[45] = 5;
+        assert_eq!(PoolElement::parse(&bytes).unwrap_err().kind, ParseErrorKind::Misplaced);
+    }
+
+    #[test]
+    fn what_is_odd_is_written_as_it_came() {
+        // The length leaves out the padding of the opaque transport, which is the last parameter.
+        let bytes = hex("000a001f 00000001 00000002 00000003 00080008 00000001 00100007 616263");
+        let element = PoolElement::parse(&bytes).unwrap();
+        assert!(!element.layout.is_ours());
+        let mut buf = vec![0xff; 32];
+        assert_eq!(element.emit(&mut buf), Ok(32));
+        assert_eq!((&buf[..31], buf[31]), (&bytes[..], 0));
+    }
+
+    #[test]
+    fn lists_are_elements_alone() {
+        let mut bytes = hex(ELEMENT);
+        bytes.extend_from_within(..);
+        let list = PoolElements::parse(&bytes).unwrap();
+        assert_eq!(list.iter().count(), 2);
+        assert_eq!(list.as_bytes(), bytes);
+        assert!(PoolElements::parse(&bytes[16..]).is_err());
+    }
+}

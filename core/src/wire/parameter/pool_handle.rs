@@ -25,3 +25,35 @@ pub(crate) fn write_pool_handle(
 pub(crate) const fn pool_handle_len(handle: PoolHandle<'_>) -> usize {
     padded(HEADER_LEN.saturating_add(handle.as_bytes().len()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::framing::tlv;
+    use crate::wire::test_support::{hex, parameter};
+
+    #[test]
+    fn both_directions() {
+        let bytes = hex("0009000b 4f64643763687200");
+        let handle = PoolHandle::new(b"Odd7chr").unwrap();
+        assert_eq!(pool_handle(parameter(&bytes)), Ok(handle));
+        let mut buf = [0xff; 12];
+        write_pool_handle(handle, &mut Writer::new(&mut buf)).unwrap();
+        assert_eq!(buf, bytes[..]);
+        assert_eq!(pool_handle_len(handle), 12);
+    }
+
+    #[test]
+    fn cut_at_each_length() {
+        let bytes = &hex("0009000b 4f646437636872")[..];
+        for len in 0..bytes.len() {
+            assert!(tlv(&bytes[..len]).is_err());
+        }
+    }
+
+    #[test]
+    fn an_empty_handle_is_refused() {
+        let error = pool_handle(parameter(&[0, 9, 0, 4])).unwrap_err();
+        assert_eq!((error.kind, error.bytes), (ParseErrorKind::Value, &[0, 9, 0, 4][..]));
+    }
+}

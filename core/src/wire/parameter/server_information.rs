@@ -162,3 +162,40 @@ impl<'a> Iterator for ServerInformationsIter<'a> {
         None
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::test_support::hex;
+
+    #[test]
+    fn both_directions() {
+        let bytes = hex("000b0018 22222222 00040010 26ad0000 00010008 0a4d000c");
+        let server = ServerInformation::parse(&bytes).unwrap();
+        assert_eq!((server.id, server.transport.port()), (RegistrarId(0x2222_2222), 9901));
+        let mut buf = [0xff; 24];
+        server.write(&mut Writer::new(&mut buf)).unwrap();
+        assert_eq!(buf, bytes[..]);
+        assert_eq!(ServerInformation::new(server.id, server.transport), server);
+    }
+
+    #[test]
+    fn cut_at_each_length() {
+        let bytes = hex("000b0018 22222222 00040010 26ad0000 00010008 0a4d000c");
+        for len in 0..bytes.len() {
+            let mut cut = bytes[..len].to_vec();
+            assert!(ServerInformation::parse(&cut).is_err());
+            if len >= 4 {
+                cut[2..4].copy_from_slice(&(len as u16).to_be_bytes());
+                assert!(ServerInformation::parse(&cut).is_err());
+            }
+        }
+    }
+
+    #[test]
+    fn the_transport_is_sctp() {
+        let bytes = hex("000b0018 22222222 00050010 26ad0000 00010008 0a4d000c");
+        let error = ServerInformation::parse(&bytes).unwrap_err();
+        assert_eq!((error.kind, error.bytes), (ParseErrorKind::Misplaced, &bytes[8..]));
+    }
+}

@@ -361,3 +361,106 @@ impl<'a> Iterator for TransportsIter<'a> {
         None
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::vec::Vec;
+
+    use crate::wire::test_support::hex;
+
+    fn address(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn both_directions() {
+        let v4 = [address("10.77.0.21")];
+        let both = [address("10.77.0.21"), address("fd77::21")];
+        let use_ = TransportUse::DataPlusControl;
+        for (protocol, addresses, text) in [
+            (Protocol::Dccp, &v4[..], "00030014 00070000 00000000 00010008 0a4d0015"),
+            (
+                Protocol::Sctp,
+                &both,
+                "00040024 00070001 00010008 0a4d0015 00020014 fd770000000000000000000000000021",
+            ),
+            (Protocol::Tcp, &v4, "00050010 00070000 00010008 0a4d0015"),
+            (Protocol::Udp, &v4, "00060010 00070000 00010008 0a4d0015"),
+            (Protocol::UdpLite, &v4, "00070010 00070000 00010008 0a4d0015"),
+        ] {
+            let bytes = hex(text);
+            let built = TransportBuf::<40>::new(protocol, 7, use_, addresses).unwrap();
+            let transport = Transport::parse(&bytes).unwrap();
+            assert_eq!(transport, built.as_transport());
+            assert_eq!(transport.as_bytes(), bytes);
+            assert_eq!((transport.protocol(), transport.port()), (protocol, 7));
+            assert!(transport.addresses().eq(addresses.iter().copied()));
+            let control = transport.transport_use() == TransportUse::DataPlusControl;
+            assert_eq!(control, protocol == Protocol::Sctp);
+            assert_eq!(transport.dccp_service_code().is_some(), protocol == Protocol::Dccp);
+            for len in 0..bytes.len() {
+                let mut cut = bytes[..len].to_vec();
+                assert!(Transport::parse(&cut).is_err());
+                if len >= 4 {
+                    cut[2..4].copy_from_slice(&(len as u16).to_be_bytes());
+                    // Of two addresses one is enough.
+                    let one_is_left = protocol == Protocol::Sctp && len == 16;
+                    assert_eq!(Transport::parse(&cut).is_ok(), one_is_left);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn opaque_transports_are_any_bytes() {
+        let transport = TransportBuf::<8>::opaque(b"abc").unwrap();
+        assert_eq!(transport.as_transport().as_bytes(), hex("00100007 616263"));
+        assert_eq!(transport.as_transport().encoded_len(), 8);
+        let bytes = hex("00100007 61626300");
+        let parsed = Transport::parse(&bytes).unwrap();
+        assert_eq!(parsed, transport.as_transport());
+        assert_eq!((parsed.protocol(), parsed.port()), (Protocol::Opaque, 0));
+        assert_eq!(parsed.addresses().count(), 0);
+        assert_eq!(TransportBuf::<8>::copy_of(parsed).unwrap().as_transport(), parsed);
+        assert_eq!(TransportBuf::<4>::copy_of(parsed), Err(EmitError::Full));
+    }
+
+    #[test]
+    fn rsplib_tells_the_use_of_tcp() {
+        let bytes = hex("00050010 00070001 00010008 0a4d0015");
+        let use_ = Transport::parse(&bytes).unwrap().transport_use();
+        assert_eq!(use_, TransportUse::DataPlusControl);
+    }
+
+    #[test]
+    fn the_number_of_addresses_must_fit() {
+        let two = [address("10.0.0.1"), address("10.0.0.2")];
+        let use_ = TransportUse::Data;
+        let new = TransportBuf::<64>::new;
+        assert_eq!(new(Protocol::Tcp, 7, use_, &two), Err(EmitError::AddressCount));
+        assert_eq!(new(Protocol::Sctp, 7, use_, &[]), Err(EmitError::AddressCount));
+        assert_eq!(new(Protocol::Opaque, 7, use_, &two), Err(EmitError::AddressCount));
+        assert!(new(Protocol::Sctp, 7, use_, &two).is_ok());
+        assert_eq!(TransportBuf::<16>::new(Protocol::Sctp, 7, use_, &two), Err(EmitError::Full));
+    }
+
+    #[test]
+    fn bytes_without_sense_do_no_harm() {
+        for bytes in [&[][..], &[0], &[0, 4], &[0, 4, 0, 99, 1], &[0xff; 40]] {
+            let transport = Transport::from_encoded(bytes);
+            let _ = (transport.protocol(), transport.port(), transport.transport_use());
+            let addresses: Vec<IpAddr> = transport.addresses().collect();
+            assert!(addresses.is_empty());
+        }
+    }
+
+    #[test]
+    fn lists_are_transports_alone() {
+        let bytes = hex("00040010 00070001 00010008 0a4d0015 00050010 00070000 00010008 0a4d0015");
+        let list = Transports::parse(&bytes).unwrap();
+        let protocols: Vec<Protocol> = list.iter().map(|item| item.protocol()).collect();
+        assert_eq!(protocols, [Protocol::Sctp, Protocol::Tcp]);
+        assert_eq!(Transports::parse(&bytes[8..]).unwrap_err().kind, ParseErrorKind::Misplaced);
+    }
+}

@@ -1,0 +1,360 @@
+//! One association: its state machine (RFC 9260 §4) over lent memory.
+//!
+//! Read §4, §5.1 to §5.3, §8 and §9 before editing. Files by event: `packet` (chunks that come
+//! in), `handshake` (INIT ACK, cookies, restart), `teardown` (shutdown, abort), `timers`,
+//! `transmit` (packets that go out), `path`.
+
+mod handshake;
+mod packet;
+mod path;
+mod teardown;
+mod timers;
+mod transmit;
+
+use core::net::{IpAddr, SocketAddr};
+
+use super::endpoint::{Context, Route};
+use super::packet::Cause;
+use super::serial::Tsn;
+use super::storage::Lent;
+use super::transfer::{
+    PathTransfer, PushError, Receiver, ReceiverState, RxDescriptor, Sender, SenderState,
+    TxDescriptor,
+};
+use super::types::{Received, SendError};
+use crate::association::{DownReason, Ppid, StreamId};
+use crate::time::Instant;
+
+pub(super) use handshake::{Refusal, StrangerInit, refuse};
+pub(super) use path::{PATHS_MAX, Path, Probe};
+
+/// The states of RFC 9260 §4.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum State {
+    /// Over, or not begun.
+    Closed = 0,
+    /// INIT was sent.
+    CookieWait,
+    /// COOKIE ECHO was sent.
+    CookieEchoed,
+    /// Up.
+    Established,
+    /// Our user wants to end it, and data is unacknowledged.
+    ShutdownPending,
+    /// The peer's user wants to end it, and data is unacknowledged.
+    ShutdownReceived,
+    /// SHUTDOWN was sent.
+    ShutdownSent,
+    /// SHUTDOWN ACK was sent.
+    ShutdownAckSent,
+}
+
+impl State {
+    /// The handshake is not over.
+    const fn is_opening(self) -> bool {
+        matches!(self, Self::CookieWait | Self::CookieEchoed)
+    }
+
+    /// DATA from the peer is taken. RFC 9260 §6.
+    const fn takes_data(self) -> bool {
+        matches!(self, Self::Established | Self::ShutdownPending | Self::ShutdownSent)
+    }
+
+    /// DATA is sent and SACKs are processed. RFC 9260 §6.
+    const fn sends_data(self) -> bool {
+        matches!(self, Self::Established | Self::ShutdownPending | Self::ShutdownReceived)
+    }
+}
+
+/// Packets or chunks that are to be sent, as bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Owed(u8);
+
+impl Owed {
+    const NOTHING: Self = Self(0);
+    const INIT: Self = Self(1);
+    const COOKIE_ECHO: Self = Self(2);
+    const COOKIE_ACK: Self = Self(4);
+    const SHUTDOWN: Self = Self(8);
+    const SHUTDOWN_ACK: Self = Self(16);
+
+    const fn has(self, bit: Self) -> bool {
+        self.0 & bit.0 != 0
+    }
+
+    const fn add(&mut self, bit: Self) {
+        self.0 |= bit.0;
+    }
+
+    const fn take(&mut self, bit: Self) -> bool {
+        let had = self.has(bit);
+        self.0 &= !bit.0;
+        had
+    }
+}
+
+/// What the user is to be told, as bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Events(u8);
+
+impl Events {
+    const NONE: Self = Self(0);
+    pub(super) const UP: Self = Self(1);
+    pub(super) const RESTARTED: Self = Self(2);
+    pub(super) const READABLE: Self = Self(4);
+    pub(super) const WRITABLE: Self = Self(8);
+    pub(super) const DOWN: Self = Self(16);
+
+    /// Whether nothing is to be told.
+    pub(super) const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    const fn add(&mut self, bit: Self) {
+        self.0 |= bit.0;
+    }
+
+    /// Takes `bit` away; whether it was there.
+    pub(super) const fn take(&mut self, bit: Self) -> bool {
+        let had = self.0 & bit.0 != 0;
+        self.0 &= !bit.0;
+        had
+    }
+}
+
+/// What is kept of one association (the RFC's TCB). All zero bits until it begins.
+#[derive(Debug)]
+pub(super) struct Tcb {
+    pub(super) state: State,
+    /// The peer opened it.
+    pub(super) is_passive: bool,
+    /// The user was told that it is up.
+    pub(super) was_up: bool,
+    pub(super) local_port: u16,
+    pub(super) remote_port: u16,
+    pub(super) own_tag: u32,
+    /// 0 while it is not known.
+    pub(super) peer_tag: u32,
+    own_tie: u32,
+    peer_tie: u32,
+    own_initial_tsn: Tsn,
+    pub(super) outbound_streams: u16,
+    pub(super) inbound_streams: u16,
+    owed: Owed,
+    pub(super) events: Events,
+    /// How it ended, once `state` is closed.
+    pub(super) end: (DownReason, Cause),
+    /// T1-init, T1-cookie or T2-shutdown, whichever `state` calls for.
+    control: Option<Instant>,
+    /// How often that timer has expired in a row, and when the packet it guards was sent first.
+    control_count: u8,
+    control_since: Instant,
+    /// T5-shutdown-guard.
+    guard: Option<Instant>,
+    /// Unanswered sendings in a row, over all paths.
+    error_count: u8,
+    /// While a COOKIE ECHO is to be sent, the receive buffer holds the cookie and then causes of
+    /// an ERROR that goes with it.
+    cookie_len: u16,
+    report_len: u16,
+    /// The length of the message that was refused for lack of room; 0 if none was.
+    refused_len: u32,
+    pub(super) paths: [Path; PATHS_MAX],
+    pub(super) transfers: [PathTransfer; PATHS_MAX],
+    sender: SenderState,
+    receiver: ReceiverState,
+}
+
+impl Tcb {
+    pub(super) const EMPTY: Self = Self {
+        state: State::Closed,
+        is_passive: false,
+        was_up: false,
+        local_port: 0,
+        remote_port: 0,
+        own_tag: 0,
+        peer_tag: 0,
+        own_tie: 0,
+        peer_tie: 0,
+        own_initial_tsn: Tsn(0),
+        outbound_streams: 0,
+        inbound_streams: 0,
+        owed: Owed::NOTHING,
+        events: Events::NONE,
+        end: (DownReason::Shutdown, Cause::NONE),
+        control: None,
+        control_count: 0,
+        control_since: Instant::ZERO,
+        guard: None,
+        error_count: 0,
+        cookie_len: 0,
+        report_len: 0,
+        refused_len: 0,
+        paths: [const { Path::EMPTY }; PATHS_MAX],
+        transfers: [const { PathTransfer::EMPTY }; PATHS_MAX],
+        sender: SenderState::EMPTY,
+        receiver: ReceiverState::EMPTY,
+    };
+
+    /// Whether `address` is one of the peer's.
+    pub(super) fn is_at(&self, address: IpAddr) -> bool {
+        self.paths.iter().any(|path| path.remote == address)
+    }
+
+    /// The peer's address and SCTP port.
+    pub(super) fn peer(&self) -> SocketAddr {
+        SocketAddr::new(self.paths[PRIMARY].remote, self.remote_port)
+    }
+
+    /// How packets to the peer are labelled.
+    pub(super) fn route(&self) -> Route {
+        let path = &self.paths[PRIMARY];
+        Route {
+            local: path.local,
+            remote: path.remote,
+            udp: path.udp,
+            local_port: self.local_port,
+            remote_port: self.remote_port,
+            tag: self.peer_tag,
+        }
+    }
+
+    fn end(&mut self, reason: DownReason, cause: Cause) {
+        self.state = State::Closed;
+        self.end = (reason, cause);
+        self.owed = Owed::NOTHING;
+        self.control = None;
+        self.guard = None;
+        self.paths.iter_mut().for_each(|path| path.probe = Probe::Off);
+        self.events.add(Events::DOWN);
+    }
+}
+
+/// The path in use.
+const PRIMARY: usize = 0;
+
+/// An association at work: what is kept of it with the memory that is lent for it.
+pub(super) struct Association<'s> {
+    pub(super) tcb: &'s mut Tcb,
+    tx: &'s mut [u8],
+    rx: &'s mut [u8],
+    tx_descriptors: &'s mut [TxDescriptor],
+    rx_descriptors: &'s mut [RxDescriptor],
+}
+
+impl<'s> Association<'s> {
+    /// Puts an association together.
+    pub(super) fn new(lent: Lent<'s>) -> Self {
+        Self {
+            tcb: &mut lent.slot.tcb,
+            tx: lent.tx,
+            rx: lent.rx,
+            tx_descriptors: lent.tx_descriptors,
+            rx_descriptors: lent.rx_descriptors,
+        }
+    }
+
+    fn sender(&mut self) -> Sender<'_> {
+        Sender::new(&mut self.tcb.sender, self.tx, self.tx_descriptors)
+    }
+
+    fn receiver(&mut self) -> Receiver<'_> {
+        Receiver::new(&mut self.tcb.receiver, self.rx, self.rx_descriptors)
+    }
+
+    /// When time has something to do here next.
+    pub(super) fn deadline(&mut self) -> Option<Instant> {
+        if self.tcb.state == State::Closed {
+            return None;
+        }
+        let mut deadline = Instant::earliest(self.tcb.control, self.tcb.guard);
+        for (path, transfer) in self.tcb.paths.iter().zip(&self.tcb.transfers) {
+            deadline = Instant::earliest(deadline, path.probe.deadline());
+            deadline = Instant::earliest(deadline, transfer.t3_deadline());
+        }
+        Instant::earliest(deadline, self.receiver().sack_deadline())
+    }
+
+    /// Queues a message of the user.
+    pub(super) fn send(
+        &mut self,
+        stream: StreamId,
+        ppid: Ppid,
+        unordered: bool,
+        data: &[u8],
+    ) -> Result<(), SendError> {
+        let refused_len = u32::try_from(data.len()).unwrap_or(u32::MAX).max(1);
+        match self.tcb.state {
+            State::CookieWait | State::CookieEchoed => {
+                self.tcb.refused_len = refused_len;
+                return Err(SendError::Full);
+            }
+            State::Established => {}
+            _ => return Err(SendError::Closed),
+        }
+        let chunk_len_max = self.chunk_len_max();
+        let pushed = self.sender().push(stream.0, ppid.0, unordered, data, chunk_len_max);
+        pushed.map_err(|error| match error {
+            PushError::Full => {
+                self.tcb.refused_len = refused_len;
+                SendError::Full
+            }
+            PushError::TooLong => SendError::TooLong,
+            PushError::NoSuchStream => SendError::NoSuchStream,
+            PushError::Empty => SendError::Empty,
+        })
+    }
+
+    fn chunk_len_max(&self) -> u16 {
+        u16::try_from(self.tcb.transfers[PRIMARY].chunk_len_max()).unwrap_or(u16::MAX)
+    }
+
+    /// Tells the user that there is room again, if there was not and is now.
+    fn notice_room(&mut self) {
+        let (wanted, chunk_len_max) = (self.tcb.refused_len, self.chunk_len_max());
+        if wanted > 0 && self.sender().is_writable(wanted as usize, chunk_len_max) {
+            self.tcb.refused_len = 0;
+            self.tcb.events.add(Events::WRITABLE);
+        }
+    }
+
+    /// Whether there is a message for the user.
+    pub(super) fn is_readable(&mut self) -> bool {
+        self.receiver().is_readable()
+    }
+
+    /// The next message for the user.
+    pub(super) fn receive(&mut self, buf: &mut [u8]) -> Option<Received> {
+        let message = self.receiver().pop(buf)?;
+        Some(Received {
+            stream: StreamId(message.stream),
+            ppid: Ppid(message.ppid),
+            unordered: message.unordered,
+            len: message.len,
+        })
+    }
+
+    /// Counts an unanswered sending; whether that ended the association. RFC 9260 §8.1.
+    fn count_error(&mut self, context: &mut Context<'_>) -> bool {
+        let path = &mut self.tcb.paths[PRIMARY];
+        path.error_count = path.error_count.saturating_add(1);
+        self.tcb.error_count = self.tcb.error_count.saturating_add(1);
+        let is_lost = self.tcb.error_count > context.shared.config.association_retransmissions_max;
+        if is_lost {
+            self.lose(context);
+        }
+        is_lost
+    }
+
+    /// The peer does not answer any more.
+    fn lose(&mut self, context: &mut Context<'_>) {
+        context.shared.statistics.lost += 1;
+        self.tcb.end(DownReason::Lost, Cause::NONE);
+    }
+
+    /// The peer answered.
+    fn clear_errors(&mut self) {
+        self.tcb.error_count = 0;
+        self.tcb.paths[PRIMARY].error_count = 0;
+    }
+}

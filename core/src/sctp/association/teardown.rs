@@ -1,0 +1,115 @@
+//! Ending: RFC 9260 §9.
+
+use super::{Association, Owed, PRIMARY, Probe, State};
+use crate::association::DownReason;
+use crate::sctp::endpoint::Context;
+use crate::sctp::packet::{Cause, ChunkType, Tlvs};
+use crate::sctp::serial::Tsn;
+use crate::sctp::types::InputError;
+
+impl Association<'_> {
+    /// The user wants to end it gracefully. RFC 9260 §9.2.
+    pub(in crate::sctp) fn shut_down(&mut self, context: &mut Context<'_>) {
+        match self.tcb.state {
+            // Nothing was promised to the peer yet.
+            State::CookieWait | State::CookieEchoed => self.abort(context),
+            State::Established => {
+                self.tcb.state = State::ShutdownPending;
+                self.sender().close();
+                self.advance_shutdown(context);
+            }
+            _ => {}
+        }
+    }
+
+    /// The user wants to end it at once. RFC 9260 §9.1.
+    pub(in crate::sctp) fn abort(&mut self, context: &mut Context<'_>) {
+        self.abort_with(context, Cause::USER_INITIATED_ABORT, &[]);
+    }
+
+    /// Takes the next step of a shutdown once all data is acknowledged.
+    pub(super) fn advance_shutdown(&mut self, context: &mut Context<'_>) {
+        let next = match self.tcb.state {
+            State::ShutdownPending => (State::ShutdownSent, Owed::SHUTDOWN),
+            State::ShutdownReceived => (State::ShutdownAckSent, Owed::SHUTDOWN_ACK),
+            _ => return,
+        };
+        if self.sender().all_acked() {
+            self.step_shutdown(context, next.0, next.1);
+        }
+    }
+
+    fn step_shutdown(&mut self, context: &mut Context<'_>, state: State, owed: Owed) {
+        self.tcb.state = state;
+        self.tcb.owed.add(owed);
+        self.tcb.paths[PRIMARY].probe = Probe::Off;
+        if self.tcb.guard.is_none() {
+            self.tcb.guard = Some(context.now + context.shared.config.rto_max * 5);
+        }
+        self.start_control(context);
+    }
+
+    /// The peer wants to end it, and acknowledges `cumulative`.
+    pub(super) fn on_shutdown(&mut self, context: &mut Context<'_>, cumulative: Tsn) {
+        match self.tcb.state {
+            State::Established | State::ShutdownPending | State::ShutdownReceived => {
+                if !self.on_cumulative(context, cumulative) {
+                    return;
+                }
+                if self.tcb.state != State::ShutdownReceived {
+                    self.tcb.state = State::ShutdownReceived;
+                    self.sender().close();
+                }
+                self.advance_shutdown(context);
+            }
+            State::ShutdownSent => {
+                self.tcb.owed.take(Owed::SHUTDOWN);
+                self.step_shutdown(context, State::ShutdownAckSent, Owed::SHUTDOWN_ACK);
+            }
+            State::ShutdownAckSent => self.tcb.owed.add(Owed::SHUTDOWN_ACK),
+            State::Closed | State::CookieWait | State::CookieEchoed => {}
+        }
+    }
+
+    /// The peer has nothing more to say.
+    pub(super) fn on_shutdown_ack(&mut self, context: &mut Context<'_>) {
+        if matches!(self.tcb.state, State::ShutdownSent | State::ShutdownAckSent) {
+            let route = self.tcb.route();
+            context
+                .shared
+                .replies
+                .push(route, |writer| writer.chunk(ChunkType::SHUTDOWN_COMPLETE.0, 0, &[]));
+            self.on_shut_down(context);
+        }
+    }
+
+    /// The peer has forgotten us, as it should.
+    pub(super) fn on_shutdown_complete(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Result<(), InputError> {
+        if self.tcb.state != State::ShutdownAckSent {
+            return Err(InputError::OutOfPlace);
+        }
+        self.on_shut_down(context);
+        Ok(())
+    }
+
+    fn on_shut_down(&mut self, context: &mut Context<'_>) {
+        context.shared.statistics.shut_down += 1;
+        self.tcb.end(DownReason::Shutdown, Cause::NONE);
+    }
+
+    /// The peer ended it.
+    pub(super) fn on_abort(&mut self, context: &mut Context<'_>, mut causes: Tlvs<'_>) {
+        context.shared.statistics.aborted += 1;
+        let cause = causes.next().map_or(Cause::NONE, |cause| Cause(cause.kind));
+        self.tcb.end(DownReason::Aborted, cause);
+    }
+
+    /// The network says that the peer does not speak SCTP. RFC 9260 §10.
+    pub(in crate::sctp) fn on_unreachable(&mut self, context: &mut Context<'_>) {
+        context.shared.statistics.aborted += 1;
+        self.tcb.end(DownReason::Aborted, Cause::NONE);
+    }
+}

@@ -1,0 +1,97 @@
+//! What handlers of an association may use besides it.
+
+use core::net::{IpAddr, Ipv4Addr};
+use core::time::Duration;
+
+use heapless::Vec;
+
+use super::LISTEN_PORTS_MAX;
+use super::replies::{Replies, Route, TokenBucket};
+use crate::entropy::Entropy;
+use crate::sctp::config::Config;
+use crate::sctp::cookie::{Cookie, CookieKeys};
+use crate::sctp::packet::{Cause, ChunkType};
+use crate::sctp::statistics::Statistics;
+use crate::sctp::types::UdpPorts;
+use crate::time::Instant;
+
+/// What all associations share.
+#[derive(Debug)]
+pub(in crate::sctp) struct Shared {
+    pub(in crate::sctp) config: Config,
+    pub(in crate::sctp) statistics: Statistics,
+    pub(in crate::sctp) replies: Replies,
+    pub(in crate::sctp) keys: CookieKeys,
+    pub(super) bucket: TokenBucket,
+    pub(super) ports: Vec<u16, LISTEN_PORTS_MAX>,
+}
+
+/// The surroundings of one call.
+pub(in crate::sctp) struct Context<'c> {
+    pub(in crate::sctp) now: Instant,
+    pub(in crate::sctp) entropy: &'c mut dyn Entropy,
+    pub(in crate::sctp) shared: &'c mut Shared,
+    /// Where the packet came from that is being handled.
+    pub(in crate::sctp) source: Source,
+}
+
+/// Where a packet came from, and to which of our addresses.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::sctp) struct Source {
+    pub(in crate::sctp) local: IpAddr,
+    pub(in crate::sctp) remote: IpAddr,
+    pub(in crate::sctp) udp: Option<UdpPorts>,
+}
+
+impl Source {
+    /// Of no packet.
+    pub(super) const NOWHERE: Self = Self {
+        local: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        remote: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        udp: None,
+    };
+
+    /// The way back.
+    pub(in crate::sctp) const fn route(
+        &self,
+        local_port: u16,
+        remote_port: u16,
+        tag: u32,
+    ) -> Route {
+        let Self { local, remote, udp } = *self;
+        Route { local, remote, udp, local_port, remote_port, tag }
+    }
+}
+
+impl Context<'_> {
+    /// A tag, which is never 0. RFC 9260 §5.3.1.
+    pub(in crate::sctp) fn random_tag(&mut self) -> u32 {
+        self.entropy.next_u32().max(1)
+    }
+
+    /// Opens a cookie that came back in a packet with these ports and this tag. RFC 9260 §5.1.5.
+    pub(in crate::sctp) fn open_cookie(
+        &mut self,
+        bytes: &[u8],
+        (local_port, remote_port): (u16, u16),
+        tag: u32,
+    ) -> Option<Cookie> {
+        let cookie = self.shared.keys.open(bytes).filter(|cookie| {
+            cookie.own_tag == tag
+                && cookie.local_port == local_port
+                && cookie.remote_port == remote_port
+        });
+        self.shared.statistics.cookies_refused += u64::from(cookie.is_none());
+        cookie
+    }
+
+    /// Tells the peer that its cookie is too old. RFC 9260 §3.3.10.3.
+    pub(in crate::sctp) fn report_stale_cookie(&mut self, cookie: &Cookie, staleness: Duration) {
+        self.shared.statistics.cookies_refused += 1;
+        let route = self.source.route(cookie.local_port, cookie.remote_port, cookie.peer_tag);
+        let micros = u32::try_from(staleness.as_micros()).unwrap_or(u32::MAX).to_be_bytes();
+        self.shared
+            .replies
+            .push(route, |writer| writer.cause(ChunkType::ERROR, 0, Cause::STALE_COOKIE, &micros));
+    }
+}

@@ -1,0 +1,370 @@
+//! What an endpoint does, for any storage and any source of randomness.
+
+use core::net::{IpAddr, SocketAddr};
+
+use heapless::Vec;
+
+use super::context::{Context, Shared, Source};
+use super::replies::{Replies, TokenBucket};
+use super::table::{Queue, Table};
+use crate::entropy::Entropy;
+use crate::sctp::association::{Association, Events, State, Tcb};
+use crate::sctp::config::Config;
+use crate::sctp::cookie::CookieKeys;
+use crate::sctp::packet::{Chunks, CommonHeader, checksum_is_right};
+use crate::sctp::statistics::Statistics;
+use crate::sctp::storage::{Slot, Storage};
+use crate::sctp::types::{
+    Connect, ConnectError, Datagram, Event, Handle, Input, InputError, ListenError, Packet,
+    Unreachable,
+};
+use crate::time::Instant;
+
+/// An endpoint but for its storage and entropy.
+#[derive(Debug)]
+pub(super) struct Engine {
+    pub(super) shared: Shared,
+    pub(super) table: Table,
+}
+
+impl Shared {
+    /// Whether a peer may open an association on `port`.
+    pub(super) fn accepts(&self, port: u16) -> bool {
+        self.config.accept && self.ports.contains(&port)
+    }
+}
+
+/// The slot that `handle` names, if it still does.
+pub(super) fn index_of(slots: &[Slot], handle: Handle) -> Option<usize> {
+    let index = handle.index as usize;
+    (Table::generation(slots, index) == Some(handle.generation)).then_some(index)
+}
+
+impl Engine {
+    pub(super) const fn new(config: Config, secret: [u8; 32]) -> Self {
+        let shared = Shared {
+            config,
+            statistics: Statistics::ZERO,
+            replies: Replies::new(),
+            keys: CookieKeys::new(secret),
+            bucket: TokenBucket::new(),
+            ports: Vec::new(),
+        };
+        Self { shared, table: Table::new() }
+    }
+
+    pub(super) fn listen(&mut self, port: u16) -> Result<(), ListenError> {
+        if port == 0 {
+            return Err(ListenError::BadPort);
+        }
+        if self.shared.ports.contains(&port) {
+            return Ok(());
+        }
+        self.shared.ports.push(port).map_err(|_| ListenError::Full)
+    }
+
+    pub(super) fn unlisten(&mut self, port: u16) {
+        self.shared.ports.retain(|&listening| listening != port);
+    }
+
+    pub(super) fn connect(
+        &mut self,
+        now: Instant,
+        storage: &mut dyn Storage,
+        entropy: &mut dyn Entropy,
+        connect: Connect,
+    ) -> Result<Handle, ConnectError> {
+        let remote = connect.remote;
+        if !is_unicast(remote.ip()) || remote.ip().is_unspecified() || remote.port() == 0 {
+            return Err(ConnectError::BadAddress);
+        }
+        let local_port = match connect.local_port {
+            0 => self.free_port(storage.slots(), entropy, remote).ok_or(ConnectError::Full)?,
+            port if self.is_taken(storage.slots(), port, remote) => {
+                return Err(ConnectError::Exists);
+            }
+            port => port,
+        };
+        let index = self.table.take(storage.slots_mut()).ok_or(ConnectError::Full)?;
+        let connect = Connect { local_port, ..connect };
+        self.with(now, storage, entropy, Source::NOWHERE, index, |association, context| {
+            association.open(context, &connect);
+        });
+        let slots = storage.slots_mut();
+        self.table.hash(slots, index);
+        let generation = Table::generation(slots, index).ok_or(ConnectError::Full)?;
+        Ok(Handle { index: index as u32, generation })
+    }
+
+    fn is_taken(&self, slots: &[Slot], port: u16, remote: SocketAddr) -> bool {
+        self.table.find(slots, port, remote.port(), remote.ip(), 0).is_some()
+    }
+
+    /// A port from the ephemeral range that has no association with `remote`.
+    fn free_port(
+        &self,
+        slots: &[Slot],
+        entropy: &mut dyn Entropy,
+        remote: SocketAddr,
+    ) -> Option<u16> {
+        const FIRST: u16 = 49_152;
+        const TRIES: usize = 64;
+        (0..TRIES)
+            .map(|_| FIRST + entropy.below(u64::from(u16::MAX - FIRST) + 1) as u16)
+            .find(|&port| !self.is_taken(slots, port, remote))
+    }
+
+    /// Works on one association, and notes what it then owes.
+    pub(super) fn with<R>(
+        &mut self,
+        now: Instant,
+        storage: &mut dyn Storage,
+        entropy: &mut dyn Entropy,
+        source: Source,
+        index: usize,
+        work: impl FnOnce(&mut Association<'_>, &mut Context<'_>) -> R,
+    ) -> Option<R> {
+        let mut association = Association::new(storage.lend(index)?);
+        let mut context = Context { now, entropy, shared: &mut self.shared, source };
+        let result = work(&mut association, &mut context);
+        let deadline = association.deadline();
+        let is_closed = association.tcb.state == State::Closed;
+        let has_events = !association.tcb.events.is_empty();
+        let slots = storage.slots_mut();
+        self.table.schedule(slots, index, deadline);
+        self.table.enqueue(slots, Queue::Transmit, index);
+        if has_events {
+            self.table.enqueue(slots, Queue::Event, index);
+        }
+        if is_closed {
+            self.table.unhash(slots, index);
+        }
+        Some(result)
+    }
+
+    /// Does what the user wants of an association that is not over.
+    pub(super) fn with_handle<R>(
+        &mut self,
+        now: Instant,
+        storage: &mut dyn Storage,
+        entropy: &mut dyn Entropy,
+        handle: Handle,
+        work: impl FnOnce(&mut Association<'_>, &mut Context<'_>) -> R,
+    ) -> Option<R> {
+        let index = index_of(storage.slots(), handle)?;
+        self.with(now, storage, entropy, Source::NOWHERE, index, work)
+    }
+
+    pub(super) fn on_input(
+        &mut self,
+        now: Instant,
+        storage: &mut dyn Storage,
+        entropy: &mut dyn Entropy,
+        input: Input<'_>,
+    ) -> Result<(), InputError> {
+        match input {
+            Input::Datagram(datagram) => {
+                let result = self.on_datagram(now, storage, entropy, &datagram);
+                let statistics = &mut self.shared.statistics;
+                statistics.packets_in += 1;
+                match result {
+                    Err(InputError::Malformed) => statistics.malformed += 1,
+                    Err(InputError::OutOfTheBlue) => statistics.out_of_the_blue += 1,
+                    Err(InputError::WrongTag) => statistics.wrong_tag += 1,
+                    Err(InputError::OutOfPlace) | Ok(()) => {}
+                }
+                result
+            }
+            Input::Unreachable(unreachable) => {
+                self.on_unreachable(now, storage, entropy, &unreachable)
+            }
+        }
+    }
+
+    fn on_datagram(
+        &mut self,
+        now: Instant,
+        storage: &mut dyn Storage,
+        entropy: &mut dyn Entropy,
+        datagram: &Datagram<'_>,
+    ) -> Result<(), InputError> {
+        let Datagram { local, remote, udp, payload } = *datagram;
+        let (chunks, header) = CommonHeader::parse(payload).map_err(|_| InputError::Malformed)?;
+        if header.source_port == 0
+            || header.destination_port == 0
+            || !is_unicast(local)
+            || !is_unicast(remote)
+            || remote.is_unspecified()
+            || !checksum_is_right(payload)
+        {
+            return Err(InputError::Malformed);
+        }
+        let chunks = Chunks::new(chunks);
+        let source = Source { local, remote, udp };
+        let (local_port, remote_port) = (header.destination_port, header.source_port);
+        let found = self.table.find(storage.slots(), local_port, remote_port, remote, header.tag);
+        let result = found.and_then(|index| {
+            self.with(now, storage, entropy, source, index, |association, context| {
+                association.on_packet(context, header.tag, chunks)
+            })
+        });
+        match result.unwrap_or(Err(InputError::OutOfTheBlue)) {
+            Err(InputError::OutOfTheBlue) => {
+                self.on_stranger(now, storage, entropy, source, &header, chunks)
+            }
+            result => result,
+        }
+    }
+
+    /// RFC 9260 §10: the quoted packet must prove that we sent it.
+    fn on_unreachable(
+        &mut self,
+        now: Instant,
+        storage: &mut dyn Storage,
+        entropy: &mut dyn Entropy,
+        unreachable: &Unreachable<'_>,
+    ) -> Result<(), InputError> {
+        let quoted = unreachable.quoted;
+        let &[s0, s1, d0, d1, t0, t1, t2, t3] =
+            quoted.first_chunk().ok_or(InputError::Malformed)?;
+        let local_port = u16::from_be_bytes([s0, s1]);
+        let remote_port = u16::from_be_bytes([d0, d1]);
+        let tag = u32::from_be_bytes([t0, t1, t2, t3]);
+        let slots = storage.slots();
+        let index = self
+            .table
+            .find(slots, local_port, remote_port, unreachable.remote, 0)
+            .ok_or(InputError::OutOfTheBlue)?;
+        let tcb = &slots.get(index).ok_or(InputError::OutOfTheBlue)?.tcb;
+        let is_proven = if tag == 0 { quotes_our_init(tcb, quoted) } else { tag == tcb.peer_tag };
+        if !is_proven {
+            return Err(InputError::WrongTag);
+        }
+        self.with(now, storage, entropy, Source::NOWHERE, index, |association, context| {
+            association.on_unreachable(context);
+        });
+        Ok(())
+    }
+
+    pub(super) fn on_time(
+        &mut self,
+        now: Instant,
+        storage: &mut dyn Storage,
+        entropy: &mut dyn Entropy,
+    ) {
+        // Each association has a handful of timers, and each that is due is dealt with at once.
+        let turns_max = storage.slots().len();
+        for _ in 0..turns_max {
+            let Some((deadline, index)) = self.table.first_due(storage.slots()) else { break };
+            if deadline > now {
+                break;
+            }
+            self.with(now, storage, entropy, Source::NOWHERE, index, |association, context| {
+                association.on_time(context);
+            });
+        }
+    }
+
+    pub(super) fn next_deadline(&self, storage: &dyn Storage) -> Option<Instant> {
+        self.table.next_deadline(storage.slots())
+    }
+
+    pub(super) fn next_packet(
+        &mut self,
+        now: Instant,
+        storage: &mut dyn Storage,
+        entropy: &mut dyn Entropy,
+        buf: &mut [u8],
+    ) -> Option<Packet> {
+        if let Some(packet) = self.shared.replies.pop(buf) {
+            self.shared.statistics.packets_out += 1;
+            return Some(packet);
+        }
+        // Each turn takes one association out of the queue; only one that sends goes back.
+        while let Some(index) = self.table.dequeue(storage.slots_mut(), Queue::Transmit) {
+            let mut association = Association::new(storage.lend(index)?);
+            let source = Source::NOWHERE;
+            let mut context =
+                Context { now, entropy: &mut *entropy, shared: &mut self.shared, source };
+            let packet = association.transmit(&mut context, buf);
+            let deadline = association.deadline();
+            let slots = storage.slots_mut();
+            self.table.schedule(slots, index, deadline);
+            if packet.is_some() {
+                self.table.enqueue(slots, Queue::Transmit, index);
+                self.shared.statistics.packets_out += 1;
+                return packet;
+            }
+        }
+        None
+    }
+
+    pub(super) fn next_event(&mut self, storage: &mut dyn Storage) -> Option<Event> {
+        // Each turn takes one association out of the queue; only one with more events goes back.
+        while let Some(index) = self.table.dequeue(storage.slots_mut(), Queue::Event) {
+            let Some(generation) = Table::generation(storage.slots(), index) else { continue };
+            let handle = Handle { index: index as u32, generation };
+            let mut association = Association::new(storage.lend(index)?);
+            let event = association.next_event(handle);
+            let has_more = !association.tcb.events.is_empty();
+            let slots = storage.slots_mut();
+            if has_more {
+                self.table.enqueue(slots, Queue::Event, index);
+            }
+            if matches!(event, Some(Event::Down { .. })) {
+                self.table.free(slots, index);
+            }
+            if event.is_some() {
+                return event;
+            }
+        }
+        None
+    }
+}
+
+impl Association<'_> {
+    fn next_event(&mut self, handle: Handle) -> Option<Event> {
+        let has_messages = self.is_readable();
+        let tcb = &mut *self.tcb;
+        if tcb.events.take(Events::UP) {
+            return Some(Event::Up {
+                handle,
+                passive: tcb.is_passive,
+                local_port: tcb.local_port,
+                remote: tcb.peer(),
+                outbound_streams: tcb.outbound_streams,
+                inbound_streams: tcb.inbound_streams,
+            });
+        }
+        if tcb.events.take(Events::RESTARTED) {
+            return Some(Event::Restarted { handle });
+        }
+        if tcb.events.take(Events::READABLE) && has_messages {
+            return Some(Event::Readable { handle });
+        }
+        if tcb.events.take(Events::WRITABLE) && tcb.state != State::Closed {
+            return Some(Event::Writable { handle });
+        }
+        let (reason, cause) = tcb.end;
+        tcb.events.take(Events::DOWN).then_some(Event::Down {
+            handle,
+            was_up: tcb.was_up,
+            reason,
+            cause: cause.0,
+        })
+    }
+}
+
+/// Whether an ICMP error quotes enough of our INIT to be believed. RFC 9260 §10 ICMP6, ICMP8.
+fn quotes_our_init(tcb: &Tcb, quoted: &[u8]) -> bool {
+    tcb.state == State::CookieWait
+        && quoted.get(CommonHeader::LEN) == Some(&1)
+        && quoted.get(16..20) == Some(&tcb.own_tag.to_be_bytes())
+}
+
+fn is_unicast(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => !address.is_multicast() && !address.is_broadcast(),
+        IpAddr::V6(address) => !address.is_multicast(),
+    }
+}

@@ -1,0 +1,166 @@
+//! Packets that no association owes: answers to strangers, echoes, last words.
+//!
+//! They are few and short-lived, since a driver drains them after each input; what does not fit
+//! is not said, as if the network had lost it.
+
+use core::net::IpAddr;
+use core::time::Duration;
+
+use heapless::Deque;
+
+use crate::sctp::packet::{CommonHeader, PacketWriter};
+use crate::sctp::types::{Packet, UdpPorts};
+use crate::time::Instant;
+
+/// Bytes of all waiting replies together; also the longest HEARTBEAT that is answered.
+const BYTES: usize = 1_024;
+const COUNT_MAX: usize = 8;
+
+/// Where a packet goes and how it is labelled.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::sctp) struct Route {
+    pub(in crate::sctp) local: IpAddr,
+    pub(in crate::sctp) remote: IpAddr,
+    pub(in crate::sctp) udp: Option<UdpPorts>,
+    pub(in crate::sctp) local_port: u16,
+    pub(in crate::sctp) remote_port: u16,
+    pub(in crate::sctp) tag: u32,
+}
+
+impl Route {
+    /// Finishes the packet whose chunks, `chunks_len` bytes, are in `buf` behind the room for the
+    /// common header.
+    pub(in crate::sctp) fn finish(&self, buf: &mut [u8], chunks_len: usize) -> Option<Packet> {
+        let len = CommonHeader::LEN + chunks_len;
+        let header = CommonHeader {
+            source_port: self.local_port,
+            destination_port: self.remote_port,
+            tag: self.tag,
+        };
+        header.emit(buf.get_mut(..len)?);
+        let local = (!self.local.is_unspecified()).then_some(self.local);
+        Some(Packet { local, remote: self.remote, udp: self.udp, len })
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Reply {
+    route: Route,
+    start: u16,
+    len: u16,
+}
+
+/// The replies that wait to be pulled.
+#[derive(Debug)]
+pub(in crate::sctp) struct Replies {
+    bytes: [u8; BYTES],
+    used: usize,
+    waiting: Deque<Reply, COUNT_MAX>,
+}
+
+impl Replies {
+    pub(super) const fn new() -> Self {
+        Self { bytes: [0; BYTES], used: 0, waiting: Deque::new() }
+    }
+
+    /// Adds a packet with the chunks that `write` writes; whether there was room.
+    pub(in crate::sctp) fn push(
+        &mut self,
+        route: Route,
+        write: impl FnOnce(&mut PacketWriter<'_>) -> bool,
+    ) -> bool {
+        if self.waiting.is_empty() {
+            self.used = 0;
+        }
+        let start = self.used;
+        let mut writer = PacketWriter::new(&mut self.bytes[start..]);
+        if self.waiting.is_full() || !write(&mut writer) {
+            return false;
+        }
+        let len = writer.len();
+        self.used += len;
+        let reply = Reply { route, start: start as u16, len: len as u16 };
+        self.waiting.push_back(reply).is_ok()
+    }
+
+    /// Writes the oldest reply into `buf`. One that `buf` cannot hold is dropped.
+    pub(super) fn pop(&mut self, buf: &mut [u8]) -> Option<Packet> {
+        while let Some(Reply { route, start, len }) = self.waiting.pop_front() {
+            let (start, len) = (usize::from(start), usize::from(len));
+            let room = buf.get_mut(CommonHeader::LEN..).and_then(|room| room.get_mut(..len));
+            if let Some(room) = room {
+                room.copy_from_slice(&self.bytes[start..start + len]);
+                return route.finish(buf, len);
+            }
+        }
+        None
+    }
+}
+
+/// Limits how many replies strangers get: a token bucket that holds one second's worth.
+#[derive(Debug)]
+pub(super) struct TokenBucket {
+    spent: u32,
+    refilled: Instant,
+}
+
+impl TokenBucket {
+    pub(super) const fn new() -> Self {
+        Self { spent: 0, refilled: Instant::ZERO }
+    }
+
+    /// Takes a token if one of the `per_second` is left.
+    pub(super) fn take(&mut self, now: Instant, per_second: u16) -> bool {
+        let elapsed = now.saturating_duration_since(self.refilled).min(Duration::from_secs(1));
+        let earned = elapsed.as_micros() as u64 * u64::from(per_second) / 1_000_000;
+        if earned > 0 {
+            self.spent = self.spent.saturating_sub(earned as u32);
+            self.refilled = now;
+        }
+        let is_left = self.spent < u32::from(per_second);
+        self.spent += u32::from(is_left);
+        is_left
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use core::net::Ipv4Addr;
+
+    const ROUTE: Route = Route {
+        local: IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1)),
+        remote: IpAddr::V4(Ipv4Addr::new(10, 0, 0, 2)),
+        udp: None,
+        local_port: 1,
+        remote_port: 2,
+        tag: 3,
+    };
+
+    #[test]
+    fn replies_come_out_in_order_and_no_more_than_fit() {
+        let mut replies = Replies::new();
+        let mut pushed = 0;
+        while replies.push(ROUTE, |writer| writer.chunk(4, 0, &[&[pushed; 200]])) {
+            pushed += 1;
+        }
+        assert_eq!(pushed, 5);
+        let mut buf = [0; 300];
+        for index in 0..pushed {
+            assert_eq!(replies.pop(&mut buf).unwrap().len, 216);
+            assert_eq!(buf[16], index);
+        }
+        assert_eq!(replies.pop(&mut buf), None);
+        assert!(replies.push(ROUTE, |writer| writer.chunk(4, 0, &[&[0; 1_000]])));
+    }
+
+    #[test]
+    fn the_bucket_refills_with_time() {
+        let mut bucket = TokenBucket::new();
+        let granted = (0..100).filter(|_| bucket.take(Instant::from_millis(5_000), 10)).count();
+        assert_eq!(granted, 10);
+        assert!(!bucket.take(Instant::from_millis(5_099), 10));
+        assert!(bucket.take(Instant::from_millis(5_100), 10));
+        assert!(!bucket.take(Instant::from_millis(5_100), 10));
+    }
+}

@@ -1,0 +1,155 @@
+//! Packets that belong to no association: RFC 9260 §5.1, §8.4.
+
+use super::context::{Context, Source};
+use super::engine::Engine;
+use super::table::Table;
+use crate::entropy::Entropy;
+use crate::sctp::association::{Association, Refusal, StrangerInit, refuse};
+use crate::sctp::cookie::Cookie;
+use crate::sctp::packet::{Cause, Chunk, ChunkType, Chunks, CommonHeader, Init};
+use crate::sctp::serial::Tsn;
+use crate::sctp::storage::Storage;
+use crate::sctp::types::InputError;
+use crate::time::Instant;
+
+impl Engine {
+    /// Answers a stranger, or does not. The rules are tried in the order of RFC 9260 §8.4.
+    pub(super) fn on_stranger(
+        &mut self,
+        now: Instant,
+        storage: &mut dyn Storage,
+        entropy: &mut dyn Entropy,
+        source: Source,
+        header: &CommonHeader,
+        chunks: Chunks<'_>,
+    ) -> Result<(), InputError> {
+        let mut walk = chunks;
+        let first = walk.next().ok_or(InputError::Malformed)?;
+        let is_alone = walk.next().is_none();
+        if chunks.contain(ChunkType::ABORT) {
+            return Err(InputError::OutOfTheBlue);
+        }
+        let ports = (header.destination_port, header.source_port);
+        // RFC 9260 §8.5.1 A.
+        let init = match Chunk::parse(first) {
+            Chunk::Init(init) if header.tag == 0 && is_alone && init.tag != 0 => Some(init),
+            _ if header.tag == 0 => return Err(InputError::OutOfTheBlue),
+            _ => None,
+        };
+        if !self.shared.bucket.take(now, self.shared.config.stranger_replies_per_second) {
+            self.shared.statistics.replies_withheld += 1;
+            return Err(InputError::OutOfTheBlue);
+        }
+        if let Some(init) = init {
+            self.on_stranger_init(now, storage, entropy, source, ports, &init);
+            return Ok(());
+        }
+        if ChunkType(first.kind) == ChunkType::COOKIE_ECHO {
+            let mut context = Context { now, entropy, shared: &mut self.shared, source };
+            let cookie = context.open_cookie(first.value, ports, header.tag);
+            let cookie = cookie.ok_or(InputError::OutOfTheBlue)?;
+            return self.on_stranger_cookie(now, storage, entropy, source, &cookie, chunks);
+        }
+        let route = source.route(ports.0, ports.1, header.tag);
+        let is_answered_with_abort = !chunks.contain(ChunkType::SHUTDOWN_COMPLETE)
+            && !chunks.contain(ChunkType::COOKIE_ACK)
+            && !reports_stale_cookie(chunks);
+        if chunks.contain(ChunkType::SHUTDOWN_ACK) {
+            self.shared.replies.push(route, |writer| {
+                writer.chunk(ChunkType::SHUTDOWN_COMPLETE.0, REFLECTED, &[])
+            });
+        } else if is_answered_with_abort {
+            self.shared
+                .replies
+                .push(route, |writer| writer.chunk(ChunkType::ABORT.0, REFLECTED, &[]));
+        }
+        Err(InputError::OutOfTheBlue)
+    }
+
+    fn on_stranger_init(
+        &mut self,
+        now: Instant,
+        storage: &mut dyn Storage,
+        entropy: &mut dyn Entropy,
+        source: Source,
+        ports: (u16, u16),
+        init: &Init<'_>,
+    ) {
+        let route = source.route(ports.0, ports.1, init.tag);
+        let free = self.table.next_free(storage.slots());
+        let lent = free.and_then(|index| storage.lend(index));
+        let mut context = Context { now, entropy, shared: &mut self.shared, source };
+        let refusal = if !context.shared.accepts(ports.0) {
+            Err(Refusal { cause: Cause::NONE, info: &[] })
+        } else if let Some(lent) = lent {
+            let answer = StrangerInit {
+                own_tag: context.random_tag(),
+                own_initial_tsn: Tsn(context.entropy.next_u32()),
+                ties: (0, 0),
+                a_rwnd: Association::new(lent).window_to_offer(),
+            };
+            answer.answer(&mut context, ports, init)
+        } else {
+            context.shared.statistics.refused += 1;
+            Err(Refusal { cause: Cause::OUT_OF_RESOURCE, info: &[] })
+        };
+        if let Err(refusal) = refusal {
+            refuse(&mut context, route, &refusal);
+        }
+    }
+
+    fn on_stranger_cookie(
+        &mut self,
+        now: Instant,
+        storage: &mut dyn Storage,
+        entropy: &mut dyn Entropy,
+        source: Source,
+        cookie: &Cookie,
+        chunks: Chunks<'_>,
+    ) -> Result<(), InputError> {
+        let (local_port, remote_port) = (cookie.local_port, cookie.remote_port);
+        // The peer may send the cookie from another of its addresses than it sent the INIT.
+        let remote = cookie.remote.into();
+        let existing = self.table.find(storage.slots(), local_port, remote_port, remote, 0);
+        if let Some(index) = existing {
+            return self
+                .with(now, storage, entropy, source, index, |association, context| {
+                    association.on_packet(context, cookie.own_tag, chunks)
+                })
+                .unwrap_or(Err(InputError::OutOfTheBlue));
+        }
+        let mut context =
+            Context { now, entropy: &mut *entropy, shared: &mut self.shared, source };
+        if let Some(staleness) = cookie.staleness(now, context.shared.config.cookie_life) {
+            context.report_stale_cookie(cookie, staleness);
+            return Err(InputError::OutOfTheBlue);
+        }
+        let index =
+            context.shared.accepts(local_port).then(|| self.table.take(storage.slots_mut()));
+        let Some(index) = index.flatten() else {
+            context.shared.statistics.refused += 1;
+            let route = source.route(local_port, remote_port, cookie.peer_tag);
+            refuse(&mut context, route, &Refusal { cause: Cause::OUT_OF_RESOURCE, info: &[] });
+            return Err(InputError::OutOfTheBlue);
+        };
+        let handled = self.with(now, storage, entropy, source, index, |association, context| {
+            association.open_from_cookie(context, cookie, chunks)
+        });
+        if Table::is_up(storage.slots(), index) {
+            self.table.hash(storage.slots_mut(), index);
+        }
+        handled.unwrap_or(Ok(()))
+    }
+}
+
+fn reports_stale_cookie(chunks: Chunks<'_>) -> bool {
+    chunks.into_iter().any(|raw| match Chunk::parse(raw) {
+        Chunk::Error { mut causes } => {
+            causes.any(|cause| Cause(cause.kind) == Cause::STALE_COOKIE)
+        }
+        _ => false,
+    })
+}
+
+/// The T bit: the tag is the one that came in.
+const REFLECTED: u8 = 1;
