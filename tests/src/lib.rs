@@ -1,5 +1,6 @@
 //! What the tests of this package share: models, fuzz bodies, the simulated network and its clock.
 
+pub mod compute_pool;
 pub mod fuzz_targets;
 pub mod handlespace_model;
 pub mod registrar;

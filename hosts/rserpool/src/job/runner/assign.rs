@@ -34,10 +34,11 @@ impl<J: Job> JobRunner<J> {
             let mut by_load: Vec<_> =
                 with_room.map(|(index, it)| (it.attempts.len(), index)).collect();
             by_load.sort_unstable();
-            let no_other = self.elements.iter().filter(|it| it.is_usable()).count() < 2;
+            let usable = self.elements.iter().filter(|it| it.is_usable());
+            let usable: Vec<_> = usable.map(|it| it.id()).collect();
             let next = by_load.iter().find_map(|&(_, index)| {
                 let id = self.elements[index].id();
-                self.packages.next_for(id, no_other).map(|package| (index, package))
+                self.packages.next_for(id, &usable).map(|package| (index, package))
             });
             let Some((index, package)) = next else { return };
             let attempt = self.packages.attempt(package, now);

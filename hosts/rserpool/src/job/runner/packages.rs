@@ -82,11 +82,13 @@ impl Packages {
     }
 
     /// The next package for an element: one that came back, else a fresh one. One that failed
-    /// here before only if there is `no_other` element to try.
-    pub(super) fn next_for(&mut self, element: PeId, no_other: bool) -> Option<PackageId> {
+    /// here before only if it failed at all the `usable` elements.
+    pub(super) fn next_for(&mut self, element: PeId, usable: &[PeId]) -> Option<PackageId> {
         for index in 0..self.returned.len().min(LOOK_AHEAD) {
             let package = self.returned[index];
-            if no_other || !self.failed_at(package, element) {
+            let fits = !self.failed_at(package, element)
+                || usable.iter().all(|&other| self.failed_at(package, other));
+            if fits {
                 return self.returned.remove(index);
             }
         }
