@@ -213,10 +213,13 @@ impl ServerHunt {
         changed
     }
 
-    /// Starts to hunt, unless a hunt is on already.
+    /// Starts to hunt. If a hunt is on already it goes on, perhaps with whom it could not ask
+    /// before: the home that is home no more.
     pub(crate) fn start(&mut self, now: Instant, random: &mut dyn Entropy) -> Outcome {
-        if !self.is_idle() {
-            return Outcome::None;
+        match self.hunting {
+            Hunting::Idle => {}
+            Hunting::Active { .. } => return self.advance(now, random),
+            Hunting::Paused { .. } => return Outcome::None,
         }
         let is_dead = |known: &Known| known.dead_until > now;
         if core::mem::take(&mut self.lost_unconfirmed) && self.known.iter().flatten().all(is_dead)
