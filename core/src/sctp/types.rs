@@ -146,7 +146,7 @@ pub struct Received {
     pub ppid: Ppid,
     /// Whether it was sent without regard to order.
     pub unordered: bool,
-    /// Its length. More than the buffer holds means that its end was cut off.
+    /// Its length.
     pub len: usize,
 }
 

@@ -13,7 +13,7 @@ use crate::sctp::types::{Connect, InputError};
 use heapless::Vec;
 
 /// The longest cookie of a peer that is kept; Linux needs 232 bytes and more with many addresses.
-const PEER_COOKIE_LEN_MAX: usize = 512;
+const PEER_COOKIE_LEN_MAX: usize = 1_024;
 /// Bytes of unknown parameters that are reported to a peer.
 const REPORT_LEN_MAX: usize = 128;
 
@@ -147,13 +147,15 @@ impl StrangerInit {
         };
         let cookie_header = tlv_header(ParameterType::STATE_COOKIE, cookie.len());
         let padding = &[0; 3][..cookie.len().next_multiple_of(4) - cookie.len()];
+        // RFC 9260 §3.2: the padding of the last parameter is not part of the chunk.
+        let padding = if report.is_empty() { &[] } else { padding };
         // Each parameter to be reported is wrapped in one of ours.
         let mut wrapped: Vec<u8, { 2 * REPORT_LEN_MAX }> = Vec::new();
         for parameter in crate::sctp::packet::Tlvs::new(report) {
             let header = tlv_header(ParameterType::UNRECOGNIZED, parameter.bytes.len());
+            let _ = wrapped.resize(wrapped.len().next_multiple_of(4), 0);
             let _ = wrapped.extend_from_slice(&header);
             let _ = wrapped.extend_from_slice(parameter.bytes);
-            let _ = wrapped.resize(wrapped.len().next_multiple_of(4), 0);
         }
         let parts: &[&[u8]] = &[&fixed.fixed_bytes(), &cookie_header, cookie, padding, &wrapped];
         writer.chunk(ChunkType::INIT_ACK.0, 0, parts)

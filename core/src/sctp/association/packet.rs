@@ -62,8 +62,11 @@ impl Association<'_> {
                 }
                 return self.on_shutdown_complete(context);
             }
-            ChunkType::INIT_ACK if !is_alone => return Err(InputError::OutOfPlace),
             _ => {}
+        }
+        // RFC 9260 §6.10.
+        if !is_alone && rest.contain(ChunkType::INIT_ACK) {
+            return Err(InputError::OutOfPlace);
         }
         if tag != self.tcb.own_tag {
             return Err(InputError::WrongTag);
@@ -97,11 +100,17 @@ impl Association<'_> {
         chunks: Chunks<'_>,
     ) -> Result<(), InputError> {
         let mut has_data = false;
+        let mut result = Ok(());
         for raw in chunks {
             has_data |= ChunkType(raw.kind) == ChunkType::DATA;
-            match self.on_chunk(context, raw)? {
-                Walk::On if self.tcb.state != State::Closed => {}
-                _ => break,
+            match self.on_chunk(context, raw) {
+                Ok(Walk::Stop) => break,
+                Ok(Walk::On) => {}
+                // A chunk out of place takes nothing away from those that follow it.
+                Err(error) => result = Err(error),
+            }
+            if self.tcb.state == State::Closed {
+                break;
             }
         }
         if has_data && self.tcb.state.takes_data() {
@@ -111,7 +120,7 @@ impl Association<'_> {
         if self.tcb.state == State::ShutdownSent {
             self.tcb.control_count = 0;
         }
-        Ok(())
+        result
     }
 
     fn on_chunk(

@@ -3,7 +3,7 @@
 
 use core::time::Duration;
 
-use super::{Association, Owed, PRIMARY, Probe, State};
+use super::{Association, Owed, PRIMARY, Probe, State, Tcb};
 use crate::sctp::endpoint::Context;
 use crate::sctp::packet::Cause;
 use crate::sctp::transfer::Sender;
@@ -21,10 +21,11 @@ impl Association<'_> {
         if is_due(self.tcb.control) {
             self.on_t1_or_t2(context);
         }
-        if is_due(self.tcb.transfers[PRIMARY].t3_deadline()) {
+        let is_up = |tcb: &Tcb| tcb.state != State::Closed;
+        if is_up(self.tcb) && is_due(self.tcb.transfers[PRIMARY].t3_deadline()) {
             self.on_t3_rtx(context);
         }
-        if is_due(self.tcb.paths[PRIMARY].probe.deadline()) {
+        if is_up(self.tcb) && is_due(self.tcb.paths[PRIMARY].probe.deadline()) {
             self.on_probe_deadline(context);
         }
         let mut receiver = self.receiver();

@@ -16,7 +16,7 @@ use crate::sctp::statistics::Statistics;
 use crate::sctp::storage::{Slot, Storage};
 use crate::sctp::types::{
     Connect, ConnectError, Datagram, Event, Handle, Input, InputError, ListenError, Packet,
-    Unreachable,
+    Received, Unreachable,
 };
 use crate::time::Instant;
 
@@ -142,7 +142,7 @@ impl Engine {
         Some(result)
     }
 
-    /// Does what the user wants of an association that is not over.
+    /// Does what the user wants of an association; not of one that is over.
     pub(super) fn with_handle<R>(
         &mut self,
         now: Instant,
@@ -151,8 +151,28 @@ impl Engine {
         handle: Handle,
         work: impl FnOnce(&mut Association<'_>, &mut Context<'_>) -> R,
     ) -> Option<R> {
-        let index = index_of(storage.slots(), handle)?;
+        let index = index_of(storage.slots(), handle)
+            .filter(|&index| Table::is_up(storage.slots(), index))?;
         self.with(now, storage, entropy, Source::NOWHERE, index, work)
+    }
+
+    /// Reads a message; the last ones can be read until the user is told that it is over.
+    pub(super) fn receive(
+        &mut self,
+        now: Instant,
+        storage: &mut dyn Storage,
+        entropy: &mut dyn Entropy,
+        handle: Handle,
+        buf: &mut [u8],
+    ) -> Option<Received> {
+        let index = index_of(storage.slots(), handle)?;
+        let received = self
+            .with(now, storage, entropy, Source::NOWHERE, index, |association, _| {
+                association.receive(buf)
+            })
+            .flatten();
+        self.shared.statistics.messages_in += u64::from(received.is_some());
+        received
     }
 
     pub(super) fn on_input(

@@ -100,13 +100,7 @@ impl<S: Storage, E: Entropy> Endpoint<S, E> {
     /// The next whole message, copied into `buf`, which should be as long as the storage's receive
     /// buffer: a message that `buf` cannot hold stays where it is.
     pub fn recv(&mut self, now: Instant, handle: Handle, buf: &mut [u8]) -> Option<Received> {
-        let (storage, entropy) = (&mut self.storage, &mut self.entropy);
-        let received = self
-            .engine
-            .with_handle(now, storage, entropy, handle, |association, _| association.receive(buf))
-            .flatten();
-        self.engine.shared.statistics.messages_in += u64::from(received.is_some());
-        received
+        self.engine.receive(now, &mut self.storage, &mut self.entropy, handle, buf)
     }
 
     /// Shuts the association down once all that was sent has arrived; [`Event::Down`] follows.

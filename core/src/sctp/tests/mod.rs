@@ -1,4 +1,8 @@
 //! Packet traces: endpoints that talk to each other or to a peer made by hand.
 
+mod craft;
 mod exchange;
 mod link;
+mod setup;
+mod stranger;
+mod tags;

@@ -119,6 +119,7 @@ impl Receiver<'_> {
     /// A SACK is wanted at once, whatever the rules.
     pub(crate) fn demand_sack(&mut self) {
         self.state.debt.is_due = true;
+        self.state.debt.deadline = None;
     }
 
     /// What a SACK would say and a SHUTDOWN cannot.
