@@ -3,4 +3,7 @@
 pub mod compute_pool;
 pub mod fuzz_targets;
 pub mod handlespace_model;
+pub mod network;
 pub mod registrar;
+pub mod sctp_run;
+pub mod sctp_stack;

@@ -88,7 +88,7 @@ impl Association<'_> {
             if tag != expected {
                 return Err(InputError::WrongTag);
             }
-            self.on_abort(context, causes);
+            self.on_abort(context, reflected, causes);
             break;
         }
         Ok(())

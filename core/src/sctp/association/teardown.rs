@@ -101,7 +101,20 @@ impl Association<'_> {
     }
 
     /// The peer ended it.
-    pub(super) fn on_abort(&mut self, context: &mut Context<'_>, mut causes: Tlvs<'_>) {
+    ///
+    /// A reflected ABORT that answers our SHUTDOWN ACK comes from a peer that has everything and
+    /// forgot the association; only its SHUTDOWN COMPLETE was lost.
+    pub(super) fn on_abort(
+        &mut self,
+        context: &mut Context<'_>,
+        reflected: bool,
+        mut causes: Tlvs<'_>,
+    ) {
+        if reflected && self.tcb.state == State::ShutdownAckSent {
+            context.shared.statistics.shut_down += 1;
+            self.tcb.end(DownReason::Shutdown, Cause::NONE);
+            return;
+        }
         context.shared.statistics.aborted += 1;
         let cause = causes.next().map_or(Cause::NONE, |cause| Cause(cause.kind));
         self.tcb.end(DownReason::Aborted, cause);
