@@ -203,6 +203,8 @@ impl<K: KernelSet, const SLOTS: usize, const USERS: usize, const OUTPUT: usize>
     }
 
     fn on_up(&mut self, association: AssociationId) -> Result<(), WorkerError> {
+        // Up again without an end between: whoever it is knows nothing of what was before.
+        let _ = self.on_down(association);
         let Some(place) = self.users.iter_mut().find(|place| place.is_none()) else {
             let _ = self.surplus.push(association);
             return Err(WorkerError::TooManyUsers);
@@ -227,7 +229,7 @@ impl<K: KernelSet, const SLOTS: usize, const USERS: usize, const OUTPUT: usize>
     }
 
     fn on_restarted(&mut self, association: AssociationId) -> Result<(), WorkerError> {
-        self.on_down(association)?;
+        self.user(association).ok_or(WorkerError::UnknownUser)?;
         self.on_up(association)
     }
 
@@ -504,3 +506,6 @@ impl<K: KernelSet, const SLOTS: usize, const USERS: usize, const OUTPUT: usize> 
         None
     }
 }
+
+#[cfg(test)]
+mod tests;
