@@ -33,7 +33,17 @@ pub(crate) struct Driven<M> {
 impl<M: MessageMachine> Driven<M> {
     /// `transmit_len_max` is the machine's longest message.
     pub(crate) fn new(machine: Box<M>, port: Port, transmit_len_max: usize) -> Self {
-        Self { machine, port, clock: Clock::start(), buf: vec![0; transmit_len_max] }
+        Self::with_clock(machine, port, transmit_len_max, Clock::start())
+    }
+
+    /// The same for a machine that has seen `clock` before.
+    pub(crate) fn with_clock(
+        machine: Box<M>,
+        port: Port,
+        transmit_len_max: usize,
+        clock: Clock,
+    ) -> Self {
+        Self { machine, port, clock, buf: vec![0; transmit_len_max] }
     }
 
     pub(crate) fn now(&self) -> Instant {

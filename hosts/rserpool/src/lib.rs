@@ -5,7 +5,7 @@
 //!
 //! - a [`Registrar`], where pool elements register;
 //! - a [`PoolElement`], which computes work packages;
-//! - a [`PoolUser`], which resolves pool handles, and with [`JobRunner`] lets a pool compute.
+//! - a [`PoolUser`], which resolves pool handles, and with [`JobHandle`] lets a pool compute.
 
 pub mod capture;
 mod clock;
@@ -13,12 +13,14 @@ mod driven;
 pub mod heap_storage;
 mod heap_tables;
 pub mod job;
+mod job_handle;
 mod pool_element;
 mod pool_user;
 pub mod transport;
 mod work;
 
 pub use heap_tables::HeapTables;
+pub use job_handle::{JobHandle, JobOutcome, JobSnapshot};
 pub use pool_element::{ElementEvent, PoolElement, PoolElementConfig};
 pub use pool_user::{PoolUser, PoolUserConfig, ResolveError, StartError};
 pub use work::Slots;

@@ -3,6 +3,7 @@
 //! The option structs are read from the configuration file, too; `or` fills what the flags
 //! leave open. Defaults are applied where the values are used.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -129,12 +130,16 @@ pub(crate) struct ServeOptions {
     /// The pool element identifier. [default: random]
     #[arg(long, value_name = "ID")]
     pub(crate) identifier: Option<Identifier>,
-    /// How many packages to compute at a time. [default: the number of processors]
+    /// How many elements to run, each with a thread and an identifier of its own. [default: 1]
     #[arg(long, visible_alias = "threads", value_name = "COUNT")]
-    pub(crate) slots: Option<u8>,
-    /// Which kernels to offer: mandelbrot, montecarlo, sha-prefix, load. [default: all]
-    #[arg(long, value_delimiter = ',', value_name = "KERNEL,...")]
-    pub(crate) kernels: Vec<String>,
+    pub(crate) elements: Option<u16>,
+    /// How many packages an element holds at a time: 1, 2, 4, 8, 16 or 32. [default: 4]
+    #[arg(long, value_name = "COUNT")]
+    pub(crate) slots: Option<u16>,
+    /// An address to register, for users to connect to; repeat the flag for more. [default: the
+    /// one by which the registrar sees us]
+    #[arg(long = "address", value_name = "IP")]
+    pub(crate) addresses: Vec<IpAddr>,
     /// The pool's policy, with its numbers after colons. [default: LeastUsed]
     ///
     /// RoundRobin, WeightedRoundRobin:WEIGHT, Random, WeightedRandom:WEIGHT, Priority:PRIORITY,
@@ -150,13 +155,16 @@ pub(crate) struct ServeOptions {
     /// The pool key, as 64 hexadecimal digits; it seals the state of half-done packages.
     ///
     /// Every element of a pool needs the same key. On a machine with other users prefer
-    /// --pool-key-file: a command line can be seen by all. Without a key, a well-known one is
-    /// used, with a warning.
+    /// --pool-key-file or the environment variable RSP_POOL_KEY: a command line can be seen by
+    /// all. Without a key, a well-known one is used, with a warning.
     #[arg(long, value_name = "HEX", conflicts_with = "pool_key_file")]
     pub(crate) pool_key: Option<PoolKey>,
     /// A file with the pool key: 64 hexadecimal digits, or 32 bytes.
     #[arg(long, value_name = "FILE")]
     pub(crate) pool_key_file: Option<PathBuf>,
+    /// How long to look for a registrar before giving up. [default: for ever]
+    #[arg(long, value_name = "SPAN")]
+    pub(crate) patience: Option<Span>,
     /// How long unfinished packages may go on after SIGINT or SIGTERM. [default: 2s]
     #[arg(long, value_name = "SPAN")]
     pub(crate) grace: Option<Span>,
@@ -186,7 +194,7 @@ pub(crate) enum JobChoice {
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub(crate) struct RunOptions {
     /// What to compute. [default: fractal]
-    #[arg(value_enum)]
+    #[arg(value_enum, value_name = "JOB")]
     pub(crate) job: Option<JobChoice>,
     /// The pool that computes. [default: ComputePool]
     #[arg(long, value_name = "POOL")]
@@ -213,10 +221,10 @@ pub(crate) struct RunOptions {
     /// fractal: the most iterations a pixel. [default: 2000]
     #[arg(long, value_name = "COUNT", help_heading = "Job: fractal")]
     pub(crate) iterations: Option<u32>,
-    /// fractal: the middle of the picture.
+    /// fractal: the middle of the picture. [default: -0.75,0]
     #[arg(long, value_name = "RE,IM", allow_hyphen_values = true, help_heading = "Job: fractal")]
     pub(crate) center: Option<Point>,
-    /// fractal: how much of the real axis the picture spans.
+    /// fractal: how much of the real axis the picture spans. [default: 4]
     #[arg(long, value_name = "WIDTH", help_heading = "Job: fractal")]
     pub(crate) span: Option<f64>,
     /// fractal: draw the Julia set of this constant instead of the Mandelbrot set.
@@ -225,7 +233,7 @@ pub(crate) struct RunOptions {
     /// fractal: the PNG to write. [default: mandelbrot.png]
     #[arg(long, value_name = "FILE", help_heading = "Job: fractal")]
     pub(crate) out: Option<PathBuf>,
-    /// montecarlo: how many points. [default: 100000000]
+    /// montecarlo: how many points, for a quarter of pi. [default: 1000000000]
     #[arg(long, value_name = "COUNT", help_heading = "Job: montecarlo")]
     pub(crate) samples: Option<u64>,
     /// montecarlo: the seed of the points; the same seed gives the same estimate. [default: 1]
@@ -234,11 +242,11 @@ pub(crate) struct RunOptions {
     /// sha-prefix: the text that stands before the number. [default: RSerPool]
     #[arg(long, value_name = "TEXT", help_heading = "Job: sha-prefix")]
     pub(crate) text: Option<String>,
-    /// sha-prefix: how many zero bits the hash begins with. [default: 24]
+    /// sha-prefix: how many zero bits the hash begins with. [default: 26]
     #[arg(long, value_name = "COUNT", help_heading = "Job: sha-prefix")]
-    pub(crate) bits: Option<u8>,
-    /// load: how much work, in rounds of the load kernel. [default: 1000000000]
-    #[arg(long, value_name = "ROUNDS", help_heading = "Job: load")]
+    pub(crate) bits: Option<u16>,
+    /// load: how many calculations. [default: 10000000000]
+    #[arg(long, value_name = "COUNT", help_heading = "Job: load")]
     pub(crate) work: Option<u64>,
 }
 
@@ -322,13 +330,15 @@ impl ServeOptions {
             pool: self.pool.or(file.pool),
             listen: self.listen.or(file.listen),
             identifier: self.identifier.or(file.identifier),
+            elements: self.elements.or(file.elements),
             slots: self.slots.or(file.slots),
-            kernels: if_empty(self.kernels, file.kernels),
+            addresses: if_empty(self.addresses, file.addresses),
             policy: self.policy.or(file.policy),
             registration_life: self.registration_life.or(file.registration_life),
             reregistration_interval: self.reregistration_interval.or(file.reregistration_interval),
             pool_key: self.pool_key.or(file_key),
             pool_key_file: self.pool_key_file.or(file_key_file),
+            patience: self.patience.or(file.patience),
             grace: self.grace.or(file.grace),
             exit_with_stdin: self.exit_with_stdin,
         }
@@ -384,7 +394,7 @@ Configuration file: sections [scope] and [registrar], keys as the flags
 const SERVE_HELP: &str = "\
 Examples:
   rsp serve
-  rsp serve --registrar 10.0.0.1 --slots 4 --policy WeightedRandom:50
+  rsp serve --registrar 10.0.0.1 --elements 8 --policy WeightedRandom:50
   head -c 32 /dev/urandom > pool.key; rsp serve --pool-key-file pool.key
 
 Prints one line when it is registered:
@@ -394,7 +404,7 @@ SIGINT and SIGTERM: takes no more packages, hands unfinished ones on with
 their state, deregisters, and ends with 0.
 
 Configuration file: sections [scope] and [serve], keys as the flags
-(`kernels` and `registrars` are lists). See `rsp --help` for the exit codes.";
+(`addresses` and `registrars` are lists). See `rsp --help` for the exit codes.";
 
 const RUN_HELP: &str = "\
 Examples:

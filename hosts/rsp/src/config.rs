@@ -91,7 +91,7 @@ mod tests {
         let text = "log = \"info\"\n\
             [scope]\nregistrars = [\"node1\", \"node2:77\"]\nprofile = \"rfc\"\n\
             [registrar]\nlisten = \"127.0.0.1:3863\"\nmax-elements = 10\nidentifier = \"0x7\"\n\
-            [serve]\nslots = 3\nkernels = [\"mandelbrot\"]\nreregistration-interval = \"5s\"\n\
+            [serve]\nslots = 3\naddresses = [\"10.0.0.7\"]\nreregistration-interval = \"5s\"\n\
             [run]\nsize = \"640x480\"\n";
         let config = Config::parse(text, Path::new("rsp.toml")).unwrap();
         assert_eq!(config.scope.registrars.len(), 2);

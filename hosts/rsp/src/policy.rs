@@ -2,6 +2,7 @@
 
 use std::str::FromStr;
 
+use rserpool_core::wire::{Load, Policy};
 use serde::{Deserialize, Deserializer};
 
 /// A pool policy and its numbers.
@@ -54,6 +55,29 @@ impl FromStr for PolicyChoice {
         match value {
             Some(value) => Err(format!("{name} takes no number, but \"{value}\" is given")),
             None => Ok(choice),
+        }
+    }
+}
+
+impl PolicyChoice {
+    /// The policy, with no load yet.
+    pub(crate) fn to_policy(self) -> Policy {
+        let load = Load(0);
+        let fraction = |percent: f64| Load((percent / 100.0 * f64::from(u32::MAX)) as u32);
+        match self {
+            Self::RoundRobin => Policy::RoundRobin,
+            Self::WeightedRoundRobin { weight } => Policy::WeightedRoundRobin { weight },
+            Self::Random => Policy::Random,
+            Self::WeightedRandom { weight } => Policy::WeightedRandom { weight },
+            Self::Priority { priority } => Policy::Priority { priority },
+            Self::LeastUsed => Policy::LeastUsed { load },
+            Self::LeastUsedDegradation { degradation_percent } => {
+                Policy::LeastUsedDegradation { load, degradation: fraction(degradation_percent) }
+            }
+            Self::PriorityLeastUsed { degradation_percent } => {
+                Policy::PriorityLeastUsed { load, degradation: fraction(degradation_percent) }
+            }
+            Self::RandomizedLeastUsed => Policy::RandomizedLeastUsed { load },
         }
     }
 }

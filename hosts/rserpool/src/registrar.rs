@@ -1,0 +1,200 @@
+//! A registrar: the directory of a scope.
+
+use std::time::Duration;
+
+use rserpool_core::enrp::{
+    self, AssociationSlot, ChallengeSlot, Event, EventSlot, Lent, REPLIES_PER_INPUT_MAX,
+    ReplySlot, ReportSlot, Tables,
+};
+use rserpool_core::identifier::RegistrarId;
+use rserpool_core::machine::Machine;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
+
+use crate::clock::OsEntropy;
+use crate::driven::Driven;
+use crate::heap_storage::{HeapLimits, HeapStorage};
+use crate::transport::{Transport, TransportError};
+
+/// How a registrar behaves.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct RegistrarConfig {
+    /// Its profile, identifier, timers and limits.
+    pub registrar: enrp::Config,
+    /// The SCTP port to listen on; 0 takes a free one.
+    pub port: u16,
+    /// Pins its UDP port (RFC 6951); 0 takes a free one.
+    pub udp_port: Option<u16>,
+    /// The most pool elements.
+    pub element_count_max: usize,
+    /// The most associations at a time.
+    pub association_count_max: usize,
+}
+
+impl Default for RegistrarConfig {
+    /// RSPLIB's habits on port 3863, 10,000 elements, 1024 associations.
+    fn default() -> Self {
+        Self {
+            registrar: enrp::Config::default(),
+            port: rserpool_core::asap::ASAP_PORT,
+            udp_port: None,
+            element_count_max: 10_000,
+            association_count_max: 1_024,
+        }
+    }
+}
+
+/// A registrar (RFC 5352, RFC 5353), alone in its scope.
+///
+/// ```no_run
+/// use rserpool::transport::{Transport, TransportConfig};
+/// use rserpool::{Registrar, RegistrarConfig};
+///
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// let transport = Transport::start(TransportConfig::default());
+/// let mut registrar = Registrar::start(&transport, RegistrarConfig::default()).await?;
+/// println!("registrar {} listens on SCTP port {}", registrar.identifier(), registrar.port());
+/// while let Some(event) = registrar.next_event().await {
+///     println!("{event:?}");
+/// }
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct Registrar {
+    identifier: RegistrarId,
+    port: u16,
+    udp_ports: Vec<u16>,
+    events: mpsc::Receiver<Event>,
+    stop: mpsc::Sender<oneshot::Sender<()>>,
+}
+
+impl Registrar {
+    /// Starts a registrar.
+    ///
+    /// # Errors
+    ///
+    /// If its port cannot be opened.
+    pub async fn start(
+        transport: &Transport,
+        config: RegistrarConfig,
+    ) -> Result<Self, TransportError> {
+        let port = transport.open(config.port, config.udp_port, true).await?;
+        let (number, udp_ports) = (port.number(), port.udp_ports().to_vec());
+        let storage = HeapStorage::new(HeapLimits::for_elements(config.element_count_max));
+        let tables = HeapTables::new(config.association_count_max);
+        let machine = enrp::Registrar::new(config.registrar, storage, tables, OsEntropy);
+        let identifier = machine.identifier();
+        let driven = Driven::new(Box::new(machine), port, TRANSMIT_LEN_MAX);
+        let (event_sender, events) = mpsc::channel(EVENT_COUNT_MAX);
+        let (stop, stops) = mpsc::channel(1);
+        tokio::spawn(run(driven, event_sender, stops));
+        Ok(Self { identifier, port: number, udp_ports, events, stop })
+    }
+
+    /// Its identifier.
+    #[must_use]
+    pub fn identifier(&self) -> RegistrarId {
+        self.identifier
+    }
+
+    /// Its SCTP port.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The UDP ports by which it can be reached, the usual one first.
+    #[must_use]
+    pub fn udp_ports(&self) -> &[u16] {
+        &self.udp_ports
+    }
+
+    /// What happens next; `None` when the transport is gone. Events that nobody takes are
+    /// dropped.
+    pub async fn next_event(&mut self) -> Option<Event> {
+        self.events.recv().await
+    }
+
+    /// Shuts all associations down; waits no longer than `patience`.
+    pub async fn stop(self, patience: Duration) {
+        let (answer, stopped) = oneshot::channel();
+        if self.stop.send(answer).await.is_ok() {
+            let _ = timeout(patience, stopped).await;
+        }
+    }
+}
+
+type Machine_ = enrp::Registrar<HeapStorage, HeapTables, OsEntropy>;
+
+/// Owns the machine.
+async fn run(
+    mut driven: Driven<Machine_>,
+    events: mpsc::Sender<Event>,
+    mut stops: mpsc::Receiver<oneshot::Sender<()>>,
+) {
+    let mut stopping = None;
+    loop {
+        driven.flush().await;
+        while let Some(event) = driven.machine.poll_event() {
+            tracing::debug!(?event, "registrar");
+            let _ = events.try_send(event);
+        }
+        if driven.machine.is_stopped() {
+            // Dropping the answer says so, too.
+            return;
+        }
+        tokio::select! {
+            is_on = driven.step() => if !is_on { return },
+            answer = stops.recv(), if stopping.is_none() => {
+                // Without a handle there is nobody to serve for.
+                driven.machine.stop();
+                stopping = Some(answer);
+            }
+        }
+    }
+}
+
+/// The registrar's tables on the heap.
+#[derive(Debug)]
+struct HeapTables {
+    associations: Box<[AssociationSlot]>,
+    replies: Box<[ReplySlot]>,
+    reports: Box<[ReportSlot]>,
+    challenges: Box<[ChallengeSlot]>,
+    events: Box<[EventSlot]>,
+}
+
+impl HeapTables {
+    fn new(association_count: usize) -> Self {
+        fn slots<T>(free: impl Fn() -> T, count: usize) -> Box<[T]> {
+            (0..count).map(|_| free()).collect()
+        }
+        Self {
+            associations: slots(|| AssociationSlot::FREE, association_count),
+            replies: slots(|| ReplySlot::FREE, 32 * REPLIES_PER_INPUT_MAX),
+            reports: slots(|| ReportSlot::FREE, 4 * association_count),
+            challenges: slots(|| ChallengeSlot::FREE, association_count.div_ceil(4)),
+            events: slots(|| EventSlot::FREE, EVENT_COUNT_MAX),
+        }
+    }
+}
+
+impl Tables for HeapTables {
+    fn lend(&mut self) -> Lent<'_> {
+        Lent {
+            associations: &mut self.associations,
+            replies: &mut self.replies,
+            reports: &mut self.reports,
+            challenges: &mut self.challenges,
+            events: &mut self.events,
+        }
+    }
+}
+
+/// Events that may wait for the user.
+const EVENT_COUNT_MAX: usize = 1_024;
+
+/// Room for an answer with all the elements that it may list.
+const TRANSMIT_LEN_MAX: usize = 64 << 10;

@@ -1,0 +1,76 @@
+//! `rsp registrar`.
+
+use rserpool::transport::Transport;
+use rserpool::{Registrar, RegistrarConfig};
+use rserpool_core::enrp;
+use rserpool_core::identifier::RegistrarId;
+
+use crate::address::ASAP_PORT;
+use crate::cli::{RegistrarOptions, ScopeOptions};
+use crate::failure::Failure;
+use crate::scope::{CLOSE_PATIENCE, listen_at, profile, ready_at, stop_signal, transport_failure};
+
+/// Runs a registrar until a signal comes.
+pub(crate) async fn registrar(
+    scope: ScopeOptions,
+    options: RegistrarOptions,
+) -> Result<(), Failure> {
+    let stopped = stop_signal(options.exit_with_stdin)?;
+    let (mut transport_config, port, udp_port) =
+        listen_at(options.listen.as_ref(), ASAP_PORT).await?;
+    let mut config = RegistrarConfig::default();
+    config.registrar = enrp::Config::new(profile(&scope));
+    if let Some(identifier) = options.identifier {
+        config.registrar.identifier = RegistrarId(identifier.0);
+    }
+    (config.port, config.udp_port) = (port, udp_port);
+    config.element_count_max = count(options.max_elements, config.element_count_max)?;
+    config.association_count_max =
+        count(options.max_associations, config.association_count_max)?;
+    transport_config.association_count_max = config.association_count_max;
+    // Control messages are small, and there may be many associations.
+    transport_config.send_buffer_len = BUFFER_LEN;
+    transport_config.receive_buffer_len = BUFFER_LEN;
+
+    let transport = Transport::start(transport_config.clone());
+    let started = Registrar::start(&transport, config).await;
+    let mut registrar = started.map_err(|error| transport_failure(&error))?;
+    let identifier = registrar.identifier();
+    let place = ready_at(&transport_config, registrar.port(), registrar.udp_ports());
+    println!("registrar {identifier} ready at {place}");
+    tokio::pin!(stopped);
+    loop {
+        tokio::select! {
+            () = &mut stopped => break,
+            event = registrar.next_event() => match event {
+                Some(event) => log(event),
+                None => return Err(Failure::failed("the transport has ended by itself")),
+            },
+        }
+    }
+    tracing::info!("stopping");
+    registrar.stop(CLOSE_PATIENCE).await;
+    transport.close(CLOSE_PATIENCE).await;
+    Ok(())
+}
+
+fn count(said: Option<u32>, default: usize) -> Result<usize, Failure> {
+    match said {
+        Some(0) => Err(Failure::usage("a registrar needs room for at least 1")
+            .hint("give --max-elements and --max-associations a number above 0")),
+        Some(count) => Ok(count as usize),
+        None => Ok(default),
+    }
+}
+
+fn log(event: enrp::Event) {
+    match event {
+        enrp::Event::Rejected { .. } | enrp::Event::Limited { .. } => {
+            tracing::warn!(?event, "request refused");
+        }
+        event => tracing::info!(?event, "registrar"),
+    }
+}
+
+/// Bytes that an association may hold in each direction.
+const BUFFER_LEN: usize = 64 << 10;

@@ -1,0 +1,151 @@
+//! What the commands share: registrars, profile, transport, signals.
+
+use std::future::Future;
+use std::time::Duration;
+
+use rserpool::transport::{TransportConfig, TransportError};
+use rserpool::{ResolveError, StartError};
+use rserpool_core::association::Endpoint;
+use rserpool_core::identifier::{PoolHandle, PoolHandleBuf};
+use rserpool_core::profile::Profile;
+use tokio::io::AsyncReadExt;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::address::{ASAP_PORT, Address};
+use crate::cli::{ProfileChoice, ScopeOptions};
+use crate::failure::{Failure, Status};
+
+/// The pool that computes unless another is named.
+pub(crate) const POOL_DEFAULT: &str = "ComputePool";
+
+/// The registrars that are configured, or the one of this machine.
+pub(crate) async fn registrars(options: &ScopeOptions) -> Result<Vec<Endpoint>, Failure> {
+    let local = [Address { host: "127.0.0.1".into(), port: ASAP_PORT, udp_port: None }];
+    let addresses: &[Address] = match options.registrars.as_slice() {
+        [] => &local,
+        some => some,
+    };
+    let mut endpoints = Vec::with_capacity(addresses.len());
+    for address in addresses {
+        let mut endpoint = Endpoint::new(address.lookup().await?);
+        endpoint.udp_port = address.udp_port;
+        endpoints.push(endpoint);
+    }
+    Ok(endpoints)
+}
+
+/// The registrars as the user knows them.
+pub(crate) fn names_of(registrars: &[Endpoint]) -> String {
+    let names: Vec<String> = registrars.iter().map(Endpoint::to_string).collect();
+    names.join(", ")
+}
+
+/// The profile that is configured.
+pub(crate) fn profile(options: &ScopeOptions) -> Profile {
+    match options.profile {
+        Some(ProfileChoice::Rfc) => Profile::Rfc,
+        Some(ProfileChoice::Rsplib) | None => Profile::Rsplib,
+    }
+}
+
+/// The name of a pool as a pool handle.
+pub(crate) fn pool_handle(name: &str) -> Result<PoolHandleBuf, Failure> {
+    let handle = PoolHandle::new(name.as_bytes());
+    handle.map(PoolHandle::to_buf).map_err(|error| {
+        Failure::usage(format!("\"{name}\" cannot name a pool: {error}"))
+    })
+}
+
+/// A transport that listens at `listen`: its addresses, SCTP port and UDP port.
+pub(crate) async fn listen_at(
+    listen: Option<&Address>,
+    port_default: u16,
+) -> Result<(TransportConfig, u16, Option<u16>), Failure> {
+    match listen {
+        None => Ok((TransportConfig::default(), port_default, None)),
+        Some(listen) => {
+            let address = listen.lookup().await?;
+            Ok((TransportConfig::at(address.ip()), address.port(), listen.udp_port))
+        }
+    }
+}
+
+/// `address:port/udp`, as others are to be given it.
+pub(crate) fn ready_at(config: &TransportConfig, port: u16, udp_ports: &[u16]) -> String {
+    let host = config.addresses.first().map_or_else(String::new, ToString::to_string);
+    let udp_port = udp_ports.first().copied();
+    Address { host, port, udp_port }.to_string()
+}
+
+/// How a transport's error reads on the command line.
+pub(crate) fn transport_failure(error: &TransportError) -> Failure {
+    let status = match error {
+        TransportError::AddressInUse { .. } | TransportError::PortOpen { .. } => {
+            Status::AddressInUse
+        }
+        TransportError::NoSuchAddress { .. } => Status::Usage,
+        _ => Status::Failed,
+    };
+    let failure = Failure::new(status, error);
+    match error {
+        TransportError::AddressInUse { .. } => {
+            failure.hint("`ss -lunp` tells which program has it; --listen HOST:0 takes a free port")
+        }
+        _ => failure,
+    }
+}
+
+/// How the error of a handle's start reads on the command line.
+pub(crate) fn start_failure(error: &StartError) -> Failure {
+    match error {
+        StartError::Transport(error) => transport_failure(error),
+        StartError::Registrars(_) | StartError::Register(_) => Failure::usage(error),
+        StartError::NoAddress => {
+            Failure::usage(error).hint("use --address IP, once for each address")
+        }
+        _ => Failure::failed(error),
+    }
+}
+
+/// No registrar answers.
+pub(crate) fn no_registrar(registrars: &[Endpoint]) -> Failure {
+    let names = names_of(registrars);
+    Failure::new(Status::NoRegistrar, format!("no registrar answers at {names}"))
+        .hint("start one with `rsp registrar`, or name one with --registrar HOST[:PORT][/UDPPORT]")
+}
+
+/// How the error of a resolution reads on the command line.
+pub(crate) fn resolve_failure(error: ResolveError, registrars: &[Endpoint]) -> Failure {
+    match error {
+        ResolveError::NoRegistrar => no_registrar(registrars),
+        ResolveError::UnknownPool(pool) => Failure::new(
+            Status::UnknownPool,
+            format!("the registrar at {} knows no pool \"{pool}\"", names_of(registrars)),
+        )
+        .hint(format!("start an element with `rsp serve --pool {pool}`, or check the name")),
+        other => Failure::failed(other),
+    }
+}
+
+/// Waits for SIGINT, SIGTERM, or (if asked to) the end of standard input.
+pub(crate) fn stop_signal(with_stdin: bool) -> Result<impl Future<Output = ()>, Failure> {
+    let refused = |error| Failure::failed(format!("cannot wait for signals: {error}"));
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(refused)?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(refused)?;
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+            () = end_of_stdin(), if with_stdin => {}
+        }
+    })
+}
+
+async fn end_of_stdin() {
+    let mut stdin = tokio::io::stdin();
+    let mut scratch = [0; 64];
+    while stdin.read(&mut scratch).await.is_ok_and(|len| len > 0) {}
+}
+
+/// How long associations may take to shut down at the end of a command.
+pub(crate) const CLOSE_PATIENCE: Duration = Duration::from_millis(1_500);

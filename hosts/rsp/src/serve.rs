@@ -1,0 +1,259 @@
+//! `rsp serve`.
+
+use std::time::Duration;
+
+use rserpool::transport::{Transport, TransportConfig};
+use rserpool::{ElementEvent, PoolElement, PoolElementConfig, Slots};
+use rserpool_core::asap::PoolElementEvent;
+use rserpool_core::asap::cookie::CookieKey;
+use rserpool_core::association::Endpoint;
+use rserpool_core::identifier::PeId;
+use rserpool_core::wire::Cause;
+use tokio::sync::mpsc;
+
+use crate::cli::{ScopeOptions, ServeOptions};
+use crate::failure::{Failure, Status};
+use crate::policy::PolicyChoice;
+use crate::scope::{
+    CLOSE_PATIENCE, POOL_DEFAULT, listen_at, names_of, no_registrar, pool_handle, profile,
+    ready_at, registrars, start_failure, stop_signal,
+};
+use crate::values::PoolKey;
+
+/// Runs pool elements until a signal comes.
+pub(crate) async fn serve(scope: ScopeOptions, options: ServeOptions) -> Result<(), Failure> {
+    let stopped = stop_signal(options.exit_with_stdin)?;
+    let (transport_config, port, udp_port) = listen_at(options.listen.as_ref(), 0).await?;
+    let mut config = element_config(&scope, &options).await?;
+    (config.port, config.udp_port) = (port, udp_port);
+    let element_count = options.elements.unwrap_or(1);
+    check_count(element_count, &options, port)?;
+
+    let registrars = config.registrars.clone();
+    let transport = Transport::start(transport_config.clone());
+    let (news_sender, mut news) = mpsc::channel(64);
+    let mut stops = Vec::new();
+    for _ in 0..element_count {
+        let started = PoolElement::start(&transport, config.clone()).await;
+        let element = started.map_err(|error| start_failure(&error))?;
+        let (stop, stop_receiver) = mpsc::channel(1);
+        let place = Place::of(&element, &transport_config, &options);
+        let keeper = Keeper { element, place, news: news_sender.clone() };
+        stops.push((stop, tokio::spawn(keeper.keep(stop_receiver))));
+    }
+    drop(news_sender);
+    let patience = options.patience.map_or(Duration::MAX, |span| span.0);
+    let patience = tokio::time::sleep(patience.min(FOREVER));
+    tokio::pin!(stopped, patience);
+    let mut is_waiting = true;
+    let result = loop {
+        tokio::select! {
+            () = &mut stopped => break Ok(()),
+            () = &mut patience, if is_waiting => break Err(no_registrar(&registrars)),
+            told = news.recv() => match told {
+                Some(News::Registered) => is_waiting = false,
+                Some(News::NoRegistrar) => {
+                    let names = names_of(&registrars);
+                    tracing::warn!("no registrar answers at {names}; still looking");
+                }
+                Some(News::Refused(cause)) => break Err(refused(cause, &registrars)),
+                None => break Err(Failure::failed("the transport has ended by itself")),
+            },
+        }
+    };
+    // All of them at the same time: each may take its grace.
+    let grace = options.grace.map_or(GRACE_DEFAULT, |span| span.0);
+    for (stop, _) in &stops {
+        let _ = stop.try_send(grace);
+    }
+    for (_, keeper) in stops {
+        let _ = keeper.await;
+    }
+    transport.close(CLOSE_PATIENCE).await;
+    result
+}
+
+async fn element_config(
+    scope: &ScopeOptions,
+    options: &ServeOptions,
+) -> Result<PoolElementConfig, Failure> {
+    let pool = pool_handle(options.pool.as_deref().unwrap_or(POOL_DEFAULT))?;
+    let key = CookieKey::new(pool_key(options)?.0);
+    let mut config = PoolElementConfig::new(registrars(scope).await?, pool, key);
+    config.profile = profile(scope);
+    config.identifier = options.identifier.map(|identifier| PeId(identifier.0));
+    config.policy = options.policy.unwrap_or(PolicyChoice::LeastUsed).to_policy();
+    if let Some(count) = options.slots {
+        config.slots = Slots::of_count(count).ok_or_else(|| {
+            Failure::usage(format!("--slots {count}: an element has 1, 2, 4, 8, 16 or 32 slots"))
+        })?;
+    }
+    config.addresses.clone_from(&options.addresses);
+    config.registration_life = options.registration_life.map(|span| span.0);
+    config.reregistration_interval = options.reregistration_interval.map(|span| span.0);
+    Ok(config)
+}
+
+fn check_count(count: u16, options: &ServeOptions, port: u16) -> Result<(), Failure> {
+    match count {
+        0 => Err(Failure::usage("--elements 0: there is nothing to serve")
+            .hint("run at least one element")),
+        1 => Ok(()),
+        _ if options.identifier.is_some() => {
+            Err(Failure::usage("several elements cannot have the same --identifier")
+                .hint("leave --identifier out, or run one `rsp serve` for each"))
+        }
+        _ if port != 0 => Err(Failure::usage("several elements cannot listen on the same port")
+            .hint("leave the port in --listen 0, or run one `rsp serve` for each")),
+        _ => Ok(()),
+    }
+}
+
+/// The pool key: from a flag or the file, from the environment, or the well-known one.
+fn pool_key(options: &ServeOptions) -> Result<PoolKey, Failure> {
+    if let Some(key) = &options.pool_key {
+        return Ok(key.clone());
+    }
+    if let Some(path) = &options.pool_key_file {
+        let bytes = std::fs::read(path).map_err(|error| {
+            Failure::usage(format!("cannot read the pool key {}: {error}", path.display()))
+                .hint(format!("make one: head -c 32 /dev/urandom > {}", path.display()))
+        })?;
+        return PoolKey::from_file_bytes(&bytes).map_err(|error| {
+            Failure::usage(format!("no pool key in {}: {error}", path.display()))
+                .hint("the file holds 64 hexadecimal digits, or the 32 bytes themselves")
+        });
+    }
+    if let Ok(text) = std::env::var(KEY_VARIABLE) {
+        return text.parse().map_err(|error| Failure::usage(format!("{KEY_VARIABLE}: {error}")));
+    }
+    tracing::warn!(
+        "no pool key: using the well-known development key, so whoever reaches this element can \
+         forge the state of packages; give all elements of the pool a --pool-key-file"
+    );
+    Ok(PoolKey::DEVELOPMENT)
+}
+
+/// What an element is called when it is ready.
+struct Place {
+    pool: String,
+    address: String,
+}
+
+impl Place {
+    fn of(element: &PoolElement, config: &TransportConfig, options: &ServeOptions) -> Self {
+        Self {
+            pool: options.pool.clone().unwrap_or_else(|| POOL_DEFAULT.into()),
+            address: ready_at(config, element.port(), element.udp_ports()),
+        }
+    }
+}
+
+/// What the elements tell the command.
+enum News {
+    Registered,
+    NoRegistrar,
+    /// The first registration was refused.
+    Refused(Option<Cause>),
+}
+
+/// Looks after one element.
+struct Keeper {
+    element: PoolElement,
+    place: Place,
+    news: mpsc::Sender<News>,
+}
+
+impl Keeper {
+    async fn keep(mut self, mut stops: mpsc::Receiver<Duration>) {
+        let identifier = self.element.identifier();
+        let mut was_registered = false;
+        loop {
+            let event = tokio::select! {
+                grace = stops.recv() => {
+                    self.element.stop(grace.unwrap_or_default()).await;
+                    tracing::info!(element = %identifier, "stopped");
+                    return;
+                }
+                event = self.element.next_event() => event,
+            };
+            match event {
+                None => return,
+                Some(ElementEvent::Work(event)) => {
+                    tracing::debug!(element = %identifier, ?event, "work");
+                }
+                Some(ElementEvent::Membership(event)) => {
+                    tracing::info!(element = %identifier, ?event, "membership");
+                    self.on_membership(event, &mut was_registered).await;
+                }
+                Some(_) => {}
+            }
+        }
+    }
+
+    async fn on_membership(&self, event: PoolElementEvent, was_registered: &mut bool) {
+        let identifier = self.element.identifier();
+        let news = match event {
+            PoolElementEvent::Registered { .. } => {
+                if !*was_registered {
+                    let Place { pool, address } = &self.place;
+                    println!("element {identifier} in {pool} ready at {address}");
+                }
+                *was_registered = true;
+                News::Registered
+            }
+            PoolElementEvent::NoRegistrar => News::NoRegistrar,
+            PoolElementEvent::Rejected { cause, .. } if !*was_registered => News::Refused(cause),
+            PoolElementEvent::Rejected { cause, .. } => {
+                tracing::warn!(element = %identifier, ?cause, "the registrar refuses it");
+                return;
+            }
+            _ => return,
+        };
+        // The command may be on its way out.
+        let _ = self.news.send(news).await;
+    }
+}
+
+/// Why the registrar refused, and what to do.
+fn refused(cause: Option<Cause>, registrars: &[Endpoint]) -> Failure {
+    let (why, hint) = match cause {
+        Some(Cause::LACK_OF_RESOURCES) => (
+            "its handlespace is full",
+            "raise --max-elements of the registrar, or stop elements that are not needed",
+        ),
+        Some(Cause::INCONSISTENT_POOL_POLICY) => (
+            "the pool has another policy",
+            "give this element the --policy of the others, or another --pool",
+        ),
+        Some(Cause::NON_UNIQUE_PE_IDENTIFIER) => (
+            "another element has this identifier",
+            "leave --identifier out, or choose another",
+        ),
+        Some(Cause::INVALID_VALUES) => (
+            "it finds a value invalid, most likely the address",
+            "register an address by which the registrar sees this element, with --address IP",
+        ),
+        Some(Cause::INCONSISTENT_DATA_CONTROL | Cause::INCONSISTENT_TRANSPORT_TYPE) => (
+            "the elements of the pool are reached by another transport",
+            "choose another --pool",
+        ),
+        _ => ("it does not say why", "look into the registrar's log (--log info)"),
+    };
+    let code = cause.map_or_else(String::new, |cause| format!(" (error cause {:#06x})", cause.0));
+    let names = names_of(registrars);
+    Failure::new(
+        Status::Rejected,
+        format!("the registrar at {names} refuses the registration: {why}{code}"),
+    )
+    .hint(hint)
+}
+
+/// How long unfinished packages may go on.
+const GRACE_DEFAULT: Duration = Duration::from_secs(2);
+
+/// Longer than any process lives, and short enough for a timer.
+const FOREVER: Duration = Duration::from_secs(3_600 * 24 * 365 * 10);
+
+/// The environment variable that may hold the pool key.
+pub(crate) const KEY_VARIABLE: &str = "RSP_POOL_KEY";
