@@ -17,6 +17,8 @@ mod race;
 mod socket;
 mod storage;
 mod tables;
+#[cfg(test)]
+mod tests;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
