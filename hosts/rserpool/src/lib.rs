@@ -16,6 +16,7 @@ pub mod job;
 mod job_handle;
 mod pool_element;
 mod pool_user;
+mod registrar;
 pub mod transport;
 mod work;
 
@@ -23,4 +24,5 @@ pub use heap_tables::HeapTables;
 pub use job_handle::{JobHandle, JobOutcome, JobSnapshot};
 pub use pool_element::{ElementEvent, PoolElement, PoolElementConfig};
 pub use pool_user::{PoolUser, PoolUserConfig, ResolveError, StartError};
+pub use registrar::{Registrar, RegistrarConfig};
 pub use work::Slots;

@@ -2,10 +2,7 @@
 
 use std::time::Duration;
 
-use rserpool_core::enrp::{
-    self, AssociationSlot, ChallengeSlot, Event, EventSlot, Lent, REPLIES_PER_INPUT_MAX,
-    ReplySlot, ReportSlot, Tables,
-};
+use rserpool_core::enrp::{self, Event};
 use rserpool_core::identifier::RegistrarId;
 use rserpool_core::machine::Machine;
 use tokio::sync::{mpsc, oneshot};
@@ -14,6 +11,7 @@ use tokio::time::timeout;
 use crate::clock::OsEntropy;
 use crate::driven::Driven;
 use crate::heap_storage::{HeapLimits, HeapStorage};
+use crate::heap_tables::HeapTables;
 use crate::transport::{Transport, TransportError};
 
 /// How a registrar behaves.
@@ -126,11 +124,11 @@ impl Registrar {
     }
 }
 
-type Machine_ = enrp::Registrar<HeapStorage, HeapTables, OsEntropy>;
+type LargeRegistrar = enrp::Registrar<HeapStorage, HeapTables, OsEntropy>;
 
 /// Owns the machine.
 async fn run(
-    mut driven: Driven<Machine_>,
+    mut driven: Driven<LargeRegistrar>,
     events: mpsc::Sender<Event>,
     mut stops: mpsc::Receiver<oneshot::Sender<()>>,
 ) {
@@ -152,43 +150,6 @@ async fn run(
                 driven.machine.stop();
                 stopping = Some(answer);
             }
-        }
-    }
-}
-
-/// The registrar's tables on the heap.
-#[derive(Debug)]
-struct HeapTables {
-    associations: Box<[AssociationSlot]>,
-    replies: Box<[ReplySlot]>,
-    reports: Box<[ReportSlot]>,
-    challenges: Box<[ChallengeSlot]>,
-    events: Box<[EventSlot]>,
-}
-
-impl HeapTables {
-    fn new(association_count: usize) -> Self {
-        fn slots<T>(free: impl Fn() -> T, count: usize) -> Box<[T]> {
-            (0..count).map(|_| free()).collect()
-        }
-        Self {
-            associations: slots(|| AssociationSlot::FREE, association_count),
-            replies: slots(|| ReplySlot::FREE, 32 * REPLIES_PER_INPUT_MAX),
-            reports: slots(|| ReportSlot::FREE, 4 * association_count),
-            challenges: slots(|| ChallengeSlot::FREE, association_count.div_ceil(4)),
-            events: slots(|| EventSlot::FREE, EVENT_COUNT_MAX),
-        }
-    }
-}
-
-impl Tables for HeapTables {
-    fn lend(&mut self) -> Lent<'_> {
-        Lent {
-            associations: &mut self.associations,
-            replies: &mut self.replies,
-            reports: &mut self.reports,
-            challenges: &mut self.challenges,
-            events: &mut self.events,
         }
     }
 }

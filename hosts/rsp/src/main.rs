@@ -8,6 +8,10 @@ mod failure;
 mod logging;
 mod picture;
 mod policy;
+mod registrar;
+mod resolve;
+mod scope;
+mod serve;
 mod values;
 
 use std::process::ExitCode;
@@ -31,10 +35,30 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: Cli) -> Result<(), Failure> {
-    let config = Config::load(cli.config.as_ref())?;
-    logging::start(cli.log.as_deref().or(config.log.as_deref()))?;
+    let Config { log, scope: file_scope, registrar, serve, run } =
+        Config::load(cli.config.as_ref())?;
+    logging::start(cli.log.as_deref().or(log.as_deref()))?;
     match cli.command {
         Command::Decode(args) => decode::decode(&args),
-        _ => Err(Failure::failed("this command is not there yet")),
+        Command::Registrar { scope, options } => {
+            block_on(registrar::registrar(scope.or(file_scope), options.or(registrar)))
+        }
+        Command::Serve { scope, options } => {
+            block_on(serve::serve(scope.or(file_scope), options.or(serve)))
+        }
+        Command::Resolve { scope, options } => {
+            block_on(resolve::resolve(scope.or(file_scope), options))
+        }
+        Command::Run { .. } | Command::Demo(_) => Err(Failure::failed("not there yet")),
     }
+}
+
+/// Runs a command on a runtime of its own. What blocks (reading standard input) ends with us.
+fn block_on(command: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime =
+        runtime.map_err(|error| Failure::failed(format!("cannot start threads: {error}")))?;
+    let result = runtime.block_on(command);
+    runtime.shutdown_background();
+    result
 }
