@@ -292,3 +292,227 @@ pub fn emit_business_card<'a>(
     }
     Ok(card.finish())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::asap::UserTransport;
+    use crate::asap::trace::{bytes, hex, registrar};
+    use crate::identifier::RegistrarId;
+    use crate::wire::{Protocol, RegistrationLife, TransportBuf};
+
+    /// RSPLIB's, from `pingpong-failover-kill9`.
+    const COOKIE: &str = "0b000018000d00143c50502d5444313e000000000000000b";
+    const COOKIE_2: &str = "0b000018000d00143c50502d5444313e000000000000000c";
+    const COOKIE_2_ECHO: &str = "0c000018000d00143c50502d5444313e000000000000000c";
+
+    fn pool() -> PoolHandle<'static> {
+        PoolHandle::new(b"PingPongPool").unwrap()
+    }
+
+    fn element(id: u32) -> ResolvedElement {
+        ResolvedElement {
+            id: PeId(id),
+            home: RegistrarId(0x1111_1111),
+            transport: UserTransport::sctp(registrar(20 + id as u8)),
+            policy: Policy::RoundRobin,
+        }
+    }
+
+    fn session_of(ids: &[u32]) -> Session {
+        let mut session = Session::new(pool());
+        let elements: std::vec::Vec<_> = ids.iter().map(|&id| element(id)).collect();
+        session.offer(&elements);
+        session
+    }
+
+    fn next(session: &mut Session) -> Option<u32> {
+        session.next_element().map(|element| element.id.0)
+    }
+
+    fn poll(session: &mut Session) -> Option<(u32, std::string::String)> {
+        let mut buf = [0; 64];
+        match session.poll_control(&mut buf)? {
+            Transmit::Message { association, len, .. } => Some((association.0, hex(&buf[..len]))),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn control(
+        session: &mut Session,
+        association: u32,
+        hex: &str,
+    ) -> Result<SessionNews, InputError> {
+        session.on_control(AssociationId(association), &bytes(hex))
+    }
+
+    fn card(pool: PoolHandle<'_>, ids: &[u32]) -> std::vec::Vec<u8> {
+        let transport = TransportBuf::<16>::new(
+            Protocol::Sctp,
+            7_001,
+            TransportUse::DataPlusControl,
+            &[[10, 77, 0, 29].into()],
+        )
+        .unwrap();
+        let elements = ids.iter().map(|&id| {
+            wire::PoolElement::new(
+                PeId(id),
+                RegistrationLife(1),
+                transport.as_transport(),
+                Policy::RoundRobin,
+            )
+        });
+        let mut buf = [0; 512];
+        let len = emit_business_card(pool, Policy::RoundRobin, elements, &mut buf).unwrap();
+        buf[..len].to_vec()
+    }
+
+    #[test]
+    fn fails_over_in_the_order_of_the_resolution_until_nobody_is_left() {
+        let mut session = session_of(&[1, 2, 3]);
+        assert_eq!(session.current(), None);
+        assert_eq!(next(&mut session), Some(1));
+        assert_eq!(session.on_failed(), Some(PeId(1)));
+        assert_eq!(session.on_failed(), None, "one event, one report");
+        assert_eq!(next(&mut session), Some(2));
+        session.on_up(AssociationId(7));
+        assert_eq!(session.current(), Some(PeId(2)));
+        assert_eq!(session.on_failed(), Some(PeId(2)));
+        assert_eq!(next(&mut session), Some(3));
+        session.on_failed();
+        assert_eq!(next(&mut session), None);
+        // A new resolution does not make the dead alive, forgiveness does.
+        session.offer(&[element(1)]);
+        assert_eq!(next(&mut session), None);
+        session.forgive();
+        assert_eq!(next(&mut session), Some(1));
+    }
+
+    #[test]
+    fn the_newest_cookie_is_echoed_first_on_the_new_association() {
+        let mut session = session_of(&[1, 2]);
+        next(&mut session);
+        session.on_up(AssociationId(1));
+        assert_eq!(poll(&mut session), None, "no cookie yet");
+        assert_eq!(control(&mut session, 1, COOKIE), Ok(SessionNews::Cookie));
+        assert_eq!(control(&mut session, 1, COOKIE_2), Ok(SessionNews::Cookie));
+        assert_eq!(poll(&mut session), None, "its maker needs no echo");
+        session.on_failed();
+        next(&mut session);
+        assert_eq!(poll(&mut session), None, "not connected yet");
+        session.on_up(AssociationId(2));
+        assert_eq!(poll(&mut session), Some((2, COOKIE_2_ECHO.into())));
+        assert_eq!(poll(&mut session), None, "once");
+        assert_eq!(session.cookie().unwrap(), &bytes(COOKIE_2)[8..], "for the next failover");
+    }
+
+    #[test]
+    fn a_finished_piece_of_work_takes_its_cookie_with_it() {
+        let mut session = session_of(&[1, 2]);
+        next(&mut session);
+        session.on_up(AssociationId(1));
+        control(&mut session, 1, COOKIE).unwrap();
+        session.on_failed();
+        next(&mut session);
+        session.on_up(AssociationId(2));
+        session.drop_cookie();
+        assert_eq!((poll(&mut session), session.cookie()), (None, None));
+    }
+
+    #[test]
+    fn an_element_without_control_channel_gets_no_echo() {
+        let mut session = session_of(&[1]);
+        next(&mut session);
+        session.on_up(AssociationId(1));
+        control(&mut session, 1, COOKIE).unwrap();
+        session.on_failed();
+        let mut data_only = element(2);
+        data_only.transport.transport_use = TransportUse::Data;
+        session.offer(&[data_only]);
+        next(&mut session);
+        session.on_up(AssociationId(2));
+        assert_eq!(poll(&mut session), None);
+    }
+
+    #[test]
+    fn a_cookie_that_is_too_long_leaves_the_older_one() {
+        let mut session = Session::<2, 20>::new(pool());
+        session.offer(&[element(1)]);
+        session.next_element();
+        session.on_up(AssociationId(1));
+        assert_eq!(session.on_control(AssociationId(1), &bytes(COOKIE)), Ok(SessionNews::Cookie));
+        let mut buf = [0; 64];
+        let len = emit_cookie(&[7; 21], &mut buf).unwrap();
+        let refused = session.on_control(AssociationId(1), &buf[..len]);
+        assert_eq!(refused, Err(InputError::Full));
+        assert_eq!(session.cookie().unwrap(), &bytes(COOKIE)[8..]);
+    }
+
+    #[test]
+    fn control_messages_count_only_from_the_connected_element() {
+        let mut session = session_of(&[1]);
+        assert_eq!(control(&mut session, 1, COOKIE), Err(InputError::Unexpected));
+        next(&mut session);
+        assert_eq!(control(&mut session, 1, COOKIE), Err(InputError::Unexpected));
+        session.on_up(AssociationId(1));
+        assert_eq!(control(&mut session, 2, COOKIE), Err(InputError::Unexpected));
+        assert_eq!(control(&mut session, 1, COOKIE_2_ECHO), Err(InputError::Unexpected));
+        assert!(control(&mut session, 1, &COOKIE[..20]).is_err());
+        assert_eq!(session.cookie(), None);
+    }
+
+    #[test]
+    fn a_business_card_rules_the_order_of_failover() {
+        let mut session = session_of(&[1, 2, 3]);
+        next(&mut session);
+        session.on_up(AssociationId(1));
+        // 9 is not known from the resolution, 1 is the element itself.
+        let card = card(pool(), &[9, 1, 3]);
+        let news = session.on_control(AssociationId(1), &card);
+        assert_eq!(news, Ok(SessionNews::FailoverOrder));
+        for expected in [Some(9), Some(3), Some(2), None] {
+            session.on_failed();
+            assert_eq!(next(&mut session), expected);
+        }
+    }
+
+    #[test]
+    fn a_business_card_of_another_pool_is_refused() {
+        let mut session = session_of(&[1, 2]);
+        next(&mut session);
+        session.on_up(AssociationId(1));
+        let card = card(PoolHandle::new(b"Elsewhere").unwrap(), &[9]);
+        let news = session.on_control(AssociationId(1), &card);
+        assert_eq!(news, Err(InputError::Unexpected));
+    }
+
+    #[test]
+    fn a_business_card_takes_as_many_elements_as_fit() {
+        let card = card(pool(), &[5; 40]);
+        let Ok(Control::BusinessCard(card)) = read_control(&card) else { panic!("no card") };
+        assert_eq!(card.elements.iter().count(), (512 - 28) / 40);
+    }
+
+    #[test]
+    fn a_flood_of_failures_forgets_the_oldest() {
+        let mut session = session_of(&[1]);
+        for id in 1..=9 {
+            session.offer(&[element(id)]);
+            assert_eq!(next(&mut session), Some(id));
+            session.on_failed();
+        }
+        session.offer(&[element(1)]);
+        assert_eq!(next(&mut session), Some(1));
+    }
+
+    #[test]
+    fn elements_read_echoes_and_nothing_else() {
+        let echo = bytes(COOKIE_2_ECHO);
+        assert!(
+            matches!(read_control(&echo), Ok(Control::CookieEcho(cookie)) if cookie.len() == 16)
+        );
+        assert!(matches!(read_control(b"\x20\0\0\x04"), Err(InputError::UnknownMessage)));
+        let keep_alive = bytes("07000018111111110009001050696e67506f6e67506f6f6c");
+        assert!(matches!(read_control(&keep_alive), Err(InputError::Unexpected)));
+    }
+}
