@@ -35,7 +35,7 @@ pub(crate) struct Sack<'a> {
     pub(crate) a_rwnd: u32,
     /// The gap blocks, 4 bytes each.
     pub(crate) gaps: &'a [u8],
-    /// The duplicates, 4 bytes each.
+    /// The duplicates, 4 bytes each. They are of no use to us but tell something of the network.
     pub(crate) duplicates: &'a [u8],
 }
 
@@ -52,12 +52,6 @@ impl<'a> Sack<'a> {
             start: u16::from_be_bytes([a, b]),
             end: u16::from_be_bytes([c, d]),
         })
-    }
-
-    /// The duplicates, as they came.
-    pub(crate) fn duplicate_tsns(&self) -> impl Iterator<Item = Tsn> + Clone {
-        let (numbers, _) = self.duplicates.as_chunks::<4>();
-        numbers.iter().map(|&number| Tsn(u32::from_be_bytes(number)))
     }
 }
 
@@ -83,7 +77,7 @@ mod tests {
         assert_eq!((sack.cumulative, sack.a_rwnd), (Tsn(5), 2_048));
         let gaps: Vec<_> = sack.gap_blocks().map(|gap| (gap.start, gap.end)).collect();
         assert_eq!(gaps, [(2, 3), (5, 5)]);
-        assert!(sack.duplicate_tsns().eq([Tsn(4)]));
+        assert_eq!(sack.duplicates, [0, 0, 0, 4]);
         for len in 0..24 {
             assert_eq!(Sack::parse(&value[..len]), None, "{len}");
         }

@@ -3,6 +3,8 @@
 mod craft;
 mod exchange;
 mod link;
+mod robust;
 mod setup;
 mod stranger;
 mod tags;
+mod teardown;

@@ -56,7 +56,7 @@ fn a_packet_with_an_abort_is_dropped() {
 #[test]
 fn an_init_with_a_tag_or_in_company_is_not_taken() {
     let init = chunk(1, 0, &init_value(PEER_TAG, &[]));
-    assert_eq!(answer(SOME_TAG, &[init.clone()]), abort_reflected(SOME_TAG));
+    assert_eq!(answer(SOME_TAG, core::slice::from_ref(&init)), abort_reflected(SOME_TAG));
     assert!(answer(0, &[init.clone(), data(1, b"x")]).is_empty());
     assert!(answer(0, &[data(1, b"x")]).is_empty(), "tag 0 without INIT");
     assert!(answer(0, &[chunk(1, 0, &init_value(0, &[]))]).is_empty(), "initiate tag 0");

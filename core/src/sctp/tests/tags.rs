@@ -18,7 +18,7 @@ fn down(bench: &Bench, cause: u16) -> Event {
 fn a_packet_with_another_tag_is_dropped() {
     let mut bench = Bench::established();
     let heartbeat = chunk(4, 0, HEARTBEAT);
-    let wrong = packet(bench.host_tag ^ 1, &[heartbeat.clone()]);
+    let wrong = packet(bench.host_tag ^ 1, core::slice::from_ref(&heartbeat));
     assert_eq!(bench.give(wrong), Err(InputError::WrongTag));
     assert!(bench.replies().is_empty());
     let ack = Reply { tag: PEER_TAG, chunks: vec![chunk(5, 0, HEARTBEAT)] };

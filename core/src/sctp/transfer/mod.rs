@@ -23,7 +23,7 @@ use core::time::Duration;
 
 pub(crate) use path::PathTransfer;
 pub use receiver::RxDescriptor;
-pub(crate) use receiver::{DataOutcome, Message, Receiver, ReceiverState};
+pub(crate) use receiver::{DataOutcome, Receiver, ReceiverState};
 pub(crate) use sack::{NeverSent, SackOutcome};
 pub use sender::TxDescriptor;
 pub(crate) use sender::{PushError, Sender, SenderState};

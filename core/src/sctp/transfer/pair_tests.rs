@@ -1,5 +1,6 @@
 //! A sender and a receiver joined by a seeded network: both directions of RFC 9260 §6 and §7.
 
+use super::receiver::Message;
 use core::time::Duration;
 use std::vec::Vec;
 use std::{format, vec};
