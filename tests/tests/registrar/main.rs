@@ -95,6 +95,7 @@ macro_rules! on_each_storage {
     };
 }
 
+mod contract;
 mod refusal;
 mod registration;
 mod resolution;
