@@ -168,7 +168,9 @@ pub trait KernelSet: Sized {
 /// [`compute::kernel`](crate::compute::kernel) for an example.
 #[macro_export]
 macro_rules! kernel_set {
-    ($(#[$meta:meta])* $vis:vis enum $name:ident { $($(#[$doc:meta])* $variant:ident($kernel:ty)),+ $(,)? }) => {
+    ($(#[$meta:meta])* $vis:vis enum $name:ident {
+        $($(#[$doc:meta])* $variant:ident($kernel:ty)),+ $(,)?
+    }) => {
         $(#[$meta])*
         $vis enum $name { $($(#[$doc])* $variant($kernel)),+ }
 

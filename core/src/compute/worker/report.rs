@@ -109,7 +109,8 @@ pub enum Event {
         /// What it is now.
         load: LoadFraction,
     },
-    /// After [`Worker::stop`](super::Worker::stop): nothing is held any more and nothing more to be said.
+    /// After [`Worker::stop`](super::Worker::stop): nothing is held any more, nothing more to
+    /// be said.
     Stopped,
 }
 

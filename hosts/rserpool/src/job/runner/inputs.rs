@@ -20,7 +20,10 @@ impl<J: Job> JobRunner<J> {
         association: AssociationId,
         connect: Option<ConnectId>,
     ) -> Result<(), RunnerError> {
-        let wanted = |link: &Link| matches!(link, Link::Connecting { connect: ours, .. } if Some(*ours) == connect);
+        let wanted = |link: &Link| match link {
+            Link::Connecting { connect: ours, .. } => Some(*ours) == connect,
+            _ => false,
+        };
         let Some(element) = self.elements.iter_mut().find(|it| wanted(&it.link)) else {
             // An attempt that was given up came true, or somebody called us.
             self.closing.push(Closing { association, owed: Farewell::Abort });

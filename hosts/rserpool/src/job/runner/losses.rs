@@ -39,7 +39,7 @@ impl<J: Job> JobRunner<J> {
             self.statistics.units_lost += done.saturating_sub(rescued.done);
             self.packages.note_loss(package, id, since);
             if computed && deadly {
-                let (elements, _) = self.packages.note_death(package, id);
+                let elements = self.packages.note_death(package, id, rescued.done);
                 if elements >= self.config.deaths_max {
                     self.finish(now, Err(JobError::Deadly { package, elements }));
                 }

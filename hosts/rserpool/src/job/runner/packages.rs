@@ -27,6 +27,8 @@ struct Trouble {
     failures: Vec<PeId>,
     /// Who died while computing it.
     deaths: Vec<PeId>,
+    /// How far it was at the last of them.
+    deaths_done: u64,
     rescued: Option<Rescued>,
     lost_by: Option<(PeId, Instant)>,
 }
@@ -169,9 +171,17 @@ impl Packages {
         self.note(package, element, |trouble| &mut trouble.failures)
     }
 
-    /// Counts a death; returns how many elements died of it, and how often in all.
-    pub(super) fn note_death(&mut self, package: PackageId, element: PeId) -> (usize, usize) {
-        self.note(package, element, |trouble| &mut trouble.deaths)
+    /// Counts a death of an element that computed this package from `done` on; returns how many
+    /// have died since it last got on.
+    pub(super) fn note_death(&mut self, package: PackageId, element: PeId, done: u64) -> usize {
+        if let Some(package) = self.packages.get_mut(package.0 as usize) {
+            let trouble = package.trouble.get_or_insert_default();
+            if done > trouble.deaths_done {
+                trouble.deaths_done = done;
+                trouble.deaths.clear();
+            }
+        }
+        self.note(package, element, |trouble| &mut trouble.deaths).0
     }
 
     fn note(

@@ -39,8 +39,8 @@ pub struct RunnerConfig {
     pub duplicate_after_min: Duration,
     /// The job fails when a package failed on so many different elements. Default: 3.
     pub failures_max: usize,
-    /// The job fails when so many elements died while they computed the same package.
-    /// Default: 10.
+    /// The job fails when so many elements in a row died while they computed the same package,
+    /// without that getting any further. Default: 10.
     pub deaths_max: usize,
     /// How long the job may take. Default: for ever.
     pub deadline: Option<Duration>,
@@ -183,7 +183,7 @@ pub enum JobError {
     #[error("the job was cancelled")]
     Cancelled,
     /// A package fails wherever it is computed.
-    #[error("package {} failed on {elements} elements, so it is probably at fault itself", package.0)]
+    #[error("package {} fails on all elements ({elements}), so it is at fault itself", package.0)]
     Poisonous {
         /// Which one.
         package: PackageId,
