@@ -3,6 +3,7 @@
 pub mod compute_pool;
 pub mod fuzz_targets;
 pub mod handlespace_model;
+pub mod messages;
 pub mod network;
 pub mod registrar;
 pub mod sctp_run;
