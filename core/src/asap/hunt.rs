@@ -201,10 +201,6 @@ impl ServerHunt {
         self.home.is_some_and(|home| home.association == association)
     }
 
-    pub(crate) fn is_idle(&self) -> bool {
-        matches!(self.hunting, Hunting::Idle)
-    }
-
     /// Notes what identifier the home registrar calls itself; true if that is news.
     pub(crate) fn set_home_registrar(&mut self, registrar: RegistrarId) -> bool {
         let Some(home) = &mut self.home else { return false };
@@ -766,7 +762,22 @@ mod tests {
         trace.hunt.on_up(AssociationId(1), ConnectId(0));
         assert_eq!(trace.start(100), Outcome::None);
         assert_eq!(trace.drain(), (vec![], vec![], vec![]));
-        assert!(trace.hunt.is_idle());
+        assert_eq!(trace.hunt.poll_timeout(), None);
+    }
+
+    #[test]
+    fn a_home_given_up_while_another_is_hunted_is_asked_again_after_the_others() {
+        let mut trace = Trace::with_registrars(2);
+        trace.start(0);
+        trace.drain();
+        trace.hunt.on_up(AssociationId(1), ConnectId(0));
+        trace.start(100);
+        assert_eq!(trace.drain().0, [1]);
+        trace.timeout(300);
+        trace.hunt.give_up_home(MS(500));
+        trace.start(500);
+        assert_eq!(trace.drain(), (vec![2], vec![], vec![1]));
+        assert!(trace.hunt.poll_timeout().unwrap() > MS(500), "no start is overdue");
     }
 
     #[test]

@@ -25,8 +25,7 @@ pub(crate) async fn registrar(
     }
     (config.port, config.udp_port) = (port, udp_port);
     config.element_count_max = count(options.max_elements, config.element_count_max)?;
-    config.association_count_max =
-        count(options.max_associations, config.association_count_max)?;
+    config.association_count_max = count(options.max_associations, config.association_count_max)?;
     transport_config.association_count_max = config.association_count_max;
     // Control messages are small, and there may be many associations.
     transport_config.send_buffer_len = BUFFER_LEN;

@@ -11,8 +11,7 @@ use serde_json::json;
 use crate::cli::{ResolveOptions, ScopeOptions};
 use crate::failure::Failure;
 use crate::scope::{
-    CLOSE_PATIENCE, no_registrar, pool_handle, profile, registrars, resolve_failure,
-    start_failure,
+    CLOSE_PATIENCE, no_registrar, pool_handle, profile, registrars, resolve_failure, start_failure,
 };
 
 /// Prints the elements of a pool.

@@ -51,9 +51,9 @@ pub(crate) fn profile(options: &ScopeOptions) -> Profile {
 /// The name of a pool as a pool handle.
 pub(crate) fn pool_handle(name: &str) -> Result<PoolHandleBuf, Failure> {
     let handle = PoolHandle::new(name.as_bytes());
-    handle.map(PoolHandle::to_buf).map_err(|error| {
-        Failure::usage(format!("\"{name}\" cannot name a pool: {error}"))
-    })
+    handle
+        .map(PoolHandle::to_buf)
+        .map_err(|error| Failure::usage(format!("\"{name}\" cannot name a pool: {error}")))
 }
 
 /// A transport that listens at `listen`: its addresses, SCTP port and UDP port.
@@ -88,9 +88,8 @@ pub(crate) fn transport_failure(error: &TransportError) -> Failure {
     };
     let failure = Failure::new(status, error);
     match error {
-        TransportError::AddressInUse { .. } => {
-            failure.hint("`ss -lunp` tells which program has it; --listen HOST:0 takes a free port")
-        }
+        TransportError::AddressInUse { .. } => failure
+            .hint("`ss -lunp` tells which program has it; --listen HOST:0 takes a free port"),
         _ => failure,
     }
 }

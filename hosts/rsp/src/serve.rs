@@ -226,18 +226,16 @@ fn refused(cause: Option<Cause>, registrars: &[Endpoint]) -> Failure {
             "the pool has another policy",
             "give this element the --policy of the others, or another --pool",
         ),
-        Some(Cause::NON_UNIQUE_PE_IDENTIFIER) => (
-            "another element has this identifier",
-            "leave --identifier out, or choose another",
-        ),
+        Some(Cause::NON_UNIQUE_PE_IDENTIFIER) => {
+            ("another element has this identifier", "leave --identifier out, or choose another")
+        }
         Some(Cause::INVALID_VALUES) => (
             "it finds a value invalid, most likely the address",
             "register an address by which the registrar sees this element, with --address IP",
         ),
-        Some(Cause::INCONSISTENT_DATA_CONTROL | Cause::INCONSISTENT_TRANSPORT_TYPE) => (
-            "the elements of the pool are reached by another transport",
-            "choose another --pool",
-        ),
+        Some(Cause::INCONSISTENT_DATA_CONTROL | Cause::INCONSISTENT_TRANSPORT_TYPE) => {
+            ("the elements of the pool are reached by another transport", "choose another --pool")
+        }
         _ => ("it does not say why", "look into the registrar's log (--log info)"),
     };
     let code = cause.map_or_else(String::new, |cause| format!(" (error cause {:#06x})", cause.0));

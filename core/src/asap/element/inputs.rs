@@ -202,8 +202,12 @@ impl PoolElement {
 
     /// The registrar has lost what it knew, this element too.
     fn on_restarted(&mut self, now: Instant, association: AssociationId) {
-        if self.hunt.is_home(association) {
-            self.acks.retain(|&owed| owed != association);
+        if !self.hunt.is_home(association) {
+            return;
+        }
+        self.acks.retain(|&owed| owed != association);
+        // What was rejected is not repeated for that.
+        if !matches!(self.state, State::Holding { .. }) {
             self.use_new_home(now);
         }
     }

@@ -12,6 +12,8 @@
 mod inputs;
 mod output;
 #[cfg(test)]
+mod state_table;
+#[cfg(test)]
 mod tests;
 
 use core::fmt;
@@ -443,6 +445,16 @@ impl PoolElement {
         }
     }
 
+    const fn own_timeout(&self) -> Option<Instant> {
+        match self.state {
+            State::Idle | State::Hunting => None,
+            State::Registering { t2 } => t2,
+            State::Registered { t4 } => Some(t4),
+            State::Holding { retry } => retry,
+            State::Deregistering { t3, .. } => Some(t3),
+        }
+    }
+
     /// The element is out of its pool, one way or another.
     fn finish(&mut self, event: PoolElementEvent) {
         self.stop();
@@ -481,14 +493,7 @@ impl Machine for PoolElement {
     }
 
     fn poll_timeout(&self) -> Option<Instant> {
-        let own = match self.state {
-            State::Idle | State::Hunting => None,
-            State::Registering { t2 } => t2,
-            State::Registered { t4 } => Some(t4),
-            State::Holding { retry } => retry,
-            State::Deregistering { t3, .. } => Some(t3),
-        };
-        Instant::earliest(own, self.hunt.poll_timeout())
+        Instant::earliest(self.own_timeout(), self.hunt.poll_timeout())
     }
 
     fn poll_transmit(&mut self, now: Instant, buf: &mut [u8]) -> Option<Transmit> {

@@ -12,28 +12,28 @@ const REGISTRATION: &str = "0100003c0009001050696e67506f6e67506f6f6c\
 /// The same from home 0x11111111.
 const REREGISTRATION: &str = "0100003c0009001050696e67506f6e67506f6f6c\
     000a0028aaaa00011111111100015f9000040010a9670001000100080a4d00150008000800000001";
-const GRANTED: &str = "0300001c0009001050696e67506f6e67506f6f6c000e0008aaaa0001";
+pub(super) const GRANTED: &str = "0300001c0009001050696e67506f6e67506f6f6c000e0008aaaa0001";
 /// Shaped as RSPLIB's, with its code for "no usable user address".
-const REJECTED: &str = "030100240009001050696e67506f6e67506f6f6c000e0008aaaa0001\
+pub(super) const REJECTED: &str = "030100240009001050696e67506f6e67506f6f6c000e0008aaaa0001\
     000c0008f0080004";
-const KEEP_ALIVE: &str = "0700002011111111\
+pub(super) const KEEP_ALIVE: &str = "0700002011111111\
     0009001050696e67506f6e67506f6f6c000e0008aaaa0001";
 const KEEP_ALIVE_WITHOUT_ID: &str = "07000018111111110009001050696e67506f6e67506f6f6c";
-const KEEP_ALIVE_HOME_2: &str = "0701002022222222\
+pub(super) const KEEP_ALIVE_HOME_2: &str = "0701002022222222\
     0009001050696e67506f6e67506f6f6c000e0008aaaa0001";
 const ACK: &str = "0800001c0009001050696e67506f6e67506f6f6c000e0008aaaa0001";
 const DEREGISTRATION: &str = "0200001c0009001050696e67506f6e67506f6f6c000e0008aaaa0001";
-const DEREGISTERED: &str = "0400001c0009001050696e67506f6e67506f6f6c000e0008aaaa0001";
+pub(super) const DEREGISTERED: &str = "0400001c0009001050696e67506f6e67506f6f6c000e0008aaaa0001";
 /// ASAP Error, cause 0x100b (unsupported policy).
-const ERROR: &str = "0e00000c000c0008100b0004";
+pub(super) const ERROR: &str = "0e00000c000c0008100b0004";
 
 const POOL: &[u8] = b"PingPongPool";
 
-fn pool() -> PoolHandle<'static> {
+pub(super) fn pool() -> PoolHandle<'static> {
     PoolHandle::new(POOL).unwrap()
 }
 
-fn service() -> UserTransport {
+pub(super) fn service() -> UserTransport {
     let address = core::net::SocketAddr::from(([10, 77, 0, 21], 43_367));
     UserTransport::sctp(Endpoint::new(address))
 }
@@ -43,7 +43,7 @@ fn config(profile: Profile) -> PoolElementConfig {
 }
 
 /// An element that knows the registrars 10.77.0.11, .12 and so on.
-fn element(profile: Profile, registrars: u8) -> Trace<PoolElement> {
+pub(super) fn element(profile: Profile, registrars: u8) -> Trace<PoolElement> {
     let mut element = PoolElement::new(config(profile), &mut SplitMix64::new(1));
     for last in 11..11 + registrars {
         element.add_registrar(&registrar(last)).unwrap();
@@ -52,15 +52,15 @@ fn element(profile: Profile, registrars: u8) -> Trace<PoolElement> {
 }
 
 impl Trace<PoolElement> {
-    fn register(&mut self) {
+    pub(super) fn register(&mut self) {
         self.register_as(Policy::RoundRobin).unwrap();
     }
 
-    fn register_as(&mut self, policy: Policy) -> Result<(), CommandError> {
+    pub(super) fn register_as(&mut self, policy: Policy) -> Result<(), CommandError> {
         self.command(|element, now| element.register(now, pool(), &service(), policy))
     }
 
-    fn deregister(&mut self) {
+    pub(super) fn deregister(&mut self) {
         self.command(|element, now| element.deregister(now)).unwrap();
     }
 

@@ -13,6 +13,8 @@ mod inputs;
 mod output;
 mod pools;
 #[cfg(test)]
+mod state_table;
+#[cfg(test)]
 mod tests;
 
 use core::fmt;

@@ -8,7 +8,7 @@ use std::string::String;
 use std::vec::Vec;
 
 const RESOLUTION: &str = "0500001c0009001050696e67506f6e67506f6f6c803f000800000001";
-const RESPONSE: &str = "060000440009001050696e67506f6e67506f6f6c0008000800000001\
+pub(super) const RESPONSE: &str = "060000440009001050696e67506f6e67506f6f6c0008000800000001\
     000a0028aaaa00011111111100015f9000040010cc6d0001000100080a4d00150008000800000001";
 const UNREACHABLE: &str = "0900001c0009001050696e67506f6e67506f6f6c000e0008aaaa0001";
 const UNKNOWN_POOL: &str = "0600001c0009000e4e6f53756368506f6f6c0000000c000800090004";
@@ -17,17 +17,17 @@ const TWO: &str = "0600006c0009001050696e67506f6e67506f6f6c0008000800000001\
     000a0028aaaa0001999999990000ea60000400101b590000000100080a4d00150008000800000001\
     000a0028aaaa0002999999990000ea60000400101b5a0000000100080a4d00160008000800000001";
 /// ASAP Error, cause 0x0010 (invalid message).
-const ERROR: &str = "0e00000c000c000800100004";
+pub(super) const ERROR: &str = "0e00000c000c000800100004";
 
 fn pool(handle: &'static [u8]) -> PoolHandle<'static> {
     PoolHandle::new(handle).unwrap()
 }
 
-fn ping_pong() -> PoolHandle<'static> {
+pub(super) fn ping_pong() -> PoolHandle<'static> {
     pool(b"PingPongPool")
 }
 
-type User = PoolUser<2, 4, 4>;
+pub(super) type User = PoolUser<2, 4, 4>;
 
 fn user_with(timers: Timers, registrars: u8) -> Trace<User> {
     let config = PoolUserConfig { timers, ..PoolUserConfig::new(Profile::Rsplib) };
@@ -38,7 +38,7 @@ fn user_with(timers: Timers, registrars: u8) -> Trace<User> {
     Trace::new(user)
 }
 
-fn user(registrars: u8) -> Trace<User> {
+pub(super) fn user(registrars: u8) -> Trace<User> {
     user_with(Timers::of(Profile::Rsplib), registrars)
 }
 
@@ -49,7 +49,11 @@ fn user_with_cache(milliseconds: u64) -> Trace<User> {
 }
 
 impl Trace<User> {
-    fn resolve(&mut self, handle: PoolHandle<'_>, items: u32) -> Result<u32, PoolUserFull> {
+    pub(super) fn resolve(
+        &mut self,
+        handle: PoolHandle<'_>,
+        items: u32,
+    ) -> Result<u32, PoolUserFull> {
         let resolve = |user: &mut User, now| user.resolve(now, handle, Some(items));
         self.command(resolve).map(|resolution| resolution.0)
     }
