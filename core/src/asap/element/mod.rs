@@ -167,6 +167,67 @@ impl core::error::Error for CommandError {}
 ///
 /// The driver must connect from a local port on which it also listens, and hand inbound
 /// associations to this machine: registrars that take the element over come that way.
+///
+/// ```
+/// use core::net::SocketAddr;
+/// use rserpool_core::asap::{
+///     POOL_ELEMENT_MESSAGE_LEN_MAX, PoolElement, PoolElementConfig, PoolElementEvent,
+///     UserTransport,
+/// };
+/// use rserpool_core::association::{AssociationId, Endpoint, Input, Ppid, StreamId, Transmit};
+/// use rserpool_core::entropy::SplitMix64;
+/// use rserpool_core::identifier::PoolHandle;
+/// use rserpool_core::machine::Machine;
+/// use rserpool_core::time::Instant;
+/// use rserpool_core::wire::{Policy, asap::RegistrationResponse};
+///
+/// let now = Instant::ZERO;
+/// let mut buf = [0; POOL_ELEMENT_MESSAGE_LEN_MAX];
+/// // Use the system's generator instead; this one is for examples.
+/// let mut random = SplitMix64::new(1);
+/// let mut element = PoolElement::new(PoolElementConfig::default(), &mut random);
+/// element.add_registrar(&Endpoint::new(SocketAddr::from(([10, 77, 0, 11], 3863))))?;
+///
+/// let pool = PoolHandle::new(b"ComputePool")?;
+/// let service = UserTransport::sctp(Endpoint::new(SocketAddr::from(([10, 77, 0, 21], 7001))));
+/// element.register(now, pool, &service, Policy::RoundRobin)?;
+///
+/// // Drain: the machine wants an association to the registrar.
+/// let Some(Transmit::Connect { connect, .. }) = element.poll_transmit(now, &mut buf) else {
+///     panic!("it hunts");
+/// };
+/// // The driver connects, and tells.
+/// let association = AssociationId(1);
+/// element.handle_input(now, Input::Up {
+///     association,
+///     connect: Some(connect),
+///     peer_addresses: &[[10, 77, 0, 11].into()],
+///     peer_port: 3863,
+/// })?;
+/// assert_eq!(
+///     element.poll_event(),
+///     Some(PoolElementEvent::RegistrarFound { association }),
+/// );
+/// // The registration goes out; its bytes are in `buf`.
+/// assert!(matches!(
+///     element.poll_transmit(now, &mut buf),
+///     Some(Transmit::Message { len: 60, .. }),
+/// ));
+///
+/// // The registrar grants it.
+/// let mut answer = [0; 64];
+/// let len = RegistrationResponse::granted(pool, element.pe_id()).emit(&mut answer)?;
+/// element.handle_input(now, Input::Message {
+///     association,
+///     stream: StreamId(0),
+///     ppid: Ppid::ASAP,
+///     data: &answer[..len],
+/// })?;
+/// assert_eq!(element.poll_event(), Some(PoolElementEvent::Registered { warning: None }));
+/// // RSPLIB's profile registers again after 30 s.
+/// assert_eq!(element.poll_timeout(), Some(Instant::from_millis(30_000)));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct PoolElement {
     config: PoolElementConfig,

@@ -160,6 +160,60 @@ impl core::error::Error for PoolUserFull {}
 ///
 /// It knows up to `POOLS` pools at a time with up to `ELEMENTS` elements each, and up to
 /// `WAITING` resolutions may wait for their answer.
+///
+/// ```
+/// use core::net::SocketAddr;
+/// use rserpool_core::asap::{
+///     POOL_USER_MESSAGE_LEN_MAX, PoolUser, PoolUserConfig, PoolUserEvent,
+/// };
+/// use rserpool_core::association::{AssociationId, Endpoint, Input, Ppid, StreamId, Transmit};
+/// use rserpool_core::entropy::SplitMix64;
+/// use rserpool_core::identifier::PoolHandle;
+/// use rserpool_core::machine::Machine;
+/// use rserpool_core::time::Instant;
+/// use rserpool_core::wire::asap::HandleResolutionResponse;
+/// use rserpool_core::wire::{Cause, OperationError};
+///
+/// let now = Instant::ZERO;
+/// let mut buf = [0; POOL_USER_MESSAGE_LEN_MAX];
+/// // Use the system's generator instead; this one is for examples.
+/// let mut random = SplitMix64::new(1);
+/// let mut user: PoolUser = PoolUser::new(PoolUserConfig::default(), &mut random);
+/// user.add_registrar(&Endpoint::new(SocketAddr::from(([10, 77, 0, 11], 3863))))?;
+///
+/// let pool = PoolHandle::new(b"ComputePool")?;
+/// let resolution = user.resolve(now, pool, Some(4))?;
+///
+/// // Drain: the machine wants an association to the registrar; the driver connects, and tells.
+/// let Some(Transmit::Connect { connect, .. }) = user.poll_transmit(now, &mut buf) else {
+///     panic!("it hunts");
+/// };
+/// let association = AssociationId(1);
+/// user.handle_input(now, Input::Up {
+///     association,
+///     connect: Some(connect),
+///     peer_addresses: &[[10, 77, 0, 11].into()],
+///     peer_port: 3863,
+/// })?;
+/// assert_eq!(user.poll_event(), Some(PoolUserEvent::RegistrarFound { association }));
+/// // The request goes out; its bytes are in `buf`.
+/// assert!(matches!(user.poll_transmit(now, &mut buf), Some(Transmit::Message { .. })));
+///
+/// // The registrar knows no such pool. Had it listed elements, `elements` would give them.
+/// let mut answer = [0; 64];
+/// let error = OperationError::new(Cause::UNKNOWN_POOL_HANDLE, &[]);
+/// let len = HandleResolutionResponse::refused(pool, error).emit(&mut answer)?;
+/// user.handle_input(now, Input::Message {
+///     association,
+///     stream: StreamId(0),
+///     ppid: Ppid::ASAP,
+///     data: &answer[..len],
+/// })?;
+/// let unknown = PoolUserEvent::UnknownPool { resolution, pool: pool.to_buf() };
+/// assert_eq!(user.poll_event(), Some(unknown));
+/// assert!(user.elements(pool).is_empty());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct PoolUser<const POOLS: usize = 4, const ELEMENTS: usize = 8, const WAITING: usize = 8> {
     config: PoolUserConfig,
