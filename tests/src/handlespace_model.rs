@@ -412,7 +412,7 @@ impl<S: Storage> Driver<'_, S> {
             14 => self.next_owing(),
             15 => self.set_owner(bytes),
             16 => self.set_association(bytes),
-            17 => self.remove_next_of(bytes),
+            17 => self.remove_first_of(bytes),
             18 => self.set_policy(bytes),
             _ => self.walk(bytes),
         }
@@ -495,7 +495,7 @@ impl<S: Storage> Driver<'_, S> {
     fn deregister(&mut self, bytes: &mut Commands<'_>) {
         let (pool, pe_id) = (bytes.pool(), bytes.id());
         let removed = self.space.deregister(handle(pool), PeId(pe_id));
-        assert_eq!(removed.is_some(), self.model.find(pool, pe_id).is_some());
+        assert_eq!(removed, self.model.find(pool, pe_id).is_some());
         if let Some(at) = self.model.find(pool, pe_id) {
             self.model.remove(at);
         }
@@ -614,17 +614,15 @@ impl<S: Storage> Driver<'_, S> {
         self.space.set_association(element.index, association.map(AssociationId));
     }
 
-    fn remove_next_of(&mut self, bytes: &mut Commands<'_>) {
+    fn remove_first_of(&mut self, bytes: &mut Commands<'_>) {
         let association = u32::from(bytes.byte() % 10);
         let has_any = self.model.elements.iter().any(|e| e.association == Some(association));
-        let removed = self.space.remove_next_of(AssociationId(association));
-        assert_eq!(removed.is_some(), has_any);
-        if let Some(removed) = removed {
-            let handle = removed.pool.as_handle();
-            let at = self.model.find(handle.as_bytes(), removed.pe_id.0).expect("it was there");
-            let gone = self.model.remove(at);
-            assert_eq!(gone.association, Some(association));
-            assert_eq!(RegistrarId(gone.owner), removed.home);
+        let first = self.space.first_of(AssociationId(association));
+        assert_eq!(first.is_some(), has_any);
+        if let Some(index) = first {
+            let at = self.model.at(index);
+            assert_eq!(self.model.remove(at).association, Some(association));
+            self.space.remove(index);
         }
     }
 
@@ -660,6 +658,13 @@ impl<S: Storage> Driver<'_, S> {
             got.push((handle.len(), handle, view.pe_id().0));
             cursor = Some(view.cursor());
         }
+        // Pools come in an order of their own, elements of a pool together and by identifier.
+        let mut pools: Vec<&Key> = got.iter().collect();
+        pools.dedup_by_key(|key| &key.1);
+        pools.sort_unstable();
+        assert!(pools.windows(2).all(|pair| pair[0].1 != pair[1].1), "a pool twice");
+        assert!(got.windows(2).all(|pair| pair[0].1 != pair[1].1 || pair[0].2 < pair[1].2));
+        got.sort_unstable();
         assert_eq!(got, expected);
     }
 

@@ -13,7 +13,7 @@ fn heap(limits: Limits) -> Handlespace<HeapStorage> {
 
 #[test]
 fn random_commands_agree_with_the_model_on_every_storage() {
-    const ROUNDS: u64 = 200;
+    const ROUNDS: u64 = 60;
     for seed in 0..ROUNDS {
         println!("seed {seed}");
         let mut commands = vec![0; 3000];

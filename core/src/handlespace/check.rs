@@ -5,7 +5,7 @@ use super::core::Peek;
 use super::slots::{ASSOCIATION, OWNER};
 use crate::identifier::PeId;
 use crate::store::tree::{self, Root};
-use crate::store::{Link, id_tree, list, order, queue, slot};
+use crate::store::{Link, id_tree, link_to, list, order, slot};
 
 const fn plain(top: Link) -> Root {
     Root { top, weighted: false }
@@ -24,7 +24,8 @@ impl Peek<'_> {
             let next = tree::next(slots.pool_nodes, pool);
             if next != 0 {
                 let handle = |pool| slots.pools[slot(pool)].handle().as_bytes();
-                let place = |pool| (handle(pool).len(), handle(pool));
+                let digest = |pool| slots.pool_nodes[slot(pool)].key;
+                let place = |pool| (digest(pool), handle(pool).len(), handle(pool));
                 assert!(place(pool) < place(next), "pools out of order");
             }
             pool = next;
@@ -36,7 +37,10 @@ impl Peek<'_> {
         assert_eq!(association_count, state.associations.count as usize, "associations");
         self.check_owners();
         self.check_associations();
-        queue::check(slots.due, slots.due_positions, state.due_count);
+        let due_count = order::check(slots.due, state.due, false);
+        let set =
+            (0..slots.due.len()).map(link_to).filter(|&link| order::weight(slots.due, link) != 0);
+        assert_eq!(set.count(), due_count, "deadlines");
     }
 
     fn check_pool(&self, link: Link) -> usize {
@@ -45,11 +49,9 @@ impl Peek<'_> {
         let count = tree::check(slots.ids, plain(pool.ids));
         assert!(count > 0 && count == pool.count as usize, "elements of a pool");
         let weighted = pool.kind.is_random();
-        let ordered = tree::check(slots.order, Root { top: pool.order, weighted });
+        let ordered = order::check(slots.order, pool.order, weighted);
         if weighted {
-            assert_eq!(tree::sum(slots.order, pool.order), pool.weight, "weight of a pool");
-        } else {
-            order::check(slots.order, pool.order);
+            assert_eq!(tree::sum(slots.order, pool.order.top), pool.weight, "weight of a pool");
         }
         let mut selectable = 0;
         let mut element = tree::outermost(slots.ids, pool.ids, 0);

@@ -2,12 +2,14 @@
 
 use super::checksum;
 use super::slots::{ASSOCIATION, OWED, OWNER, Pool, Slots, SlotsMut, State};
+use super::view::Seen;
 use crate::association::AssociationId;
 use crate::identifier::{PeId, RegistrarId};
 use crate::policy::{self, Rank};
 use crate::store::id_tree::{self, Place};
-use crate::store::queue::Queue;
-use crate::store::{Link, list, order, slot};
+use crate::store::order::OrderNode;
+use crate::store::{Link, get, list, order, slot};
+use crate::time::Instant;
 
 /// A handlespace without its storage's type, for reading.
 #[derive(Clone, Copy)]
@@ -32,7 +34,6 @@ impl Core<'_> {
                 ids: slots.ids,
                 elements: slots.elements,
                 due: slots.due,
-                due_positions: slots.due_positions,
                 association_ids: slots.association_ids,
                 associations: slots.associations,
                 pool_nodes: slots.pool_nodes,
@@ -44,12 +45,45 @@ impl Core<'_> {
         }
     }
 
-    pub(crate) fn queue(&mut self) -> Queue<'_> {
-        Queue {
-            entries: self.slots.due,
-            positions: self.slots.due_positions,
-            count: &mut self.state.due_count,
+    /// What views look into, and the order of selection.
+    #[inline]
+    pub(crate) fn seen(&self) -> (Seen<'_>, &[OrderNode]) {
+        let SlotsMut { elements, pools, owner_ids, association_ids, blocks, order, .. } =
+            &self.slots;
+        (Seen { elements, pools, owner_ids, association_ids, blocks }, order)
+    }
+
+    /// Sets or moves the one deadline of the element `link`.
+    pub(crate) fn set_deadline(&mut self, link: Link, at: Instant, kind: u8) {
+        // Keys are compared around the end, so half of all numbers is the limit.
+        let at = at.as_micros().min(i64::MAX as u64);
+        self.state.due_sequence += 1;
+        let (place, kept) = ((at, self.state.due_sequence), u32::from(kind) + 1);
+        let nodes = &mut *self.slots.due;
+        if order::weight(nodes, link) == 0 {
+            self.state.due.insert(nodes, link, place, kept);
+        } else {
+            order::set_kept(nodes, link, kept);
+            self.state.due.move_to(nodes, link, place);
         }
+    }
+
+    /// Forgets the deadline of the element `link`, if it has one.
+    pub(crate) fn clear_deadline(&mut self, link: Link) {
+        if order::weight(self.slots.due, link) != 0 {
+            self.state.due.remove(self.slots.due, link);
+        }
+    }
+
+    /// Takes the earliest deadline if it is due.
+    pub(crate) fn pop_deadline(&mut self, now: Instant) -> Option<(Link, u8)> {
+        let first = self.state.due.first;
+        let (at, kind) = deadline(self.slots.due, first)?;
+        if at > now {
+            return None;
+        }
+        self.state.due.remove(self.slots.due, first);
+        Some((first, kind))
     }
 
     /// Gives the element `link`, which is in no order, its place in the order of its pool.
@@ -61,16 +95,16 @@ impl Core<'_> {
             Rank::Turns(0) | Rank::Weighted(0) => {}
             Rank::Ordered(key) => {
                 let place = (key, pool.next_sequence());
-                order::insert_ordered(nodes, &mut pool.order, link, place);
+                pool.order.insert(nodes, link, place, 1);
             }
             Rank::Turns(weight) => {
                 let key = pool.pass.wrapping_add(policy::stride(weight));
                 let place = (key, pool.next_sequence());
-                order::insert_ordered(nodes, &mut pool.order, link, place);
+                pool.order.insert(nodes, link, place, 1);
             }
             Rank::Weighted(weight) => {
                 let sequence = pool.next_sequence();
-                order::append_weighted(nodes, &mut pool.order, link, sequence, weight);
+                pool.order.append_weighted(nodes, link, sequence, weight);
                 pool.weight += u64::from(weight);
             }
         }
@@ -86,10 +120,10 @@ impl Core<'_> {
         let element = &self.slots.elements[slot(link)];
         let pool = &mut self.slots.pools[slot(element.pool)];
         if pool.kind.is_random() {
-            order::remove_weighted(nodes, &mut pool.order, link);
+            pool.order.remove_weighted(nodes, link);
             pool.weight -= u64::from(weight);
         } else {
-            order::remove_ordered(nodes, &mut pool.order, link);
+            pool.order.remove(nodes, link);
         }
     }
 
@@ -106,8 +140,7 @@ impl Core<'_> {
             Rank::Ordered(key) => {
                 let (old_key, sequence) = order::place(nodes, link);
                 if key != old_key {
-                    order::remove_ordered(nodes, &mut pool.order, link);
-                    order::insert_ordered(nodes, &mut pool.order, link, (key, sequence));
+                    pool.order.move_to(nodes, link, (key, sequence));
                 }
             }
             Rank::Turns(weight) => {
@@ -117,8 +150,7 @@ impl Core<'_> {
                 let wait = old_key.wrapping_sub(pool.pass).min(policy::stride(weight));
                 let key = pool.pass.wrapping_add(wait);
                 if key != old_key {
-                    order::remove_ordered(nodes, &mut pool.order, link);
-                    order::insert_ordered(nodes, &mut pool.order, link, (key, sequence));
+                    pool.order.move_to(nodes, link, (key, sequence));
                 }
             }
             Rank::Weighted(weight) => set_weight(nodes, pool, link, weight),
@@ -137,13 +169,13 @@ impl Core<'_> {
         match policy::rank(pool.kind, &element.values, element.selections) {
             Rank::Ordered(key) => {
                 let place = (key, pool.next_sequence());
-                order::move_later(nodes, &mut pool.order, link, place);
+                pool.order.move_later(nodes, link, place);
             }
             Rank::Turns(weight) => {
                 pool.pass = order::place(nodes, link).0;
                 let key = pool.pass.wrapping_add(policy::stride(weight));
                 let place = (key, pool.next_sequence());
-                order::move_later(nodes, &mut pool.order, link, place);
+                pool.order.move_later(nodes, link, place);
             }
             Rank::Weighted(weight) => set_weight(nodes, pool, link, weight),
         }
@@ -268,6 +300,13 @@ impl Pool {
         self.sequence += 1;
         self.sequence
     }
+}
+
+/// The deadline of the element `link`, which may be 0.
+pub(crate) fn deadline(nodes: &[OrderNode], link: Link) -> Option<(Instant, u8)> {
+    get(nodes, link)?;
+    let kind = order::weight(nodes, link).checked_sub(1)?;
+    Some((Instant::from_micros(order::place(nodes, link).0), kind as u8))
 }
 
 fn set_weight(nodes: &mut [order::OrderNode], pool: &mut Pool, link: Link, weight: u32) {

@@ -29,14 +29,13 @@ pub use view::ElementView;
 
 pub use crate::store::id_tree::IdNode;
 pub use crate::store::order::OrderNode;
-pub use crate::store::queue::Due;
 
 use self::core::{Core, Peek};
 use self::slots::{ASSOCIATION, State};
 use crate::association::AssociationId;
 use crate::entropy::Entropy;
 use crate::identifier::{PeId, PoolHandle, PoolHandleBuf, RegistrarId};
-use crate::store::{Link, id_tree, list, queue, slot};
+use crate::store::{Link, id_tree, list, slot};
 use crate::time::Instant;
 use crate::wire::Policy;
 
@@ -74,17 +73,6 @@ pub struct Registered {
     pub index: ElementIndex,
     /// Whether it is new.
     pub outcome: Outcome,
-}
-
-/// What was removed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Removed {
-    /// The handle of the pool, which is gone too if this was its last element.
-    pub pool: PoolHandleBuf,
-    /// The element's identifier.
-    pub pe_id: PeId,
-    /// The registrar that owned it.
-    pub home: RegistrarId,
 }
 
 /// Which of a registrar's timers a deadline is; the registrar chooses the numbers.
@@ -198,16 +186,13 @@ impl<S: Storage> Handlespace<S> {
     }
 
     /// Removes an element, and its pool with the last one. Its deadline and what it owes go too.
-    pub fn remove(&mut self, index: ElementIndex) -> Removed {
-        let view = self.element(index);
-        let (pool, pe_id, home) = (view.pool().to_buf(), view.pe_id(), view.home());
+    pub fn remove(&mut self, index: ElementIndex) {
         self.core().remove(index.0);
-        Removed { pool, pe_id, home }
     }
 
-    /// Removes the element of the pool with the identifier, if there is one.
-    pub fn deregister(&mut self, pool: PoolHandle<'_>, pe_id: PeId) -> Option<Removed> {
-        self.find(pool, pe_id).map(|index| self.remove(index))
+    /// Removes the element of the pool with the identifier; whether there was one.
+    pub fn deregister(&mut self, pool: PoolHandle<'_>, pe_id: PeId) -> bool {
+        self.core().deregister(pool, pe_id)
     }
 
     /// Selects up to `items` (and [`ITEMS_MAX`]) elements of a pool by its policy, the best first,
@@ -256,11 +241,6 @@ impl<S: Storage> Handlespace<S> {
         })
     }
 
-    /// Removes one of the elements that are tied to an association; `None` when all are gone.
-    pub fn remove_next_of(&mut self, association: AssociationId) -> Option<Removed> {
-        self.first_of(association).map(|index| self.remove(index))
-    }
-
     /// Gives an element to another registrar.
     ///
     /// # Errors
@@ -295,31 +275,30 @@ impl<S: Storage> Handlespace<S> {
 
     /// Sets an element's one deadline, in place of an earlier or later one.
     pub fn set_deadline(&mut self, index: ElementIndex, at: Instant, kind: DeadlineKind) {
-        self.core().queue().set(index.0, at, kind.0);
+        self.core().set_deadline(index.0, at, kind.0);
     }
 
     /// Forgets an element's deadline.
     pub fn clear_deadline(&mut self, index: ElementIndex) {
-        self.core().queue().clear(index.0);
+        self.core().clear_deadline(index.0);
     }
 
     /// An element's deadline.
     #[must_use]
     pub fn deadline(&self, index: ElementIndex) -> Option<(Instant, DeadlineKind)> {
-        let slots = self.peek().slots;
-        let due = queue::deadline(slots.due, slots.due_positions, index.0);
+        let due = core::deadline(self.peek().slots.due, index.0);
         due.map(|(at, kind)| (at, DeadlineKind(kind)))
     }
 
     /// The earliest of all deadlines.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Instant> {
-        queue::earliest(self.peek().slots.due, self.state.due_count)
+        core::deadline(self.peek().slots.due, self.state.due.first).map(|(at, _)| at)
     }
 
     /// Takes the earliest deadline that is at `now` or before; the element stays.
     pub fn pop_deadline(&mut self, now: Instant) -> Option<(ElementIndex, DeadlineKind)> {
-        let (link, kind) = self.core().queue().pop(now)?;
+        let (link, kind) = self.core().pop_deadline(now)?;
         Some((ElementIndex(link), DeadlineKind(kind)))
     }
 
@@ -339,8 +318,8 @@ impl<S: Storage> Handlespace<S> {
         &mut self.storage.slots_mut().elements[slot(index.0)].scratch
     }
 
-    /// The element after the cursor, pools by handle (shorter first, then by byte) and elements
-    /// by identifier; only those of `owner`, if one is given.
+    /// The element after the cursor; only those of `owner`, if one is given. Pools come in an order
+    /// of their own, which depends on their handles alone, and their elements by identifier.
     #[must_use]
     pub fn next_after(
         &self,

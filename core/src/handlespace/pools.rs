@@ -1,4 +1,4 @@
-//! The tree of pools, ordered by handle: shorter handles first, then byte by byte.
+//! The tree of pools, and the walk through all elements.
 
 use core::cmp::Ordering;
 
@@ -9,85 +9,91 @@ use super::register::Entry;
 use super::resolve::Each;
 use super::slots::Pool;
 use crate::identifier::{POOL_HANDLE_LEN_MAX, PeId, PoolHandle, RegistrarId};
-use crate::store::id_tree::{self, Place};
-use crate::store::tree::{self, Node};
-use crate::store::{Link, slot};
+use crate::store::id_tree::{self, IdNode, Place};
+use crate::store::tree;
+use crate::store::{Link, get, slot};
 
-/// A handle, so cut that comparing takes few steps.
-struct Key {
-    len: u8,
-    words: [u64; WORDS],
+/// Spreads handles that begin alike; whoever makes digests collide gains nothing.
+#[inline]
+fn digest(handle: &[u8]) -> u32 {
+    const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
+    let mix = |mix: u64, word: u64| {
+        let product = (mix ^ word).wrapping_mul(ODD);
+        product ^ product >> 32
+    };
+    let (words, rest) = handle.as_chunks();
+    let words = words.iter().map(|word| u64::from_le_bytes(*word));
+    let sum = words.fold(handle.len() as u64, mix);
+    // The last eight bytes, some of them a second time, take fewer steps than the rest.
+    let last = match handle.last_chunk() {
+        Some(last) => u64::from_le_bytes(*last),
+        None => rest.iter().fold(0, |last, byte| last << 8 | u64::from(*byte)),
+    };
+    mix(sum, last) as u32
 }
 
-const WORDS: usize = POOL_HANDLE_LEN_MAX / 8;
+fn compare(handle: &[u8], pool: &Pool) -> Ordering {
+    handle.len().cmp(&usize::from(pool.handle_len)).then_with(|| handle.cmp(pool.handle_bytes()))
+}
 
-impl Key {
-    fn new(handle: PoolHandle<'_>) -> Self {
-        let bytes = padded(handle);
-        Self { len: handle.as_bytes().len() as u8, words: words(&bytes) }
-    }
-
-    fn compare(&self, pool: &Pool) -> Ordering {
-        self.len.cmp(&pool.handle_len).then_with(|| {
-            for (word, chunk) in self.words.iter().zip(pool.handle.as_chunks().0) {
-                let other = u64::from_be_bytes(*chunk);
-                if *word != other {
-                    return word.cmp(&other);
-                }
+/// Where the pool of `handle` is or would be in the tree below `top`.
+///
+/// The tree is ordered by digest and then by handle, so that a search looks at small nodes alone.
+pub(crate) fn locate(
+    nodes: &[IdNode],
+    pools: &[Pool],
+    top: Link,
+    handle: PoolHandle<'_>,
+) -> Place {
+    let handle = handle.as_bytes();
+    let digest = digest(handle);
+    let (mut link, mut place) = (top, Place::Free(0, 0));
+    while let Some(node) = get(nodes, link) {
+        let side = if node.key != digest {
+            usize::from(node.key < digest)
+        } else {
+            match compare(handle, &pools[slot(link)]) {
+                Ordering::Equal => return Place::Taken(link),
+                other => usize::from(other.is_gt()),
             }
-            Ordering::Equal
-        })
+        };
+        place = Place::Free(link, side);
+        link = node.links.child[side];
     }
+    place
 }
 
-fn padded(handle: PoolHandle<'_>) -> [u8; POOL_HANDLE_LEN_MAX] {
-    let mut bytes = [0; POOL_HANDLE_LEN_MAX];
-    bytes[..handle.as_bytes().len()].copy_from_slice(handle.as_bytes());
-    bytes
-}
-
-fn words(bytes: &[u8; POOL_HANDLE_LEN_MAX]) -> [u64; WORDS] {
-    let mut words = [0; WORDS];
-    for (word, chunk) in words.iter_mut().zip(bytes.as_chunks().0) {
-        *word = u64::from_be_bytes(*chunk);
+/// The pool of `handle`, or 0.
+#[inline]
+pub(crate) fn find(nodes: &[IdNode], pools: &[Pool], top: Link, handle: PoolHandle<'_>) -> Link {
+    let digest = digest(handle.as_bytes());
+    let link = id_tree::find(nodes, top, digest);
+    match get(pools, link) {
+        Some(pool) if pool.handle_bytes() != handle.as_bytes() => {
+            match locate(nodes, pools, top, handle) {
+                Place::Taken(pool) => pool,
+                Place::Free(..) => 0,
+            }
+        }
+        _ => link,
     }
-    words
 }
 
 impl Peek<'_> {
-    /// Where the pool of `handle` is or would be.
-    pub(crate) fn locate_pool(&self, handle: PoolHandle<'_>) -> Place {
-        let key = Key::new(handle);
-        let (mut link, mut place) = (self.state.pool_top, Place::Free(0, 0));
-        while link != 0 {
-            let side = match key.compare(&self.slots.pools[slot(link)]) {
-                Ordering::Equal => return Place::Taken(link),
-                Ordering::Less => 0,
-                Ordering::Greater => 1,
-            };
-            place = Place::Free(link, side);
-            link = self.slots.pool_nodes[slot(link)].links().child[side];
-        }
-        place
-    }
-
-    /// The pool of `handle`, or 0.
-    pub(crate) fn find_pool(&self, handle: PoolHandle<'_>) -> Link {
-        match self.locate_pool(handle) {
-            Place::Taken(pool) => pool,
-            Place::Free(..) => 0,
-        }
+    fn locate_pool(&self, handle: PoolHandle<'_>) -> Place {
+        locate(self.slots.pool_nodes, self.slots.pools, self.state.pool_top, handle)
     }
 
     /// The element `id` of the pool of `handle`, or 0.
     pub(crate) fn find(&self, handle: PoolHandle<'_>, PeId(id): PeId) -> Link {
-        match self.find_pool(handle) {
+        let (slots, top) = (&self.slots, self.state.pool_top);
+        match find(slots.pool_nodes, slots.pools, top, handle) {
             0 => 0,
-            pool => id_tree::find(self.slots.ids, self.slots.pools[slot(pool)].ids, id),
+            pool => id_tree::find(slots.ids, slots.pools[slot(pool)].ids, id),
         }
     }
 
-    /// The first element, by handle and identifier, after this place; 0 after the last.
+    /// The first element after this place; 0 after the last.
     fn first_after(&self, cursor: Option<(PoolHandle<'_>, PeId)>) -> Link {
         let Some((handle, PeId(id))) = cursor else {
             return self.first_of_pool(tree::outermost(
@@ -127,7 +133,7 @@ impl Peek<'_> {
         }
     }
 
-    /// The element after `link` by handle and identifier; 0 after the last.
+    /// The element after `link` in the walk; 0 after the last.
     fn next(&self, link: Link) -> Link {
         match tree::next(self.slots.ids, link) {
             0 => {
@@ -151,9 +157,12 @@ impl Core<'_> {
     /// Makes the pool that `entry` is the first element of; there must be room.
     pub(crate) fn make_pool(&mut self, entry: &Entry<'_>, place: (Link, tree::Side)) -> Link {
         let pool = self.state.pools.take(self.slots.pool_nodes).expect("room was checked");
+        let bytes = entry.pool.as_bytes();
+        let mut handle = [0; POOL_HANDLE_LEN_MAX];
+        handle[..bytes.len()].copy_from_slice(bytes);
         self.slots.pools[slot(pool)] = Pool {
-            handle: padded(entry.pool),
-            handle_len: entry.pool.as_bytes().len() as u8,
+            handle,
+            handle_len: bytes.len() as u8,
             kind: entry.kind,
             is_control: entry.is_control,
             transport: entry.transport,
@@ -161,7 +170,7 @@ impl Core<'_> {
             ..Pool::EMPTY
         };
         let top = &mut self.state.pool_top;
-        id_tree::insert(self.slots.pool_nodes, top, place, pool, 0);
+        id_tree::insert(self.slots.pool_nodes, top, place, pool, digest(bytes));
         pool
     }
 

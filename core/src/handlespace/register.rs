@@ -2,6 +2,7 @@
 
 use super::core::Core;
 use super::error::RegistrationError;
+use super::pools;
 use super::slots::{Block, Element, INLINE_LEN, TRANSPORT_LEN_MAX};
 use super::storage::Resource;
 use crate::association::AssociationId;
@@ -9,7 +10,7 @@ use crate::identifier::{PeId, PoolHandle, RegistrarId};
 use crate::policy::{Kind, Values};
 use crate::store::id_tree::{self, Place};
 use crate::store::slab::Slab;
-use crate::store::{Link, slot};
+use crate::store::{Link, get, slot};
 
 /// A registration that has been taken apart.
 #[derive(Clone, Copy, Debug)]
@@ -53,7 +54,8 @@ impl Core<'_> {
         if entry.transports.iter().any(|transport| transport.len() > TRANSPORT_LEN_MAX) {
             return Err(RegistrationError::TooManyAddresses);
         }
-        match self.peek().locate_pool(entry.pool) {
+        let (slots, top) = (&self.slots, self.state.pool_top);
+        match pools::locate(slots.pool_nodes, slots.pools, top, entry.pool) {
             // Rule 1.
             Place::Free(above, side) => {
                 if self.state.pools.room(self.slots.pools.len()) == 0 {
@@ -171,9 +173,21 @@ impl Core<'_> {
         }
     }
 
+    /// Removes the element `id` of the pool of `handle`; whether there was one.
+    pub(crate) fn deregister(&mut self, handle: PoolHandle<'_>, PeId(id): PeId) -> bool {
+        let (slots, top) = (&self.slots, self.state.pool_top);
+        let pool = pools::find(slots.pool_nodes, slots.pools, top, handle);
+        let Some(pool) = get(slots.pools, pool) else { return false };
+        let link = id_tree::find(slots.ids, pool.ids, id);
+        if link != 0 {
+            self.remove(link);
+        }
+        link != 0
+    }
+
     /// Removes the element `link`; its pool vanishes with its last element.
     pub(crate) fn remove(&mut self, link: Link) {
-        self.queue().clear(link);
+        self.clear_deadline(link);
         self.forgive(link);
         self.leave_order(link);
         self.leave_owner(link);

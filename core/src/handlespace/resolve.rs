@@ -2,6 +2,7 @@
 
 use super::core::Core;
 use super::error::ResolveError;
+use super::pools;
 use super::view::ElementView;
 use crate::entropy::Entropy;
 use crate::identifier::PoolHandle;
@@ -36,12 +37,13 @@ impl Core<'_> {
         random: &mut dyn Entropy,
         each: Each<'_>,
     ) -> Result<usize, ResolveError> {
-        let link = self.peek().find_pool(handle);
+        let (slots, top) = (&self.slots, self.state.pool_top);
+        let link = pools::find(slots.pool_nodes, slots.pools, top, handle);
         if link == 0 {
             return Err(ResolveError::UnknownPool);
         }
         let pool = &self.slots.pools[slot(link)];
-        if pool.order == 0 {
+        if pool.order.top == 0 {
             return Err(ResolveError::NothingSelectable);
         }
         let items = items.min(ITEMS_MAX).min(pool.count as usize);
@@ -56,14 +58,14 @@ impl Core<'_> {
 
     /// The first `items` in order, of which the first is charged.
     fn take_first(&mut self, pool: Link, items: usize, each: Each<'_>) -> usize {
-        let first = tree::outermost(self.slots.order, self.slots.pools[slot(pool)].order, 0);
+        let first = self.slots.pools[slot(pool)].order.first;
         let (mut link, mut count) = (first, 0);
-        let peek = self.peek();
-        while link != 0 && count < items && each(&peek.view(link)) {
+        let (seen, nodes) = self.seen();
+        while link != 0 && count < items && each(&seen.view(link)) {
             count += 1;
             // The next is not needed after the last.
             if count < items {
-                link = tree::next(peek.slots.order, link);
+                link = tree::next(nodes, link);
             }
         }
         if count > 0 {
@@ -76,12 +78,12 @@ impl Core<'_> {
     fn take_and_charge(&mut self, pool: Link, items: usize, each: Each<'_>) -> usize {
         let mut taken = [0; ITEMS_MAX];
         let mut count = 0;
-        let peek = self.peek();
-        let mut link = tree::outermost(peek.slots.order, peek.slots.pools[slot(pool)].order, 0);
-        while link != 0 && count < items && each(&peek.view(link)) {
+        let (seen, nodes) = self.seen();
+        let mut link = seen.pools[slot(pool)].order.first;
+        while link != 0 && count < items && each(&seen.view(link)) {
             taken[count] = link;
             count += 1;
-            link = tree::next(peek.slots.order, link);
+            link = tree::next(nodes, link);
         }
         let charged = count.min(self.state.charge_max as usize);
         for &link in &taken[..charged] {
@@ -98,12 +100,12 @@ impl Core<'_> {
         random: &mut dyn Entropy,
         each: Each<'_>,
     ) -> usize {
-        let peek = self.peek();
-        let pool = &peek.slots.pools[slot(pool)];
+        let (seen, nodes) = self.seen();
+        let pool = &seen.pools[slot(pool)];
         let ticket = random.below(pool.weight);
-        let drawn = order::draw(peek.slots.order, pool.order, ticket);
+        let drawn = pool.order.draw(nodes, ticket);
         let (link, _) = drawn.expect("the ticket is below the sum of all weights");
-        if items == 0 || !each(&peek.view(link)) {
+        if items == 0 || !each(&seen.view(link)) {
             return 0;
         }
         if pool.kind.counts_selections() {
@@ -121,8 +123,8 @@ impl Core<'_> {
         each: Each<'_>,
         drawn: &mut [Drawn],
     ) -> usize {
-        let peek = self.peek();
-        let pool = &peek.slots.pools[slot(pool)];
+        let (seen, nodes) = self.seen();
+        let pool = &seen.pools[slot(pool)];
         let counts_selections = pool.kind.counts_selections();
         let charge_max = if counts_selections { self.state.charge_max.max(1) as usize } else { 0 };
         let mut charged = [0; ITEMS_MAX];
@@ -137,12 +139,14 @@ impl Core<'_> {
                 ticket += u64::from(other.weight);
                 rank += 1;
             }
-            let (link, before) = order::draw(peek.slots.order, pool.order, ticket)
+            let (link, before) = pool
+                .order
+                .draw(nodes, ticket)
                 .expect("the ticket is below the sum of all weights");
-            if !each(&peek.view(link)) {
+            if !each(&seen.view(link)) {
                 break;
             }
-            let weight = order::weight(peek.slots.order, link);
+            let weight = order::weight(nodes, link);
             drawn.copy_within(rank..count, rank + 1);
             drawn[rank] = Drawn { weight, before };
             rest -= u64::from(weight);

@@ -5,8 +5,7 @@ use crate::policy::{Kind, Values};
 use crate::store::Link;
 use crate::store::id_tree::IdNode;
 use crate::store::list::{Linked, Place};
-use crate::store::order::OrderNode;
-use crate::store::queue::Due;
+use crate::store::order::{Order, OrderNode};
 use crate::store::slab::{Free, Slab};
 
 /// The slots of a storage, for reading. Slices of one paragraph have the same length.
@@ -18,10 +17,8 @@ pub struct Slots<'a> {
     pub ids: &'a [IdNode],
     /// Elements: all else.
     pub elements: &'a [Element],
-    /// Elements: deadlines, in the order of a heap.
-    pub due: &'a [Due],
-    /// Elements: where their deadlines are.
-    pub due_positions: &'a [u32],
+    /// Elements: their places in the queue of deadlines.
+    pub due: &'a [OrderNode],
     /// As many as elements: the tree of associations.
     pub association_ids: &'a [IdNode],
     /// As many as elements: the elements of each association.
@@ -48,8 +45,7 @@ pub struct SlotsMut<'a> {
     pub order: &'a mut [OrderNode],
     pub ids: &'a mut [IdNode],
     pub elements: &'a mut [Element],
-    pub due: &'a mut [Due],
-    pub due_positions: &'a mut [u32],
+    pub due: &'a mut [OrderNode],
     pub association_ids: &'a mut [IdNode],
     pub associations: &'a mut [Members],
 
@@ -108,7 +104,6 @@ pub struct Scratch {
 /// What a pool is, apart from its place in the tree of pools.
 #[derive(Clone, Copy, Debug)]
 pub struct Pool {
-    /// Padded with zeros, so that it compares word by word.
     pub(crate) handle: [u8; POOL_HANDLE_LEN_MAX],
     pub(crate) handle_len: u8,
     pub(crate) kind: Kind,
@@ -119,7 +114,7 @@ pub struct Pool {
     pub(crate) handle_sum: u32,
     pub(crate) count: u32,
     pub(crate) ids: Link,
-    pub(crate) order: Link,
+    pub(crate) order: Order,
     /// The sum of all weights, where elements are drawn at random.
     pub(crate) weight: u64,
     /// Given to the next element that queues at the end.
@@ -152,7 +147,9 @@ pub(crate) struct State {
     pub(crate) pools: Slab,
     pub(crate) owners: Slab,
     pub(crate) blocks: Slab,
-    pub(crate) due_count: u32,
+    pub(crate) due: Order,
+    /// Given to the next deadline, so that equal ones come in the order in which they were set.
+    pub(crate) due_sequence: u64,
     pub(crate) owed: Link,
     pub(crate) pool_top: Link,
     pub(crate) owner_top: Link,
@@ -168,7 +165,8 @@ impl State {
         pools: Slab::EMPTY,
         owners: Slab::EMPTY,
         blocks: Slab::EMPTY,
-        due_count: 0,
+        due: Order::EMPTY,
+        due_sequence: 0,
         owed: 0,
         pool_top: 0,
         owner_top: 0,
@@ -210,15 +208,19 @@ impl Pool {
         handle_sum: 0,
         count: 0,
         ids: 0,
-        order: 0,
+        order: Order::EMPTY,
         weight: 0,
         sequence: 0,
         pass: 0,
     };
 
+    #[inline]
+    pub(crate) fn handle_bytes(&self) -> &[u8] {
+        &self.handle[..usize::from(self.handle_len)]
+    }
+
     pub(crate) fn handle(&self) -> PoolHandle<'_> {
-        PoolHandle::new(&self.handle[..usize::from(self.handle_len)])
-            .expect("a pool in use was made from a handle")
+        PoolHandle::new(self.handle_bytes()).expect("a pool in use was made from a handle")
     }
 }
 
@@ -279,8 +281,7 @@ impl Linked<OWED> for Element {
 pub const BYTES_PER_ELEMENT: usize = size_of::<OrderNode>()
     + size_of::<IdNode>()
     + size_of::<Element>()
-    + size_of::<Due>()
-    + size_of::<u32>()
+    + size_of::<OrderNode>()
     + size_of::<IdNode>()
     + size_of::<Members>();
 

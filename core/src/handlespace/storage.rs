@@ -3,7 +3,6 @@
 use super::slots::{Block, Element, Members, Pool, Slots, SlotsMut};
 use crate::store::id_tree::IdNode;
 use crate::store::order::OrderNode;
-use crate::store::queue::Due;
 
 /// Lends slots to a [`Handlespace`](super::Handlespace).
 ///
@@ -53,8 +52,7 @@ pub struct Inline<
     order: [OrderNode; ELEMENTS],
     ids: [IdNode; ELEMENTS],
     elements: [Element; ELEMENTS],
-    due: [Due; ELEMENTS],
-    due_positions: [u32; ELEMENTS],
+    due: [OrderNode; ELEMENTS],
     association_ids: [IdNode; ELEMENTS],
     associations: [Members; ELEMENTS],
     pool_nodes: [IdNode; POOLS],
@@ -74,8 +72,7 @@ impl<const ELEMENTS: usize, const POOLS: usize, const OWNERS: usize, const BLOCK
             order: [OrderNode::EMPTY; ELEMENTS],
             ids: [IdNode::EMPTY; ELEMENTS],
             elements: [Element::EMPTY; ELEMENTS],
-            due: [Due::EMPTY; ELEMENTS],
-            due_positions: [0; ELEMENTS],
+            due: [OrderNode::EMPTY; ELEMENTS],
             association_ids: [IdNode::EMPTY; ELEMENTS],
             associations: [Members::EMPTY; ELEMENTS],
             pool_nodes: [IdNode::EMPTY; POOLS],
@@ -104,7 +101,6 @@ impl<const ELEMENTS: usize, const POOLS: usize, const OWNERS: usize, const BLOCK
             ids: &self.ids,
             elements: &self.elements,
             due: &self.due,
-            due_positions: &self.due_positions,
             association_ids: &self.association_ids,
             associations: &self.associations,
             pool_nodes: &self.pool_nodes,
@@ -121,7 +117,6 @@ impl<const ELEMENTS: usize, const POOLS: usize, const OWNERS: usize, const BLOCK
             ids: &mut self.ids,
             elements: &mut self.elements,
             due: &mut self.due,
-            due_positions: &mut self.due_positions,
             association_ids: &mut self.association_ids,
             associations: &mut self.associations,
             pool_nodes: &mut self.pool_nodes,

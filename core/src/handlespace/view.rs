@@ -1,11 +1,12 @@
 //! What can be seen of an element.
 
 use super::core::Peek;
-use super::slots::{Block, Element, Pool, Scratch};
+use super::slots::{Block, Element, Pool, Scratch, Slots};
 use crate::association::AssociationId;
 use crate::identifier::{PeId, PoolHandle, RegistrarId};
 use crate::policy::{Kind, Values};
-use crate::store::{Link, slot};
+use crate::store::id_tree::IdNode;
+use crate::store::{Link, get, slot};
 
 /// A pool element, borrowed from the handlespace.
 #[derive(Clone, Copy, Debug)]
@@ -18,21 +19,36 @@ pub struct ElementView<'a> {
     blocks: &'a [Block],
 }
 
-impl<'a> Peek<'a> {
+/// The slices that a view looks into.
+#[derive(Clone, Copy)]
+pub(crate) struct Seen<'a> {
+    pub(crate) elements: &'a [Element],
+    pub(crate) pools: &'a [Pool],
+    pub(crate) owner_ids: &'a [IdNode],
+    pub(crate) association_ids: &'a [IdNode],
+    pub(crate) blocks: &'a [Block],
+}
+
+impl<'a> Seen<'a> {
+    #[inline]
     pub(crate) fn view(&self, link: Link) -> ElementView<'a> {
-        let slots = &self.slots;
-        let element = &slots.elements[slot(link)];
+        let element = &self.elements[slot(link)];
         ElementView {
             index: super::ElementIndex(link),
             element,
-            pool: &slots.pools[slot(element.pool)],
-            home: RegistrarId(slots.owner_ids[slot(element.owner)].key),
-            association: match element.association {
-                0 => None,
-                link => Some(AssociationId(slots.association_ids[slot(link)].key)),
-            },
-            blocks: slots.blocks,
+            pool: &self.pools[slot(element.pool)],
+            home: RegistrarId(self.owner_ids[slot(element.owner)].key),
+            association: get(self.association_ids, element.association)
+                .map(|node| AssociationId(node.key)),
+            blocks: self.blocks,
         }
+    }
+}
+
+impl<'a> Peek<'a> {
+    pub(crate) fn view(&self, link: Link) -> ElementView<'a> {
+        let Slots { elements, pools, owner_ids, association_ids, blocks, .. } = self.slots;
+        Seen { elements, pools, owner_ids, association_ids, blocks }.view(link)
     }
 }
 

@@ -1,7 +1,7 @@
 //! A tree ordered by a number of 32 bits: pool elements by identifier, owners, associations.
 
 use super::tree::{self, Links, Node, Root, Side};
-use super::{Link, slot};
+use super::{Link, get, slot};
 
 /// A node of 16 bytes: four share a cache line.
 #[derive(Clone, Copy, Debug)]
@@ -35,8 +35,7 @@ pub(crate) enum Place {
 /// Looks `key` up in the tree below `top`.
 pub(crate) fn locate(nodes: &[IdNode], top: Link, key: u32) -> Place {
     let (mut link, mut place) = (top, Place::Free(0, 0));
-    while link != 0 {
-        let node = &nodes[slot(link)];
+    while let Some(node) = get(nodes, link) {
         if node.key == key {
             return Place::Taken(link);
         }
@@ -50,12 +49,12 @@ pub(crate) fn locate(nodes: &[IdNode], top: Link, key: u32) -> Place {
 /// The node with `key`, or 0.
 pub(crate) fn find(nodes: &[IdNode], top: Link, key: u32) -> Link {
     let mut link = top;
-    while link != 0 {
-        let node = &nodes[slot(link)];
+    while let Some(node) = get(nodes, link) {
         if node.key == key {
             break;
         }
-        link = node.links.child[usize::from(node.key < key)];
+        let [before, after] = node.links.child;
+        link = if node.key < key { after } else { before };
     }
     link
 }
@@ -63,8 +62,7 @@ pub(crate) fn find(nodes: &[IdNode], top: Link, key: u32) -> Link {
 /// The first node with a key above `key`, or 0.
 pub(crate) fn find_after(nodes: &[IdNode], top: Link, key: u32) -> Link {
     let (mut link, mut found) = (top, 0);
-    while link != 0 {
-        let node = &nodes[slot(link)];
+    while let Some(node) = get(nodes, link) {
         if node.key > key {
             found = link;
         }

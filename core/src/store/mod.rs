@@ -8,7 +8,6 @@
 pub(crate) mod id_tree;
 pub(crate) mod list;
 pub(crate) mod order;
-pub(crate) mod queue;
 pub(crate) mod slab;
 pub(crate) mod tree;
 
@@ -19,6 +18,11 @@ pub(crate) type Link = u32;
 pub(crate) const fn slot(link: Link) -> usize {
     debug_assert!(link != 0);
     (link as usize).wrapping_sub(1)
+}
+
+/// What `link` names; `None` if it is 0. The test for 0 and that of the bounds are one.
+pub(crate) fn get<T>(slots: &[T], link: Link) -> Option<&T> {
+    slots.get((link as usize).wrapping_sub(1))
 }
 
 /// The link that names `slot`.

@@ -4,7 +4,7 @@
 //! chooses as keys. This file links, unlinks and walks; where a node belongs is decided by
 //! [`id_tree`](super::id_tree) and [`order`](super::order).
 
-use super::{Link, slot};
+use super::{Link, get, slot};
 
 /// The first child (smaller keys) or the second (larger ones).
 pub(crate) type Side = usize;
@@ -89,29 +89,34 @@ pub(crate) fn parent<N: Node>(nodes: &[N], link: Link) -> Option<(Link, Side)> {
 
 /// The outermost node below `top` on `side`; 0 in an empty tree.
 pub(crate) fn outermost<N: Node>(nodes: &[N], top: Link, side: Side) -> Link {
-    let mut link = top;
-    let mut found = 0;
-    while link != 0 {
+    let (mut link, mut found) = (top, 0);
+    while let Some(node) = get(nodes, link) {
         found = link;
-        link = links(nodes, link).child[side];
+        link = node.links().child[side];
     }
     found
 }
 
-/// The node after `link` in order; 0 after the last.
-pub(crate) fn next<N: Node>(nodes: &[N], link: Link) -> Link {
-    let after = links(nodes, link).child[1];
-    if after != 0 {
-        return outermost(nodes, after, 0);
+/// The node after `link` in order (`side` 1), or before it (`side` 0); 0 beyond the ends.
+#[inline]
+pub(crate) fn neighbor<N: Node>(nodes: &[N], link: Link, side: Side) -> Link {
+    let beyond = links(nodes, link).child[side];
+    if beyond != 0 {
+        return outermost(nodes, beyond, 1 - side);
     }
     let mut link = link;
     loop {
-        match parent(nodes, link) {
-            None => return 0,
-            Some((parent, 0)) => return parent,
-            Some((parent, _)) => link = parent,
+        let above = links(nodes, link).parent();
+        match get(nodes, above) {
+            Some(node) if node.links().child[side] == link => link = above,
+            _ => return above,
         }
     }
+}
+
+/// The node after `link` in order; 0 after the last.
+pub(crate) fn next<N: Node>(nodes: &[N], link: Link) -> Link {
+    neighbor(nodes, link, 1)
 }
 
 /// Hangs the node `link` below `above` on `side`, where there must be none; `above` is 0 in an
@@ -327,9 +332,9 @@ pub(crate) fn check<N: Node>(nodes: &[N], root: Root) -> usize {
 
 fn height<N: Node>(nodes: &[N], top: Link) -> u32 {
     let (mut link, mut height) = (top, 0);
-    while link != 0 {
+    while let Some(node) = get(nodes, link) {
         height += 1;
-        let links = links(nodes, link);
+        let links = node.links();
         link = links.child[usize::from(links.balance() == tall(1))];
     }
     height
@@ -338,8 +343,7 @@ fn height<N: Node>(nodes: &[N], top: Link) -> u32 {
 /// The sum of all weights below `top` of a weighted tree.
 pub(crate) fn sum<N: Node>(nodes: &[N], top: Link) -> u64 {
     let (mut link, mut sum) = (top, 0);
-    while link != 0 {
-        let node = &nodes[slot(link)];
+    while let Some(node) = get(nodes, link) {
         sum += node.sum_before() + node.weight();
         link = node.links().child[1];
     }

@@ -1,7 +1,7 @@
 //! A handlespace's memory on the heap, grown in small steps up to a limit.
 
 use rserpool_core::handlespace::slots::{Block, Element, Members, Pool, Slots, SlotsMut};
-use rserpool_core::handlespace::{Due, IdNode, OrderNode, Resource, Storage};
+use rserpool_core::handlespace::{IdNode, OrderNode, Resource, Storage};
 
 /// How much a [`HeapStorage`] may grow to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,8 +61,7 @@ pub struct HeapStorage {
     order: Vec<OrderNode>,
     ids: Vec<IdNode>,
     elements: Vec<Element>,
-    due: Vec<Due>,
-    due_positions: Vec<u32>,
+    due: Vec<OrderNode>,
     association_ids: Vec<IdNode>,
     associations: Vec<Members>,
     pool_nodes: Vec<IdNode>,
@@ -86,7 +85,6 @@ impl HeapStorage {
             ids: Vec::with_capacity(elements),
             elements: Vec::with_capacity(elements),
             due: Vec::with_capacity(elements),
-            due_positions: Vec::with_capacity(elements),
             association_ids: Vec::with_capacity(elements),
             associations: Vec::with_capacity(elements),
             pool_nodes: Vec::with_capacity(pools),
@@ -110,7 +108,6 @@ impl HeapStorage {
             + size_of_val(&self.ids[..])
             + size_of_val(&self.elements[..])
             + size_of_val(&self.due[..])
-            + size_of_val(&self.due_positions[..])
             + size_of_val(&self.association_ids[..])
             + size_of_val(&self.associations[..])
             + size_of_val(&self.pool_nodes[..])
@@ -124,8 +121,7 @@ impl HeapStorage {
         self.order.resize(len, OrderNode::EMPTY);
         self.ids.resize(len, IdNode::EMPTY);
         self.elements.resize(len, Element::EMPTY);
-        self.due.resize(len, Due::EMPTY);
-        self.due_positions.resize(len, 0);
+        self.due.resize(len, OrderNode::EMPTY);
         self.association_ids.resize(len, IdNode::EMPTY);
         self.associations.resize(len, Members::EMPTY);
     }
@@ -138,7 +134,6 @@ impl Storage for HeapStorage {
             ids: &self.ids,
             elements: &self.elements,
             due: &self.due,
-            due_positions: &self.due_positions,
             association_ids: &self.association_ids,
             associations: &self.associations,
             pool_nodes: &self.pool_nodes,
@@ -155,7 +150,6 @@ impl Storage for HeapStorage {
             ids: &mut self.ids,
             elements: &mut self.elements,
             due: &mut self.due,
-            due_positions: &mut self.due_positions,
             association_ids: &mut self.association_ids,
             associations: &mut self.associations,
             pool_nodes: &mut self.pool_nodes,
