@@ -263,6 +263,8 @@ mod tests {
         let len = longest.seal(&KEY, pool(), &mut buf).unwrap();
         assert_eq!(Checkpoint::open(&KEY, pool(), &buf[8..len]), Some(longest));
         assert_eq!(longest.seal(&KEY, pool(), &mut buf[..len - 1]), Err(BufferTooSmall));
+        // As docs/compute-protocol.md says.
+        assert_eq!(COOKIE_MESSAGE_LEN_MAX, 317);
     }
 
     #[test]

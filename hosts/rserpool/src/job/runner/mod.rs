@@ -319,3 +319,6 @@ fn loss_of(reason: DownReason) -> LossReason {
         DownReason::Aborted | DownReason::Lost => LossReason::AssociationLost,
     }
 }
+
+#[cfg(test)]
+mod tests;
