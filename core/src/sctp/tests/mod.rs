@@ -3,6 +3,7 @@
 mod craft;
 mod exchange;
 mod link;
+mod lossy;
 mod robust;
 mod setup;
 mod stranger;
