@@ -1,5 +1,6 @@
 //! One association between two stacks over a simulated network, from handshake to end.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
@@ -27,6 +28,8 @@ pub struct Plan {
     pub streams: u64,
     /// One message in so many is unordered; 0 is none.
     pub unordered_every: u64,
+    /// The PPID of all messages; without it each has its own.
+    pub ppid: Option<u32>,
     /// How it ends once all messages have arrived, or one end gave up.
     pub ending: Ending,
 }
@@ -69,7 +72,8 @@ struct Side<'s> {
     to_send: Vec<Message>,
     sent_count: usize,
     seen: Vec<bool>,
-    last_of_stream: Vec<Option<u32>>,
+    last_of_stream: BTreeMap<u16, u32>,
+    expected: Vec<Message>,
     received_count: u32,
 }
 
@@ -93,15 +97,17 @@ impl Side<'_> {
         let name = self.stack.name();
         let number = message.data.first_chunk().map(|&bytes| u32::from_be_bytes(bytes));
         let number = number.expect("messages have at least 4 bytes");
-        let body = &message.data[4..];
-        assert!(body.iter().all(|&byte| byte == number as u8), "{name}: {number} is broken");
-        assert_eq!(message.ppid, number ^ PPID, "{name}: PPID of {number}");
-        let seen = self.seen.get_mut(number as usize).expect("nobody sent that");
+        let sent = self.expected.get(number as usize).expect("nobody sent that");
+        assert!(message.data == sent.data, "{name}: {number} is broken");
+        assert_eq!((message.stream, message.ppid), (sent.stream, sent.ppid), "{name}: {number}");
+        if message.unordered.is_some() {
+            assert_eq!(message.unordered, sent.unordered, "{name}: {number}");
+        }
+        let seen = self.seen.get_mut(number as usize).expect("as long as what is expected");
         assert!(!std::mem::replace(seen, true), "{name}: {number} came twice");
         self.received_count += 1;
-        // Whether it was unordered is in the number's PPID as far as the stack tells.
-        if message.unordered == Some(false) {
-            let last = self.last_of_stream[usize::from(message.stream)].replace(number);
+        if sent.unordered == Some(false) {
+            let last = self.last_of_stream.insert(message.stream, number);
             assert!(last.is_none_or(|last| last < number), "{name}: {number} is out of order");
         }
     }
@@ -127,7 +133,7 @@ fn messages(plan: &Plan, random: &mut SplitMix64) -> Vec<Message> {
             let is_unordered = plan.unordered_every > 0 && random.below(plan.unordered_every) == 0;
             Message {
                 stream: random.below(plan.streams) as u16,
-                ppid: number ^ PPID,
+                ppid: plan.ppid.unwrap_or(number ^ PPID),
                 unordered: Some(is_unordered),
                 data,
             }
@@ -153,9 +159,12 @@ pub fn run<'s>(
         to_send: messages(plan, &mut random),
         sent_count: 0,
         seen: vec![false; plan.message_count as usize],
-        last_of_stream: vec![None; 1 << 16],
+        last_of_stream: BTreeMap::new(),
+        expected: Vec::new(),
         received_count: 0,
     });
+    sides[0].expected = sides[1].to_send.clone();
+    sides[1].expected = sides[0].to_send.clone();
     let start = network.now();
     sides[0].stack.connect(start);
     let mut is_ending = false;

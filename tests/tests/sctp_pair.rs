@@ -16,6 +16,7 @@ const FAIR: Plan = Plan {
     len_max: 20_000,
     streams: 4,
     unordered_every: 5,
+    ppid: None,
     ending: Ending::ClientShutsDown,
 };
 

@@ -241,7 +241,7 @@ impl Association<'_> {
         let mut sender = Sender::new(&mut self.tcb.sender, self.tx, self.tx_descriptors);
         let transfers = &mut self.tcb.transfers;
         let outcome = sender.on_cumulative(context.now, cumulative, &parameters, transfers);
-        self.on_acked(context, outcome)
+        self.on_acked(context, Ok(outcome))
     }
 
     fn on_acked(

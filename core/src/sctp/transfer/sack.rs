@@ -82,25 +82,24 @@ impl Sender<'_> {
 
     /// Takes in the cumulative TSN of a SHUTDOWN. RFC 9260 §9.2.
     ///
-    /// # Errors
-    ///
-    /// [`NeverSent`].
+    /// One that was never sent acknowledges nothing: the crate sctp-proto and its kin put a TSN
+    /// of their own there.
     pub(crate) fn on_cumulative(
         &mut self,
         now: Instant,
         cumulative: Tsn,
         parameters: &Parameters,
         paths: &mut [PathTransfer],
-    ) -> Result<SackOutcome, NeverSent> {
-        let Some(steps) = self.steps_to(cumulative)? else {
-            return Ok(SackOutcome::default());
+    ) -> SackOutcome {
+        let Ok(Some(steps)) = self.steps_to(cumulative) else {
+            return SackOutcome::default();
         };
         paths.iter_mut().for_each(PathTransfer::begin_sack);
         self.ack_cumulatively(now, steps, parameters, paths);
         for path in &mut *paths {
             path.grow_window(steps > 0, self.state.recovery_exit.is_some());
         }
-        Ok(Self::finish(now, steps, paths))
+        Self::finish(now, steps, paths)
     }
 
     /// How many chunks `cumulative` acknowledges; `None` if it is an old one. §6.2.1 D i.
