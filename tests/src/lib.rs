@@ -6,5 +6,6 @@ pub mod handlespace_model;
 pub mod messages;
 pub mod network;
 pub mod registrar;
+pub mod scope;
 pub mod sctp_run;
 pub mod sctp_stack;
