@@ -10,9 +10,11 @@ mod picture;
 mod policy;
 mod registrar;
 mod resolve;
+mod run;
 mod scope;
 mod serve;
 mod values;
+mod view;
 
 use std::process::ExitCode;
 
@@ -49,7 +51,8 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Command::Resolve { scope, options } => {
             block_on(resolve::resolve(scope.or(file_scope), options))
         }
-        Command::Run { .. } | Command::Demo(_) => Err(Failure::failed("not there yet")),
+        Command::Run { scope, options } => block_on(run::run(scope.or(file_scope), options, run)),
+        Command::Demo(_) => Err(Failure::failed("not there yet")),
     }
 }
 

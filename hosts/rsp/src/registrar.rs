@@ -64,8 +64,8 @@ fn count(said: Option<u32>, default: usize) -> Result<usize, Failure> {
 
 fn log(event: enrp::Event) {
     match event {
-        enrp::Event::Rejected { .. } | enrp::Event::Limited { .. } => {
-            tracing::warn!(?event, "request refused");
+        enrp::Event::Limited { .. } => {
+            tracing::warn!(?event, "a limit was met");
         }
         event => tracing::info!(?event, "registrar"),
     }

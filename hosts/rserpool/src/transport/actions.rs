@@ -156,6 +156,8 @@ impl Driver {
             match self.endpoint.send(now, handle, *stream, *ppid, false, data) {
                 Ok(()) => {}
                 Err(SendError::Full) => return,
+                // The end of the association is on its way to the machine.
+                Err(SendError::Closed) => {}
                 Err(error) => {
                     tracing::warn!(?id, %error, len = data.len(), "message dropped");
                 }
