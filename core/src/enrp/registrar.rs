@@ -128,11 +128,6 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
         &self.handlespace
     }
 
-    /// The storage of the handlespace, so that a host can let it grow between calls.
-    pub const fn handlespace_mut(&mut self) -> &mut Handlespace<S> {
-        &mut self.handlespace
-    }
-
     /// How many associations there are.
     #[must_use]
     pub const fn association_count(&self) -> u32 {
@@ -437,5 +432,124 @@ impl<S: Storage, T: Tables, E: Entropy> Machine for Registrar<S, T, E> {
         }
         let count = core::mem::take(&mut self.lost_event_count);
         (count > 0).then_some(Event::EventsLost { count })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tables::InlineTables;
+    use super::*;
+    use crate::association::{ConnectId, StreamId};
+    use crate::entropy::SplitMix64;
+    use crate::handlespace::Inline;
+    use crate::identifier::{PeId, PoolHandle};
+    use crate::wire::asap::{HandleResolution, Registration, RegistrationResponse};
+    use crate::wire::{
+        Layout, Policy, PoolElement, Protocol, RegistrationLife, TransportBuf, TransportUse,
+    };
+
+    type Small = Registrar<Inline<4, 2, 1, 1>, InlineTables<2, 4, 2, 1, 3>, SplitMix64>;
+
+    const NOW: Instant = Instant::from_millis(1);
+    const ID: AssociationId = AssociationId(7);
+
+    fn small() -> Small {
+        let config = Config::default();
+        Registrar::new(config, Inline::new(), InlineTables::new(), SplitMix64::new(3))
+    }
+
+    fn up(registrar: &mut Small) {
+        let peer_addresses = &["10.0.0.1".parse().unwrap()];
+        let connect: Option<ConnectId> = None;
+        let up = Input::Up { association: ID, connect, peer_addresses, peer_port: 9 };
+        registrar.handle_input(NOW, up).unwrap();
+    }
+
+    fn hear(registrar: &mut Small, message: AsapMessage<'_>) -> Result<(), InputError> {
+        let mut bytes = [0; 256];
+        let len = message.emit(&mut bytes).unwrap();
+        let (association, stream, ppid) = (ID, StreamId(0), Ppid::ASAP);
+        let data = &bytes[..len];
+        registrar.handle_input(NOW, Input::Message { association, stream, ppid, data })
+    }
+
+    fn register(registrar: &mut Small, pe_id: u32) -> Result<(), InputError> {
+        let address = "10.0.0.1".parse().unwrap();
+        let (protocol, control) = (Protocol::Sctp, TransportUse::DataPlusControl);
+        let transport = TransportBuf::<16>::new(protocol, 4_000, control, &[address]).unwrap();
+        let element = PoolElement {
+            id: PeId(pe_id),
+            home: RegistrarId::UNKNOWN,
+            registration_life: RegistrationLife(90_000),
+            user_transport: transport.as_transport(),
+            policy: Policy::RoundRobin,
+            asap_transport: None,
+            layout: Layout::OURS,
+        };
+        let pool = PoolHandle::new(b"Pool").unwrap();
+        hear(registrar, AsapMessage::Registration(Registration::new(pool, element)))
+    }
+
+    #[test]
+    fn an_identifier_is_drawn_and_is_not_zero() {
+        assert_ne!(small().identifier(), RegistrarId::UNKNOWN);
+    }
+
+    #[test]
+    fn a_small_registrar_registers_resolves_and_forgets() {
+        let mut registrar = small();
+        let mut buf = [0; TRANSMIT_LEN_MIN];
+        up(&mut registrar);
+        register(&mut registrar, 1).unwrap();
+        let Some(Transmit::Message { association: ID, len, .. }) =
+            registrar.poll_transmit(NOW, &mut buf)
+        else {
+            panic!("no response")
+        };
+        let pool = PoolHandle::new(b"Pool").unwrap();
+        let granted = RegistrationResponse::granted(pool, PeId(1));
+        let response = AsapMessage::parse(&buf[..len]).unwrap();
+        assert_eq!(response, AsapMessage::RegistrationResponse(granted));
+        let resolution = HandleResolution::new(pool, None);
+        hear(&mut registrar, AsapMessage::HandleResolution(resolution)).unwrap();
+        let Some(Transmit::Message { len, .. }) = registrar.poll_transmit(NOW, &mut buf) else {
+            panic!("no response")
+        };
+        let AsapMessage::HandleResolutionResponse(response) =
+            AsapMessage::parse(&buf[..len]).unwrap()
+        else {
+            panic!("another response")
+        };
+        assert_eq!(response.elements.iter().next().unwrap().id, PeId(1));
+        let down = Input::Down { association: ID, reason: DownReason::Lost };
+        registrar.handle_input(NOW, down).unwrap();
+        assert_eq!(registrar.handlespace().element_count(), 0);
+        assert_eq!(registrar.poll_timeout(), None);
+    }
+
+    #[test]
+    fn events_that_nobody_takes_are_counted() {
+        let mut registrar = small();
+        up(&mut registrar);
+        for pe_id in 1..=4 {
+            register(&mut registrar, pe_id).unwrap();
+            while registrar.poll_transmit(NOW, &mut [0; TRANSMIT_LEN_MIN]).is_some() {}
+        }
+        // A pool and four elements, and room for three.
+        assert!(matches!(registrar.poll_event(), Some(Event::PoolCreated { .. })));
+        for _ in 0..2 {
+            assert!(matches!(registrar.poll_event(), Some(Event::ElementRegistered { .. })));
+        }
+        assert_eq!(registrar.poll_event(), Some(Event::EventsLost { count: 2 }));
+        assert_eq!(registrar.poll_event(), None);
+    }
+
+    #[test]
+    fn what_does_not_fit_the_buffer_is_dropped_and_counted() {
+        let mut registrar = small();
+        up(&mut registrar);
+        register(&mut registrar, 1).unwrap();
+        assert_eq!(registrar.poll_transmit(NOW, &mut [0; 8]), None);
+        assert_eq!(registrar.counters().unsendable, 1);
     }
 }

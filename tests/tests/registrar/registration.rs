@@ -3,6 +3,9 @@
 use super::*;
 
 on_each_storage! {
+    other_protocols_register_too
+    an_opaque_transport_is_repeated_as_it_is
+    the_asap_transport_is_the_associations_whatever_is_registered
     the_first_element_makes_the_pool
     a_known_element_is_updated
     the_pools_attributes_bind_its_elements
@@ -347,4 +350,55 @@ fn only_its_own_host_deregisters_an_element<S: Roomy>() {
     bench.up(2, &["10.0.0.66"]);
     assert_eq!(bench.hears(2, deregister("EchoPool", 1)), Ok(()));
     assert_eq!(bench.elements(), []);
+}
+
+// Transports.
+
+fn other_protocols_register_too<S: Roomy>() {
+    let mut bench = rsplib::<S>();
+    bench.up(1, &["10.0.0.1", "fd77::21"]);
+    for (pool, protocol) in [("T", Protocol::Tcp), ("U", Protocol::Udp), ("L", Protocol::UdpLite)]
+    {
+        let transport_use = TransportUse::Data;
+        let element = Element { protocol, transport_use, ..element(pool, 1) };
+        assert_eq!(bench.hears(1, register(&element)), Ok(()));
+        assert_eq!(bench.said(), [to(1, registered(pool, 1))]);
+        bench.hears(1, resolve(pool, Some(1))).unwrap();
+        assert_eq!(bench.said(), [to(1, resolved(RR, &[element]))]);
+    }
+    // dual-stack: both addresses of one SCTP transport are kept.
+    let addresses = vec![ip("10.0.0.1"), ip("fd77::21")];
+    let dual = Element { addresses, ..element("Dual", 1) };
+    bench.hears(1, register(&dual)).unwrap();
+    bench.said();
+    bench.hears(1, resolve("Dual", Some(1))).unwrap();
+    assert_eq!(bench.said(), [to(1, resolved(RR, &[dual]))]);
+}
+
+fn an_opaque_transport_is_repeated_as_it_is<S: Roomy>() {
+    let mut bench = rsplib::<S>();
+    bench.up(1, &["10.0.0.1"]);
+    let registration = hex("01000030 00090008 504f4f4c 000a0024 00000001 00000000 00000064
+        00100009 0102030405 000000 00080008 00000001");
+    assert_eq!(bench.hears(1, registration), Ok(()));
+    bench.said();
+    bench.hears(1, resolve("POOL", Some(1))).unwrap();
+    let response = hex("06000038 00090008 504f4f4c 00080008 00000001 000a0024 00000001 11111111
+        00000064 00100009 0102030405 000000 00080008 00000001");
+    assert_eq!(bench.said(), [to(1, response)]);
+}
+
+fn the_asap_transport_is_the_associations_whatever_is_registered<S: Roomy>() {
+    let mut bench = rsplib::<S>();
+    bench.up(1, &["10.0.0.1", "10.0.1.1"]);
+    let mut registration = register(&element("POOL", 1));
+    // An ASAP transport of another host: 16 bytes more in message and parameter.
+    registration.extend(hex("00040010 1f900000 00010008 c0000201"));
+    registration[3] += 16;
+    registration[15] += 16;
+    assert_eq!(bench.hears(1, registration), Ok(()));
+    let index = bench.registrar.handlespace().find(handle("POOL"), PeId(1)).unwrap();
+    let asap = bench.registrar.handlespace().element(index).asap_transport().unwrap();
+    assert_eq!(asap.port(), 30_000);
+    assert_eq!(asap.addresses().collect::<Vec<_>>(), [ip("10.0.0.1"), ip("10.0.1.1")]);
 }

@@ -3,6 +3,11 @@
 use super::*;
 
 on_each_storage! {
+    the_threshold_of_reports_is_a_setting
+    only_the_elements_association_answers_for_it
+    an_answer_in_the_last_moment_counts
+    a_silent_element_leaves_others_on_other_associations
+    stopping_answers_first_what_was_asked
     what_an_association_registered_goes_with_it
     a_restarted_peer_has_lost_its_elements
     more_associations_than_room_are_aborted
@@ -413,4 +418,78 @@ fn milliseconds_expire_where_configured<S: Roomy>() {
     assert_eq!(bench.elements(), [1]);
     bench.sleep_ms(1);
     assert_eq!(bench.elements(), []);
+}
+
+// Settings and edges.
+
+fn the_threshold_of_reports_is_a_setting<S: Roomy>() {
+    for (max, left) in [(0, vec![]), (u8::MAX, vec![1])] {
+        let mut bench = configured::<S>(Profile::Rsplib, |config| config.max_bad_pe_reports = max);
+        joins(&mut bench, 1);
+        for id in 10..40 {
+            bench.up(id, &[&address_of(id)]);
+            let _ = bench.hears(id, unreachable("EchoPool", 1));
+        }
+        assert_eq!(bench.elements(), left);
+    }
+}
+
+fn only_the_elements_association_answers_for_it<S: Roomy>() {
+    let mut bench = rsplib::<S>();
+    joins(&mut bench, 1);
+    bench.up(2, &["10.0.0.2"]);
+    bench.hears(2, unreachable("EchoPool", 1)).unwrap();
+    bench.said();
+    for _ in 0..4 {
+        bench.hears(2, alive("EchoPool", 1)).unwrap();
+        bench.sleep_ms(1_000);
+    }
+    bench.sleep_ms(1_000);
+    assert_eq!(bench.elements(), []);
+    assert_eq!(bench.registrar.counters().keep_alive_acks, 0);
+}
+
+fn an_answer_in_the_last_moment_counts<S: Roomy>() {
+    let mut bench = rsplib::<S>();
+    joins(&mut bench, 1);
+    bench.up(2, &["10.0.0.2"]);
+    bench.hears(2, unreachable("EchoPool", 1)).unwrap();
+    bench.sleep_ms(4_999);
+    bench.hears(1, alive("EchoPool", 1)).unwrap();
+    bench.sleep_ms(2);
+    assert_eq!(bench.elements(), [1]);
+    assert_eq!(bench.said(), [to(1, keep_alive("EchoPool", 1))]);
+}
+
+fn a_silent_element_leaves_others_on_other_associations<S: Roomy>() {
+    let mut bench = rsplib::<S>();
+    joins(&mut bench, 1);
+    joins(&mut bench, 2);
+    for _ in 0..200 {
+        bench.sleep_ms(100);
+        for said in bench.said() {
+            if said == to(2, keep_alive("EchoPool", 2)) {
+                bench.hears(2, alive("EchoPool", 2)).unwrap();
+            }
+        }
+    }
+    assert_eq!(bench.elements(), [2]);
+}
+
+fn stopping_answers_first_what_was_asked<S: Roomy>() {
+    let mut bench = rsplib::<S>();
+    joins(&mut bench, 1);
+    let data = &resolve("EchoPool", None);
+    let (association, stream, ppid) = (AssociationId(1), StreamId(0), Ppid::ASAP);
+    let input = Input::Message { association, stream, ppid, data };
+    bench.registrar.handle_input(bench.now, input).unwrap();
+    bench.registrar.stop();
+    bench.drain();
+    let answer = to(1, resolved(RR, &[element("EchoPool", 1)]));
+    assert_eq!(bench.said(), [answer, Said::Shutdown(1)]);
+    // A registrar that nobody uses has stopped at once.
+    let mut bench = rsplib::<S>();
+    bench.registrar.stop();
+    bench.drain();
+    assert_eq!(bench.told(), [Event::Stopped]);
 }
