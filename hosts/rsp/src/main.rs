@@ -4,6 +4,7 @@ mod address;
 mod cli;
 mod config;
 mod decode;
+mod demo;
 mod failure;
 mod logging;
 mod picture;
@@ -52,7 +53,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
             block_on(resolve::resolve(scope.or(file_scope), options))
         }
         Command::Run { scope, options } => block_on(run::run(scope.or(file_scope), options, run)),
-        Command::Demo(_) => Err(Failure::failed("not there yet")),
+        Command::Demo(options) => block_on(demo::demo(options, cli.log.or(log))),
     }
 }
 
