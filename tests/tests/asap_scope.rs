@@ -227,16 +227,16 @@ impl Scope {
 
     fn deliver(&mut self, to: usize, parcel: Parcel) {
         let addresses;
-        let input = match &parcel {
-            &Parcel::Up(association, connect, peer) => {
+        let input = match parcel {
+            Parcel::Up(association, connect, peer) => {
                 addresses = [peer];
                 Input::Up { association, connect, peer_addresses: &addresses, peer_port: 3863 }
             }
-            &Parcel::Failed(connect) => Input::ConnectFailed { connect },
-            &Parcel::Message(association, ref data) => {
+            Parcel::Failed(connect) => Input::ConnectFailed { connect },
+            Parcel::Message(association, ref data) => {
                 Input::Message { association, stream: StreamId(0), ppid: Ppid::ASAP, data }
             }
-            &Parcel::Down(association, reason) => Input::Down { association, reason },
+            Parcel::Down(association, reason) => Input::Down { association, reason },
         };
         self.nodes[to].handle_input(self.now, input);
     }

@@ -387,8 +387,8 @@ impl<const POOLS: usize, const ELEMENTS: usize, const WAITING: usize>
         }
     }
 
-    /// The registrar in use; [`RegistrarId::UNKNOWN`] as long as nothing has said who it is, `None`
-    /// if there is none.
+    /// The registrar in use; [`RegistrarId::UNKNOWN`] as long as nothing has said who it is,
+    /// `None` if there is none.
     #[must_use]
     pub fn home(&self) -> Option<RegistrarId> {
         self.hunt.home().map(|home| home.registrar)
