@@ -4,6 +4,7 @@ mod craft;
 mod exchange;
 mod link;
 mod lossy;
+mod many;
 mod robust;
 mod setup;
 mod stranger;
