@@ -5,7 +5,7 @@ use super::slots::{ASSOCIATION, OWED, OWNER, Pool, Slots, SlotsMut, State};
 use super::view::Seen;
 use crate::association::AssociationId;
 use crate::identifier::{PeId, RegistrarId};
-use crate::policy::{self, Rank};
+use crate::policy::{self, Kind, Rank};
 use crate::store::id_tree::{self, Place};
 use crate::store::order::OrderNode;
 use crate::store::{Link, get, list, order, slot};
@@ -165,6 +165,13 @@ impl Core<'_> {
         let pool = &mut self.slots.pools[slot(element.pool)];
         if pool.kind.counts_selections() {
             element.selections = element.selections.saturating_add(1);
+        } else if pool.kind.is_random() {
+            return;
+        } else if pool.kind != Kind::WeightedRoundRobin {
+            // The key stays as it is.
+            let place = (order::place(nodes, link).0, pool.next_sequence());
+            pool.order.move_later(nodes, link, place);
+            return;
         }
         match policy::rank(pool.kind, &element.values, element.selections) {
             Rank::Ordered(key) => {

@@ -21,6 +21,9 @@ fn digest(handle: &[u8]) -> u32 {
         let product = (mix ^ word).wrapping_mul(ODD);
         product ^ product >> 32
     };
+    if let Some((first, last)) = short(handle) {
+        return mix(mix(handle.len() as u64, first), last) as u32;
+    }
     let (words, rest) = handle.as_chunks();
     let words = words.iter().map(|word| u64::from_le_bytes(*word));
     let sum = words.fold(handle.len() as u64, mix);
@@ -30,6 +33,22 @@ fn digest(handle: &[u8]) -> u32 {
         None => rest.iter().fold(0, |last, byte| last << 8 | u64::from(*byte)),
     };
     mix(sum, last) as u32
+}
+
+/// The first and the last eight bytes of a handle of 8 to 16, which most are.
+#[inline]
+fn short(handle: &[u8]) -> Option<(u64, u64)> {
+    let (first, last) = (handle.first_chunk()?, handle.last_chunk()?);
+    (handle.len() <= 16).then(|| (u64::from_le_bytes(*first), u64::from_le_bytes(*last)))
+}
+
+#[inline]
+fn is_same(a: &[u8], b: &[u8]) -> bool {
+    a.len() == b.len()
+        && match (short(a), short(b)) {
+            (Some(a), Some(b)) => a == b,
+            _ => a == b,
+        }
 }
 
 fn compare(handle: &[u8], pool: &Pool) -> Ordering {
@@ -52,10 +71,11 @@ pub(crate) fn locate(
         let side = if node.key != digest {
             usize::from(node.key < digest)
         } else {
-            match compare(handle, &pools[slot(link)]) {
-                Ordering::Equal => return Place::Taken(link),
-                other => usize::from(other.is_gt()),
+            let pool = &pools[slot(link)];
+            if is_same(handle, pool.handle_bytes()) {
+                return Place::Taken(link);
             }
+            usize::from(compare(handle, pool).is_gt())
         };
         place = Place::Free(link, side);
         link = node.links.child[side];
@@ -69,7 +89,7 @@ pub(crate) fn find(nodes: &[IdNode], pools: &[Pool], top: Link, handle: PoolHand
     let digest = digest(handle.as_bytes());
     let link = id_tree::find(nodes, top, digest);
     match get(pools, link) {
-        Some(pool) if pool.handle_bytes() != handle.as_bytes() => {
+        Some(pool) if !is_same(pool.handle_bytes(), handle.as_bytes()) => {
             match locate(nodes, pools, top, handle) {
                 Place::Taken(pool) => pool,
                 Place::Free(..) => 0,

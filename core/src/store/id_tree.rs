@@ -34,16 +34,17 @@ pub(crate) enum Place {
 
 /// Looks `key` up in the tree below `top`.
 pub(crate) fn locate(nodes: &[IdNode], top: Link, key: u32) -> Place {
-    let (mut link, mut place) = (top, Place::Free(0, 0));
+    let (mut link, mut above, mut is_after) = (top, 0, false);
     while let Some(node) = get(nodes, link) {
         if node.key == key {
             return Place::Taken(link);
         }
-        let side = usize::from(node.key < key);
-        place = Place::Free(link, side);
-        link = node.links.child[side];
+        above = link;
+        is_after = node.key < key;
+        let [smaller, larger] = node.links.child;
+        link = if is_after { larger } else { smaller };
     }
-    place
+    Place::Free(above, usize::from(is_after))
 }
 
 /// The node with `key`, or 0.

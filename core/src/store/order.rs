@@ -66,8 +66,8 @@ pub(crate) type Place = (u64, u64);
 /// Whether `a` comes before `b`. Keys are compared around the end of their range, so a key that
 /// only ever grows (weighted round robin) may wrap.
 fn is_before(a: Place, b: Place) -> bool {
-    let ahead = b.0.wrapping_sub(a.0) as i64;
-    ahead > 0 || ahead == 0 && a.1 < b.1
+    let wide = |(key, sequence): Place| u128::from(key) << 64 | u128::from(sequence);
+    (wide(a).wrapping_sub(wide(b)) as i128) < 0
 }
 
 /// The place of a node of an ordered tree.
@@ -102,13 +102,14 @@ impl Order {
         if get(nodes, self.last).is_some_and(|last| !is_before(place, last.place())) {
             return (self.last, 1);
         }
-        let (mut link, mut found) = (self.top, (0, 0));
+        let (mut link, mut above, mut is_before_it) = (self.top, 0, false);
         while let Some(node) = get(nodes, link) {
-            let side = usize::from(!is_before(place, node.place()));
-            found = (link, side);
-            link = node.links.child[side];
+            above = link;
+            is_before_it = is_before(place, node.place());
+            let [before, after] = node.links.child;
+            link = if is_before_it { before } else { after };
         }
-        found
+        (above, usize::from(!is_before_it))
     }
 
     fn hang(&mut self, nodes: &mut [OrderNode], link: Link, below: (Link, Side), weighted: bool) {

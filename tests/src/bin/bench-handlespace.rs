@@ -78,10 +78,22 @@ fn cpu_time() -> u64 {
 
 struct Workload {
     space: Handlespace<HeapStorage>,
-    policy: fn(u32, u32) -> Policy,
     handles: Vec<PoolHandleBuf>,
-    order: Vec<u32>,
-    pools: usize,
+    /// The elements in the order of all operations, as messages would bring them.
+    elements: Vec<Prepared>,
+    /// The pools of the resolutions.
+    picks: Vec<u32>,
+}
+
+/// A registration, taken out of its message.
+#[derive(Clone, Copy)]
+struct Prepared {
+    pool: u32,
+    pe_id: PeId,
+    /// The policy at first, and after a change.
+    policies: [Policy; 2],
+    user: [u8; 16],
+    asap: [u8; 16],
 }
 
 const HOME: RegistrarId = RegistrarId(0x1234_5678);
@@ -98,86 +110,75 @@ impl Workload {
             let other = usize::try_from(random.next_u64() % (last as u64 + 1)).expect("64 bits");
             order.swap(last, other);
         }
+        let policy = policy_of(policy);
+        let prepare = |&number: &u32| Prepared {
+            pool: number % u32::try_from(pools).expect("at most 2^32"),
+            pe_id: pe_id(number),
+            policies: [policy(number, 0), policy(number, 1)],
+            user: transport_bytes(number, 7, 1),
+            asap: transport_bytes(number, 3863, 0),
+        };
+        let mut random = SplitMix64::new(7);
+        let pick = |_| u32::try_from(random.next_u64() % pools as u64).expect("at most 2^32");
         Self {
             space: Handlespace::new(HeapStorage::new(limits)),
-            policy: policy_of(policy),
             handles: (0..pools).map(pool_handle).collect(),
-            order,
-            pools,
+            elements: order.iter().map(prepare).collect(),
+            picks: (0..RESOLUTIONS.min(elements * 10)).map(pick).collect(),
         }
     }
 
     fn run(&mut self) -> Vec<Phase> {
-        let count = self.order.len();
-        let resolutions = RESOLUTIONS.min(count * 10);
-        let mut indices = vec![None; count];
+        let count = self.elements.len();
+        let resolutions = self.picks.len();
+        let mut indices = vec![ElementIndex::from_slot(0); count];
         let mut phases = vec![
-            phase("register", count, || self.register_all(&mut indices, 0)),
+            phase("register", count, || self.register_all(&mut indices)),
             phase("reregister-same", count, || self.reregister_all(0)),
             phase("reregister-new", count, || self.reregister_all(1)),
             phase("find", count, || self.find_all()),
-            phase("resolve-1", resolutions, || self.resolve_some(resolutions, 1)),
-            phase("resolve-3", resolutions, || self.resolve_some(resolutions, 3)),
-            phase("restart-timer", count, || self.restart_timers(&indices)),
+            phase("resolve-1", resolutions, || self.resolve_some(1)),
+            phase("resolve-3", resolutions, || self.resolve_some(3)),
+        ];
+        self.set_timers(&indices, 1);
+        phases.extend([
+            phase("restart-timer", count, || self.set_timers(&indices, 2)),
             phase("change-owner", count, || self.change_owners(&indices)),
             phase("walk", count, || self.walk()),
             phase("deregister", count, || self.deregister_all()),
-        ];
-        self.register_all(&mut indices, 0);
+        ]);
+        self.register_all(&mut indices);
+        self.set_timers(&indices, 1);
         phases.push(phase("expire", count, || self.expire_all()));
         assert_eq!(self.space.element_count(), 0);
         phases
     }
 
-    fn register_all(&mut self, indices: &mut [Option<ElementIndex>], variant: u32) {
-        for at in 0..self.order.len() {
-            let number = self.order[at];
-            let index = self.register(number, variant);
-            let due = Instant::from_millis(u64::from(LIFE_MS) + at as u64);
-            self.space.set_deadline(index, due, DeadlineKind(1));
-            indices[number as usize] = Some(index);
+    fn register_all(&mut self, indices: &mut [ElementIndex]) {
+        for (prepared, index) in self.elements.iter().zip(indices) {
+            *index = register(&mut self.space, &self.handles, prepared, 0);
         }
     }
 
-    fn reregister_all(&mut self, variant: u32) {
-        for at in 0..self.order.len() {
-            self.register(self.order[at], variant);
+    fn reregister_all(&mut self, variant: usize) {
+        for prepared in &self.elements {
+            register(&mut self.space, &self.handles, prepared, variant);
         }
-    }
-
-    fn register(&mut self, number: u32, variant: u32) -> ElementIndex {
-        let user = transport_bytes(number, 7, 1);
-        let asap = transport_bytes(number, 3863, 0);
-        let element = PoolElement {
-            asap_transport: Some(Transport::from_encoded(&asap)),
-            ..PoolElement::new(
-                pe_id(number),
-                RegistrationLife(LIFE_MS),
-                Transport::from_encoded(&user),
-                (self.policy)(number, variant),
-            )
-        };
-        let new = NewElement {
-            pool: handle_of(&self.handles, number),
-            element: &element,
-            owner: HOME,
-            association: Some(AssociationId(1)),
-        };
-        self.space.register(&new).expect("the storage has room for all").index
     }
 
     fn find_all(&self) {
-        for &number in &self.order {
-            let found = self.space.find(handle_of(&self.handles, number), pe_id(number));
+        for prepared in &self.elements {
+            let handle = self.handles[prepared.pool as usize].as_handle();
+            let found = self.space.find(handle, prepared.pe_id);
             black_box(found.expect("it was registered"));
         }
     }
 
-    fn resolve_some(&mut self, count: usize, items: usize) {
-        let (mut pools, mut draws) = (SplitMix64::new(7), SplitMix64::new(8));
-        for _ in 0..count {
-            let pool = usize::try_from(pools.next_u64() % self.pools as u64).expect("64 bits");
-            let handle = self.handles[pool].as_handle();
+    fn resolve_some(&mut self, items: usize) {
+        let mut draws = SplitMix64::new(8);
+        let expected = items.min(self.elements.len() / self.handles.len());
+        for &pick in &self.picks {
+            let handle = self.handles[pick as usize].as_handle();
             let mut answer = [PeId(0); 3];
             let mut len = 0;
             let result = self.space.resolve(handle, items, &mut draws, |view| {
@@ -185,22 +186,20 @@ impl Workload {
                 len += 1;
                 true
             });
-            assert_eq!(result, Ok(items.min(self.order.len() / self.pools)));
+            assert_eq!(result, Ok(expected));
             black_box(&answer);
         }
     }
 
-    fn restart_timers(&mut self, indices: &[Option<ElementIndex>]) {
-        for at in 0..self.order.len() {
-            let index = indices[self.order[at] as usize].expect("it was registered");
-            let due = Instant::from_millis(2 * u64::from(LIFE_MS) + at as u64);
+    fn set_timers(&mut self, indices: &[ElementIndex], lives: u64) {
+        for (at, &index) in indices.iter().enumerate() {
+            let due = Instant::from_millis(lives * u64::from(LIFE_MS) + at as u64);
             self.space.set_deadline(index, due, DeadlineKind(1));
         }
     }
 
-    fn change_owners(&mut self, indices: &[Option<ElementIndex>]) {
-        for &number in &self.order {
-            let index = indices[number as usize].expect("it was registered");
+    fn change_owners(&mut self, indices: &[ElementIndex]) {
+        for &index in indices {
             self.space.set_owner(index, PEER).expect("there is room for two owners");
         }
     }
@@ -222,13 +221,13 @@ impl Workload {
                 break;
             }
         }
-        assert_eq!(total, self.order.len());
+        assert_eq!(total, self.elements.len());
     }
 
     fn deregister_all(&mut self) {
-        for &number in &self.order {
-            let handle = handle_of(&self.handles, number);
-            assert!(self.space.deregister(handle, pe_id(number)), "it was registered");
+        for prepared in &self.elements {
+            let handle = self.handles[prepared.pool as usize].as_handle();
+            assert!(self.space.deregister(handle, prepared.pe_id), "it was registered");
         }
     }
 
@@ -239,8 +238,28 @@ impl Workload {
     }
 }
 
-fn handle_of(handles: &[PoolHandleBuf], number: u32) -> PoolHandle<'_> {
-    handles[number as usize % handles.len()].as_handle()
+fn register(
+    space: &mut Handlespace<HeapStorage>,
+    handles: &[PoolHandleBuf],
+    prepared: &Prepared,
+    variant: usize,
+) -> ElementIndex {
+    let element = PoolElement {
+        asap_transport: Some(Transport::from_encoded(&prepared.asap)),
+        ..PoolElement::new(
+            prepared.pe_id,
+            RegistrationLife(LIFE_MS),
+            Transport::from_encoded(&prepared.user),
+            prepared.policies[variant],
+        )
+    };
+    let new = NewElement {
+        pool: handles[prepared.pool as usize].as_handle(),
+        element: &element,
+        owner: HOME,
+        association: Some(AssociationId(1)),
+    };
+    space.register(&new).expect("the storage has room for all").index
 }
 
 fn pool_handle(number: usize) -> PoolHandleBuf {
@@ -286,7 +305,7 @@ fn policy_of(name: &str) -> fn(u32, u32) -> Policy {
 
 fn bytes_per_element(policy: &str, elements: usize, pools: usize) -> usize {
     let mut workload = Workload::new(policy, elements, pools);
-    let mut indices = vec![None; elements];
+    let mut indices = vec![ElementIndex::from_slot(0); elements];
     // What one transport that does not fit would add is counted apart.
     let check = TransportBuf::<16>::new(
         Protocol::Sctp,
@@ -296,7 +315,7 @@ fn bytes_per_element(policy: &str, elements: usize, pools: usize) -> usize {
     );
     let bytes = transport_bytes(0, 7, 1);
     assert_eq!(check.expect("16 bytes").as_transport().as_bytes(), bytes);
-    workload.register_all(&mut indices, 0);
+    workload.register_all(&mut indices);
     workload.space.storage().bytes().div_ceil(elements)
 }
 
@@ -304,21 +323,22 @@ fn bytes_per_element(policy: &str, elements: usize, pools: usize) -> usize {
 fn run_map(elements: usize) -> Vec<Phase> {
     let workload = Workload::new("RoundRobin", elements, 1);
     let mut map: BTreeMap<u64, u64> = BTreeMap::new();
-    let key = |number: u32| u64::from(pe_id(number).0);
+    let keys: Vec<u64> =
+        workload.elements.iter().map(|prepared| u64::from(prepared.pe_id.0)).collect();
     vec![
         phase("register", elements, || {
-            for &number in &workload.order {
-                map.insert(key(number), u64::from(number));
+            for &key in &keys {
+                map.insert(key, key);
             }
         }),
         phase("find", elements, || {
-            for &number in &workload.order {
-                black_box(map.get(&key(number)).expect("it was inserted"));
+            for key in &keys {
+                black_box(map.get(key).expect("it was inserted"));
             }
         }),
         phase("deregister", elements, || {
-            for &number in &workload.order {
-                black_box(map.remove(&key(number)).expect("it was inserted"));
+            for key in &keys {
+                black_box(map.remove(key).expect("it was inserted"));
             }
         }),
     ]
