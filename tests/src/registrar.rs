@@ -63,19 +63,15 @@ impl fmt::Debug for Said {
 impl<S: Storage> Bench<S> {
     /// A registrar of seed 1.
     pub fn new(config: Config, storage: S) -> Self {
-        Self::with_seed(config, storage, 1)
+        Self::with_seed(config, storage, 1_200, 1)
     }
 
-    /// A registrar of any seed.
-    pub fn with_seed(mut config: Config, storage: S, seed: u64) -> Self {
+    /// A registrar of any seed, with room for that many associations.
+    pub fn with_seed(mut config: Config, storage: S, associations: usize, seed: u64) -> Self {
         config.identifier = REGISTRAR;
+        let (tables, entropy) = (HeapTables::new(associations), SplitMix64::new(seed));
         Self {
-            registrar: Registrar::new(
-                config,
-                storage,
-                HeapTables::new(1_200),
-                SplitMix64::new(seed),
-            ),
+            registrar: Registrar::new(config, storage, tables, entropy),
             now: Instant::from_millis(1_000),
             said: Vec::new(),
             told: Vec::new(),

@@ -21,6 +21,7 @@ use crate::registrar::{
 
 const ELEMENTS: usize = 12;
 const POOLS: usize = 4;
+const ASSOCIATIONS: usize = 6;
 
 /// A storage small enough to be full now and then.
 struct Small(Box<Inline<ELEMENTS, POOLS, 1, 2>>);
@@ -48,7 +49,8 @@ pub fn trace(data: &[u8]) -> u64 {
     let mut config = Config::new(profile);
     config.elements_per_association_max = 6;
     config.reports_per_reporter_max = 4;
-    let bench = Bench::with_seed(config, Small(Box::default()), u64::from(program.byte()));
+    let (storage, seed) = (Small(Box::default()), u64::from(program.byte()));
+    let bench = Bench::with_seed(config, storage, ASSOCIATIONS, seed);
     let mut model = Model { bench, up: Vec::new(), digest: 0xcbf2_9ce4_8422_2325, known: 0 };
     // Each step takes at least a byte.
     while !program.rest.is_empty() {
@@ -99,10 +101,7 @@ impl Model {
         let kind = program.byte() % 16;
         let id = program.below(8);
         match kind {
-            0 | 1 if !self.up.contains(&id) => {
-                self.bench.up(id, &[&address_of(id / 2 + 1), "10.1.0.1"]);
-                self.up.push(id);
-            }
+            0 | 1 if !self.up.contains(&id) => self.up(id),
             2 if self.up.contains(&id) => self.down(id, program),
             3 => {
                 let _ = self.bench.input(Input::Restarted { association: AssociationId(id) });
@@ -134,6 +133,19 @@ impl Model {
                     assert_eq!(result, Err(InputError::UnknownAssociation));
                 }
             }
+        }
+    }
+
+    fn up(&mut self, id: u32) {
+        let peer_addresses = &[ip(&address_of(id / 2 + 1)), ip("10.1.0.1")];
+        let association = AssociationId(id);
+        let up = Input::Up { association, connect: None, peer_addresses, peer_port: 30_000 };
+        let result = self.bench.input(up);
+        assert_eq!(result.is_ok(), self.up.len() < ASSOCIATIONS, "{result:?}");
+        if result.is_ok() {
+            self.up.push(id);
+        } else {
+            assert_eq!(self.bench.said(), [Said::Abort(id)]);
         }
     }
 
