@@ -29,6 +29,7 @@ use super::timers::Timers;
 use super::user_transport::{UserTransport, UserTransportBuf, UserTransportError, encode};
 use crate::association::{AssociationId, Endpoint, Input, Transmit};
 use crate::entropy::{Entropy, SplitMix64};
+use crate::fmt::debug;
 use crate::identifier::{PeId, PoolHandle, PoolHandleBuf, RegistrarId};
 use crate::machine::Machine;
 use crate::profile::Profile;
@@ -523,6 +524,7 @@ impl PoolElement {
     }
 
     fn tell(&mut self, event: PoolElementEvent) {
+        debug!("pool element {:?}: {:?}", self.pe_id, event);
         if self.events.is_full() {
             // Nobody has drained for a long time: the latest news count.
             let _ = self.events.pop_front();

@@ -28,6 +28,7 @@ use super::hunt::{Outcome, RegistrarsFull, ServerHunt};
 use super::timers::Timers;
 use crate::association::{AssociationId, Endpoint, Input, Transmit};
 use crate::entropy::{Entropy, SplitMix64};
+use crate::fmt::debug;
 use crate::identifier::{PeId, PoolHandle, PoolHandleBuf, RegistrarId};
 use crate::machine::Machine;
 use crate::profile::Profile;
@@ -451,6 +452,7 @@ impl<const POOLS: usize, const ELEMENTS: usize, const WAITING: usize>
     }
 
     fn tell(&mut self, event: PoolUserEvent) {
+        debug!("pool user: {:?}", event);
         if self.events.is_full() {
             // Nobody has drained for a long time: the latest news count.
             let _ = self.events.pop_front();

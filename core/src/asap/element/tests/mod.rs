@@ -19,8 +19,8 @@ const REREGISTRATION: &str = "0100003c0009001050696e67506f6e67506f6f6c\
 pub(in crate::asap::element) const GRANTED: &str =
     "0300001c0009001050696e67506f6e67506f6f6c000e0008aaaa0001";
 /// Shaped as RSPLIB's, with its code for "no usable user address".
-pub(in crate::asap::element) const REJECTED: &str = "030100240009001050696e67506f6e67506f6f6c000e0008aaaa0001\
-    000c0008f0080004";
+pub(in crate::asap::element) const REJECTED: &str = "03010024\
+    0009001050696e67506f6e67506f6f6c000e0008aaaa0001000c0008f0080004";
 pub(in crate::asap::element) const KEEP_ALIVE: &str = "0700002011111111\
     0009001050696e67506f6e67506f6f6c000e0008aaaa0001";
 const KEEP_ALIVE_WITHOUT_ID: &str = "07000018111111110009001050696e67506f6e67506f6f6c";
