@@ -1,6 +1,7 @@
 //! Packet traces: endpoints that talk to each other or to a peer made by hand.
 
 mod craft;
+mod encapsulation;
 mod exchange;
 mod link;
 mod lossy;
