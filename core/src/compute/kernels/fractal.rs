@@ -27,8 +27,6 @@ const ESCAPE: f64 = 65536.0;
 const ESCAPE_LOG2: u64 = 16;
 /// Larger coordinates have nothing to show and could overflow.
 const COORDINATE_MAX: f64 = 1e6;
-/// How many iterations are done between two looks at the budget.
-const STRIDE: u32 = 64;
 
 /// Which set.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, MaxSize)]
@@ -192,32 +190,28 @@ impl Fractal {
             FractalKind::Mandelbrot => self.tile.position(self.pending.index),
             FractalKind::Julia { re, im } => (re, im),
         };
-        let Pending { mut iteration, mut re, mut im, .. } = self.pending;
+        let Pending { index, iteration, re, im } = self.pending;
         let limit = self.tile.iterations_max;
-        let value = loop {
-            if !budget.spend(STRIDE) {
-                break None;
-            }
-            let (stop, norm);
-            (iteration, re, im, norm) =
-                iterate_stride(iteration, limit.min(iteration + STRIDE), (re, im), (c_re, c_im));
-            stop = norm >= ESCAPE;
-            if stop {
-                break Some(smooth(iteration, norm).min(limit << 8));
-            }
-            if iteration >= limit {
-                break Some(limit << 8);
-            }
-        };
-        self.pending = Pending { index: self.pending.index, iteration, re, im };
-        value
+        if budget.left() == 0 {
+            return None;
+        }
+        let end = limit.min(iteration.saturating_add(budget.left()));
+        let (now, re, im, norm) = iterate(iteration, end, (re, im), (c_re, c_im));
+        // At least one unit for each pixel, however soon it leaves the circle.
+        let _ = budget.spend((now - iteration).max(1));
+        self.pending = Pending { index, iteration: now, re, im };
+        if norm >= ESCAPE {
+            Some(smooth(now, norm).min(limit << 8))
+        } else {
+            (now >= limit).then_some(limit << 8)
+        }
     }
 }
 
 /// Iterates up to `end` or until the point has left the circle; the last value is the square of
 /// the distance from the origin.
 #[inline]
-fn iterate_stride(
+fn iterate(
     mut iteration: u32,
     end: u32,
     (mut re, mut im): (f64, f64),
@@ -240,31 +234,31 @@ fn iterate_stride(
 fn smooth(iteration: u32, norm: f64) -> u32 {
     let ratio = (log2(norm.to_bits()) / ESCAPE_LOG2).clamp(1 << 32, (1 << 33) - 1);
     // A ratio from 1 to below 2 with 32 bits after the point: its logarithm is below 1.
-    let fraction = log2_of_mantissa(ratio) >> 24;
+    let fraction = log2_of_mantissa::<8>(ratio) >> 24;
     (iteration << 8) + (255 - (fraction.min(255) as u32))
 }
 
-/// The binary logarithm of a double of at least 1, given as its bits; 32 bits after the point.
+/// The binary logarithm of a double of at least 1, given as its bits; 32 bits after the point,
+/// of which 12 count.
 fn log2(bits: u64) -> u64 {
     let exponent = ((bits >> 52) & 0x7ff).saturating_sub(1023);
     let mantissa = (1 << 32) | ((bits >> 20) & 0xffff_ffff);
-    (exponent << 32) + log2_of_mantissa(mantissa)
+    (exponent << 32) + log2_of_mantissa::<12>(mantissa)
 }
 
-/// The binary logarithm of a number from 1 to below 2, both with 32 bits after the point.
-fn log2_of_mantissa(mantissa: u64) -> u64 {
+/// The binary logarithm of a number from 1 to below 2, both with 32 bits after the point; so
+/// many binary digits of it.
+fn log2_of_mantissa<const DIGITS: u32>(mantissa: u64) -> u64 {
     // Squaring doubles the logarithm; each time it passes 1, that is its next binary digit.
     let mut x = mantissa >> 1;
     let mut log = 0;
-    for _ in 0..16 {
+    for _ in 0..DIGITS {
         x = (x * x) >> 31;
-        log <<= 1;
-        if x >= 1 << 32 {
-            log |= 1;
-            x >>= 1;
-        }
+        let digit = x >> 32;
+        log = (log << 1) | digit;
+        x >>= digit;
     }
-    log << 16
+    log << (32 - DIGITS)
 }
 
 #[cfg(test)]
@@ -401,10 +395,10 @@ mod tests {
     }
 
     #[test]
-    fn logarithms_by_integers_are_right_to_four_digits() {
+    fn logarithms_by_integers_are_right_to_three_digits() {
         for value in [1.0_f64, 1.5, 2.0, 3.0, 65536.0, 70000.0, 4.2e9, 1e12] {
             let ours = log2(value.to_bits()) as f64 / 4_294_967_296.0;
-            assert!((ours - value.log2()).abs() < 1e-4, "{value}: {ours}");
+            assert!((ours - value.log2()).abs() < 3e-4, "{value}: {ours}");
         }
     }
 }

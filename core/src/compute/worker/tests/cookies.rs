@@ -7,7 +7,7 @@ fn halfway() -> (TestWorker, Vec<u8>) {
     let mut worker = worker_with(&[A]);
     give(&mut worker, A, 1, Fractal::ID, &tile(64));
     for _ in 0..20 {
-        worker.run(3_000);
+        worker.run(1_500);
         let _ = pull(&mut worker, START);
     }
     let now = START + Duration::from_millis(500);

@@ -173,7 +173,7 @@ fn output_of(worker: &mut TestWorker, package: u32) -> Vec<u8> {
                 _ => {}
             }
         }
-        assert!(more, "the package does not come to an end");
+        assert!(more || !pulled.is_empty(), "the package does not come to an end");
     }
 }
 
