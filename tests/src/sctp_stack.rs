@@ -77,6 +77,7 @@ pub struct Ours<S> {
     peer: IpAddr,
     handle: Option<Handle>,
     was_up: bool,
+    was_restarted: bool,
     end: Option<End>,
 }
 
@@ -106,7 +107,15 @@ impl<S: rserpool_core::sctp::Storage> Ours<S> {
         let secret = seed.to_le_bytes().repeat(4).try_into().expect("32 bytes");
         let mut endpoint = Box::new(Endpoint::new(config, SplitMix64::new(seed), secret, storage));
         endpoint.listen(SCTP_PORT).expect("it is the first port");
-        Self { endpoint, address, peer, handle: None, was_up: false, end: None }
+        Self {
+            endpoint,
+            address,
+            peer,
+            handle: None,
+            was_up: false,
+            was_restarted: false,
+            end: None,
+        }
     }
 
     /// The endpoint itself.
@@ -114,11 +123,18 @@ impl<S: rserpool_core::sctp::Storage> Ours<S> {
         &mut self.endpoint
     }
 
+    /// Whether the peer restarted or came anew: what was in flight then is gone.
+    #[must_use]
+    pub fn was_restarted(&self) -> bool {
+        self.was_restarted
+    }
+
     fn take_events(&mut self) {
         while let Some(event) = self.endpoint.poll_event() {
             match event {
                 Event::Up { handle, .. } => {
                     self.handle = Some(handle);
+                    self.was_restarted |= self.was_up;
                     self.was_up = true;
                     self.end = None;
                 }
@@ -129,6 +145,7 @@ impl<S: rserpool_core::sctp::Storage> Ours<S> {
                         _ => End::Lost,
                     });
                 }
+                Event::Restarted { .. } => self.was_restarted = true,
                 _ => {}
             }
         }

@@ -9,6 +9,7 @@ pub mod compute;
 pub mod enrp_message;
 pub mod handlespace;
 pub mod registrar;
+pub mod sctp_data;
 pub mod sctp_packet;
 pub mod sctp_pair;
 
@@ -18,12 +19,13 @@ use rserpool_core::wire::{EmitError, OperationError, ParseError, asap};
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets.
-pub const TARGETS: [Target; 8] = [
+pub const TARGETS: [Target; 9] = [
     ("asap_message", asap_message::run),
     ("enrp_message", enrp_message::run),
     ("handlespace", handlespace::run),
     ("registrar", registrar::run),
     ("asap_machines", asap_machines::run),
+    ("sctp_data", sctp_data::run),
     ("sctp_packet", sctp_packet::run),
     ("sctp_pair", sctp_pair::run),
     ("compute", compute::run),
