@@ -255,8 +255,6 @@ fn lower<N: Node>(nodes: &mut [N], root: &mut Root, node: Link, side: Side) -> (
     if balance == tall(1 - side) {
         let grandchild = links(nodes, child).child[1 - side];
         let balance = links(nodes, grandchild).balance();
-        raise(nodes, root, child, 1 - side);
-        raise(nodes, root, node, side);
         let (upper, inner) = if balance == 0 {
             (0, 0)
         } else if balance == tall(side) {
@@ -264,38 +262,50 @@ fn lower<N: Node>(nodes: &mut [N], root: &mut Root, node: Link, side: Side) -> (
         } else {
             (0, tall(side))
         };
-        links_mut(nodes, node).set_balance(upper);
-        links_mut(nodes, child).set_balance(inner);
-        links_mut(nodes, grandchild).set_balance(0);
+        raise(nodes, root, (child, 1 - side), [inner, 0]);
+        raise(nodes, root, (node, side), [upper, 0]);
         return (grandchild, true);
     }
-    raise(nodes, root, node, side);
-    let was_even = balance == 0;
-    links_mut(nodes, node).set_balance(if was_even { tall(side) } else { 0 });
-    links_mut(nodes, child).set_balance(if was_even { tall(1 - side) } else { 0 });
-    (child, !was_even)
+    let is_lower = balance != 0;
+    let balances = if is_lower { [0, 0] } else { [tall(side), tall(1 - side)] };
+    raise(nodes, root, (node, side), balances);
+    (child, is_lower)
 }
 
-/// Rotates the child of `node` on `side` above it.
-fn raise<N: Node>(nodes: &mut [N], root: &mut Root, node: Link, side: Side) {
+/// Rotates the child of `node` on `side` above it, and sets the balances that they have then.
+#[inline]
+fn raise<N: Node>(
+    nodes: &mut [N],
+    root: &mut Root,
+    (node, side): (Link, Side),
+    [upper_balance, lower_balance]: [u32; 2],
+) {
     let child = links(nodes, node).child[side];
-    let inner = links(nodes, child).child[1 - side];
-    replace(nodes, root, node, child);
-    links_mut(nodes, node).child[side] = inner;
+    let pair = nodes.get_disjoint_mut([slot(node), slot(child)]);
+    let [upper, lower] = pair.expect("no node is its own child");
+    let above = upper.links().parent();
+    let inner = lower.links().child[1 - side];
+    if root.weighted {
+        if side == 0 {
+            upper.set_sum_before(upper.sum_before() - lower.sum_before() - lower.weight());
+        } else {
+            lower.set_sum_before(lower.sum_before() + upper.sum_before() + upper.weight());
+        }
+    }
+    let links = upper.links_mut();
+    links.child[side] = inner;
+    links.up = child << 2 | upper_balance;
+    let links = lower.links_mut();
+    links.child[1 - side] = node;
+    links.up = above << 2 | lower_balance;
     if inner != 0 {
         links_mut(nodes, inner).set_parent(node);
     }
-    links_mut(nodes, child).child[1 - side] = node;
-    links_mut(nodes, node).set_parent(child);
-    if root.weighted {
-        let (upper, lower) = (&nodes[slot(node)], &nodes[slot(child)]);
-        if side == 0 {
-            let sum = upper.sum_before() - lower.sum_before() - lower.weight();
-            nodes[slot(node)].set_sum_before(sum);
-        } else {
-            let sum = lower.sum_before() + upper.sum_before() + upper.weight();
-            nodes[slot(child)].set_sum_before(sum);
-        }
+    if above == 0 {
+        root.top = child;
+    } else {
+        let links = links_mut(nodes, above);
+        links.child[usize::from(links.child[1] == node)] = child;
     }
 }
 
