@@ -103,7 +103,10 @@ fn measure(is_quick: bool) -> Result<bool> {
 fn build() -> Result<PathBuf> {
     let arguments =
         ["build", "--release", "--quiet", "-p", "rserpool-tests", "--bin", "bench-handlespace"];
-    let status = process::cargo(None, &arguments).status().context("cannot start cargo")?;
+    // Optimized as a release is that is meant to be fast: across crates.
+    let mut cargo = process::cargo(None, &arguments);
+    cargo.env("CARGO_PROFILE_RELEASE_LTO", "fat").env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "1");
+    let status = cargo.status().context("cannot start cargo")?;
     if !status.success() {
         bail!("cannot build bench-handlespace: {status}");
     }
