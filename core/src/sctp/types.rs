@@ -67,9 +67,9 @@ pub struct Datagram<'a> {
 pub struct Unreachable<'a> {
     /// The address that our packet went to.
     pub remote: IpAddr,
-    /// The start of our packet as the error quotes it, from the SCTP common header on, if it
-    /// quotes that much. Without 8 bytes of it, or 12 where SCTP goes right over IP, the error
-    /// is ignored, since anyone could have forged it.
+    /// The start of our packet as the error quotes it, from the SCTP common header on. Without
+    /// ports and tag (8 bytes; 20 if our packet was an INIT) the error is ignored, since anyone
+    /// could have forged it.
     pub quoted: &'a [u8],
 }
 

@@ -312,26 +312,9 @@ impl<'s> Sender<'s> {
         self.state.count == 0
     }
 
-    /// Whether everything queued was sent at least once.
-    pub(crate) fn nothing_unsent(&self) -> bool {
-        self.state.sent_count == self.state.count
-    }
-
     /// All TSNs up to here were acknowledged.
     pub(crate) fn cumulative(&self) -> Tsn {
         self.state.first_tsn.previous()
-    }
-
-    /// The path on which the next lost chunk was sent last, and whether it is a fast
-    /// retransmission, which should stay on that path (RFC 9260 §6.4).
-    pub(crate) fn next_lost(&self) -> Option<(u8, bool)> {
-        if self.state.lost_count == 0 {
-            return None;
-        }
-        (self.state.lost_from..self.state.sent_count)
-            .map(|index| self.chunk(index))
-            .find(|chunk| chunk.stage == Stage::Lost)
-            .map(|chunk| (chunk.path, self.state.is_fast_due))
     }
 
     /// Whether a packet to this destination could carry DATA now, if it has the room.
