@@ -10,15 +10,39 @@
 //! parameter: | type u16           | length u16 | value ... | 0..3 padding |
 //! ```
 
-use nom::IResult;
-use nom::bytes::complete::take;
-use nom::number::complete::be_u32;
+use nom::{IResult, Parser};
 
 use super::error::{EmitError, ParseError, ParseErrorKind};
 use super::parameter::ParameterType;
 
 /// What a parser of one thing returns.
 pub(crate) type Parsed<'a, T> = IResult<&'a [u8], T, ParseError<'a>>;
+
+/// Takes `N` bytes. (nom's own number parsers loop over bytes and are not inlined.)
+#[inline(always)]
+pub(crate) fn chunk<const N: usize>(input: &[u8]) -> Parsed<'_, [u8; N]> {
+    match input.split_first_chunk() {
+        Some((&bytes, rest)) => Ok((rest, bytes)),
+        None => Err(nom::Err::Error(too_short(input))),
+    }
+}
+
+/// Takes two bytes as a number.
+#[inline(always)]
+pub(crate) fn be_u16(input: &[u8]) -> Parsed<'_, u16> {
+    chunk.map(u16::from_be_bytes).parse(input)
+}
+
+/// Takes four bytes as a number.
+#[inline(always)]
+pub(crate) fn be_u32(input: &[u8]) -> Parsed<'_, u32> {
+    chunk.map(u32::from_be_bytes).parse(input)
+}
+
+#[cold]
+fn too_short(input: &[u8]) -> ParseError<'_> {
+    ParseError::new(ParseErrorKind::ParameterLength, input)
+}
 
 /// Length of a message header and of a parameter header.
 pub(crate) const HEADER_LEN: usize = 4;
@@ -78,6 +102,7 @@ pub(crate) struct Tlv<'a> {
 
 impl<'a> Tlv<'a> {
     /// The value without its header.
+    #[inline(always)]
     pub(crate) fn value(self) -> &'a [u8] {
         self.bytes.get(HEADER_LEN..).unwrap_or_default()
     }
@@ -87,6 +112,7 @@ impl<'a> Tlv<'a> {
     }
 
     /// Reads the value with `parser`, which must take all of it.
+    #[inline]
     pub(crate) fn read<T>(
         self,
         parser: impl Fn(&'a [u8]) -> Parsed<'a, T>,
@@ -99,16 +125,16 @@ impl<'a> Tlv<'a> {
 }
 
 /// Reads a parameter without its padding.
+#[inline(always)]
 pub(crate) fn tlv(input: &[u8]) -> Parsed<'_, Tlv<'_>> {
-    let (_, word) = be_u32(input)?;
-    let [kind_high, kind_low, len_high, len_low] = word.to_be_bytes();
+    let (_, [kind_high, kind_low, len_high, len_low]) = chunk(input)?;
     let len = usize::from(u16::from_be_bytes([len_high, len_low]));
-    if len < HEADER_LEN {
-        let error = ParseError::new(ParseErrorKind::ParameterLength, input);
-        return Err(nom::Err::Error(error));
+    match input.split_at_checked(len) {
+        Some((bytes, rest)) if len >= HEADER_LEN => {
+            Ok((rest, Tlv { kind: ParameterType::from_be_bytes([kind_high, kind_low]), bytes }))
+        }
+        _ => Err(nom::Err::Error(too_short(input))),
     }
-    let (rest, bytes) = take(len)(input)?;
-    Ok((rest, Tlv { kind: ParameterType::from_be_bytes([kind_high, kind_low]), bytes }))
 }
 
 /// Walks the parameters of a message or of a parameter, and notes whether anything about them is
@@ -124,11 +150,13 @@ pub(crate) struct Tlvs<'a> {
 
 impl<'a> Tlvs<'a> {
     /// The parameters in `rest`, which is the end of `whole`.
+    #[inline]
     pub(crate) fn new(whole: &'a [u8], rest: &'a [u8]) -> Self {
         Self { whole, rest, rank: 0, plain: rest.len() & 3 == 0 }
     }
 
     /// Opens a message: checks type and length, and returns its flags and what follows them.
+    #[inline]
     pub(crate) fn open(bytes: &'a [u8], kind: u8) -> Result<(u8, Self), ParseError<'a>> {
         let (rest, header) =
             be_u32(bytes).map_err(|_: nom::Err<ParseError<'a>>| message_length(bytes))?;
@@ -150,6 +178,7 @@ impl<'a> Tlvs<'a> {
     }
 
     /// Reads a field of fixed size.
+    #[inline]
     pub(crate) fn fixed<T>(
         &mut self,
         parser: impl Fn(&'a [u8]) -> Parsed<'a, T>,
@@ -164,6 +193,7 @@ impl<'a> Tlvs<'a> {
     }
 
     /// The next parameter. `rank` of the one before must be told with [`rank`](Self::rank).
+    #[inline]
     pub(crate) fn next(&mut self) -> Result<Option<Tlv<'a>>, ParseError<'a>> {
         if self.rest.is_empty() {
             return Ok(None);
@@ -177,6 +207,7 @@ impl<'a> Tlvs<'a> {
         Ok(Some(tlv))
     }
 
+    #[inline(never)]
     fn skip_padding(
         &mut self,
         rest: &'a [u8],
@@ -200,12 +231,14 @@ impl<'a> Tlvs<'a> {
     }
 
     /// Notes where in our own order the parameter just read would stand.
+    #[inline]
     pub(crate) fn rank(&mut self, rank: u8) {
         self.plain &= rank >= self.rank;
         self.rank = rank;
     }
 
     /// Notes that something inside was out of the ordinary.
+    #[inline]
     pub(crate) fn odd_if(&mut self, odd: bool) {
         self.plain &= !odd;
     }
@@ -234,11 +267,13 @@ impl<'a> Tlvs<'a> {
     }
 
     /// The parameter, or an error that says that there is none.
+    #[inline]
     pub(crate) fn required<T>(&self, parameter: Option<T>) -> Result<T, ParseError<'a>> {
         parameter.ok_or(ParseError::new(ParseErrorKind::Missing, self.whole))
     }
 
     /// How the bytes were laid out.
+    #[inline]
     pub(crate) fn layout(&self) -> Layout<'a> {
         Layout(if self.plain { None } else { Some(self.whole) })
     }
@@ -326,6 +361,7 @@ impl<'b> Writer<'b> {
     }
 
     /// Writes a few bytes whose number is known at compile time.
+    #[inline(always)]
     pub(crate) fn put<const N: usize>(&mut self, bytes: [u8; N]) -> Result<(), EmitError> {
         let rest = core::mem::take(&mut self.rest);
         let (place, rest) = rest.split_first_chunk_mut::<N>().ok_or(EmitError::Full)?;
@@ -334,27 +370,42 @@ impl<'b> Writer<'b> {
         Ok(())
     }
 
+    #[inline(always)]
     pub(crate) fn put_u32(&mut self, value: u32) -> Result<(), EmitError> {
         self.put(value.to_be_bytes())
     }
 
     /// Writes `bytes` and the padding after them.
+    #[inline]
     pub(crate) fn put_padded(&mut self, bytes: &[u8]) -> Result<(), EmitError> {
+        // A transport with one IPv4 address: a fixed size is copied without a call.
+        if let Ok(&bytes) = <&[u8; 16]>::try_from(bytes) {
+            return self.put(bytes);
+        }
         let rest = core::mem::take(&mut self.rest);
         let (place, rest) = rest.split_at_mut_checked(bytes.len()).ok_or(EmitError::Full)?;
         place.copy_from_slice(bytes);
-        let padding = padding_len(bytes.len());
-        let (place, rest) = rest.split_at_mut_checked(padding).ok_or(EmitError::Full)?;
-        place.fill(0);
         self.rest = rest;
-        Ok(())
+        match padding_len(bytes.len()) {
+            0 => Ok(()),
+            1 => self.put([0; 1]),
+            2 => self.put([0; 2]),
+            _ => self.put([0; 3]),
+        }
     }
 
     /// Writes a parameter header; `len` counts the header and the value.
+    #[inline(always)]
     pub(crate) fn put_header(&mut self, kind: ParameterType, len: usize) -> Result<(), EmitError> {
-        let len = u16::try_from(len).map_err(|_| EmitError::TooLong)?;
-        self.put_u32(u32::from(kind.0) << 16 | u32::from(len))
+        self.put(parameter_header(kind, len)?)
     }
+}
+
+/// A parameter header; `len` counts the header and the value.
+#[inline(always)]
+pub(crate) fn parameter_header(kind: ParameterType, len: usize) -> Result<[u8; 4], EmitError> {
+    let len = u16::try_from(len).map_err(|_| EmitError::TooLong)?;
+    Ok((u32::from(kind.0) << 16 | u32::from(len)).to_be_bytes())
 }
 
 /// Writes a message header; `len` counts the header and the value.

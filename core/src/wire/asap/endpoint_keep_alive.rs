@@ -5,11 +5,10 @@
 //! ```
 
 use nom::Parser;
-use nom::number::complete::be_u32;
 
 use crate::identifier::{PeId, PoolHandle, RegistrarId};
 use crate::wire::error::{EmitError, ParseError};
-use crate::wire::framing::{Layout, Message, Parsed, Tlvs, Writer, message_methods};
+use crate::wire::framing::{Layout, Message, Parsed, Tlvs, Writer, be_u32, message_methods};
 use crate::wire::parameter::{
     PE_IDENTIFIER_LEN, ParameterType, pe_identifier, pool_handle, pool_handle_len,
     write_pe_identifier, write_pool_handle,

@@ -7,11 +7,10 @@
 //! RSPLIB sends no transport; then the datagram's source is the registrar's SCTP endpoint.
 
 use nom::Parser;
-use nom::number::complete::be_u32;
 
 use crate::identifier::RegistrarId;
 use crate::wire::error::{EmitError, ParseError};
-use crate::wire::framing::{Layout, Message, Parsed, Tlvs, Writer, message_methods};
+use crate::wire::framing::{Layout, Message, Parsed, Tlvs, Writer, be_u32, message_methods};
 use crate::wire::parameter::{Transports, transport};
 
 /// A registrar announces itself to a multicast group.

@@ -142,13 +142,14 @@ pub struct HandleTableIter<'a> {
 impl<'a> Iterator for HandleTableIter<'a> {
     type Item = (PoolHandle<'a>, PoolElement<'a>);
 
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         // Each round takes at least a header off a finite number of bytes.
         while let Ok(Some(tlv)) = self.tlvs.next() {
             match tlv.kind {
                 ParameterType::POOL_HANDLE => self.pool_handle = pool_handle(tlv).ok(),
                 ParameterType::POOL_ELEMENT => {
-                    return Some((self.pool_handle?, PoolElement::from_tlv(tlv).ok()?));
+                    return Some((self.pool_handle?, PoolElement::again(tlv)?));
                 }
                 _ => {}
             }

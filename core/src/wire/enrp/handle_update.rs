@@ -8,13 +8,12 @@
 //! A deletion names the whole element too, with its transports.
 
 use nom::Parser;
-use nom::number::complete::be_u16;
 
 use super::{IDS_LEN, ids, write_ids};
 use crate::identifier::{PoolHandle, RegistrarId};
 use crate::wire::asap::read_handle_and_element;
 use crate::wire::error::{EmitError, ParseError};
-use crate::wire::framing::{Layout, Message, Parsed, Tlvs, Writer, message_methods};
+use crate::wire::framing::{Layout, Message, Parsed, Tlvs, Writer, be_u16, message_methods};
 use crate::wire::parameter::{PoolElement, pool_handle_len, write_pool_handle};
 
 /// What becomes of an element.

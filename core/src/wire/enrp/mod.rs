@@ -15,10 +15,9 @@ mod presence;
 mod takeover_server;
 
 use nom::Parser;
-use nom::number::complete::be_u32;
 
 use super::error::{EmitError, ParseError};
-use super::framing::{Message, Parsed, Writer};
+use super::framing::{Message, Parsed, Writer, be_u32};
 use super::unknown::{self, UnknownMessage};
 use crate::identifier::RegistrarId;
 

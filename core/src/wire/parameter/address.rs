@@ -10,11 +10,10 @@
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use nom::Parser;
-use nom::number::complete::{be_u32, be_u128};
 
 use super::ParameterType;
 use crate::wire::error::{EmitError, ParseError, ParseErrorKind};
-use crate::wire::framing::{Parsed, Tlv, Tlvs, Writer, padding_len, tlv};
+use crate::wire::framing::{Parsed, Tlv, Tlvs, Writer, be_u32, chunk, padding_len, tlv};
 
 /// Reads an address, if `tlv` is one.
 pub(crate) fn address(tlv: Tlv<'_>) -> Option<Result<IpAddr, ParseError<'_>>> {
@@ -30,7 +29,7 @@ fn ipv4(input: &[u8]) -> Parsed<'_, IpAddr> {
 }
 
 fn ipv6(input: &[u8]) -> Parsed<'_, IpAddr> {
-    be_u128.map(|bits| IpAddr::V6(Ipv6Addr::from_bits(bits))).parse(input)
+    chunk::<16>.map(|octets| IpAddr::V6(Ipv6Addr::from(octets))).parse(input)
 }
 
 /// Checks the addresses of a transport: `most` is how many there may be. Returns whether they are
@@ -75,6 +74,24 @@ pub(crate) fn write_address(address: IpAddr, writer: &mut Writer<'_>) -> Result<
     }
 }
 
+/// Checks addresses that lie one after the other with nothing among them, as nearly all do.
+#[inline]
+pub(crate) fn are_usual(mut addresses: &[u8]) -> bool {
+    // Each round takes an address off a finite number of bytes.
+    loop {
+        let len = match addresses.first_chunk() {
+            Some([0, 1, 0, 8]) => 8,
+            Some([0, 2, 0, 20]) => 20,
+            _ => return false,
+        };
+        match addresses.get(len..) {
+            Some([]) => return true,
+            Some(rest) => addresses = rest,
+            None => return false,
+        }
+    }
+}
+
 /// The addresses of a transport.
 #[derive(Clone, Copy, Debug)]
 pub struct Addresses<'a>(pub(crate) &'a [u8]);
@@ -82,7 +99,19 @@ pub struct Addresses<'a>(pub(crate) &'a [u8]);
 impl Iterator for Addresses<'_> {
     type Item = IpAddr;
 
+    #[inline]
     fn next(&mut self) -> Option<IpAddr> {
+        if let Some((&[0, 1, 0, 8, a, b, c, d], rest)) = self.0.split_first_chunk() {
+            self.0 = rest;
+            return Some(IpAddr::V4(Ipv4Addr::new(a, b, c, d)));
+        }
+        self.next_other()
+    }
+}
+
+impl Addresses<'_> {
+    /// The next one, whatever stands before it.
+    fn next_other(&mut self) -> Option<IpAddr> {
         // Each round takes at least a header off a finite number of bytes.
         while let Ok((rest, tlv)) = tlv(self.0) {
             self.0 = rest.get(padding_len(tlv.bytes.len())..).unwrap_or_default();

@@ -6,11 +6,9 @@
 //!
 //! Its top bits make those who do not know it skip it. RSPLIB takes it as 0x003f too, and so do we.
 
-use nom::number::complete::be_u32;
-
 use super::ParameterType;
 use crate::wire::error::{EmitError, ParseError};
-use crate::wire::framing::{Parsed, Tlv, Writer};
+use crate::wire::framing::{Parsed, Tlv, Writer, be_u32};
 
 pub(crate) const ITEMS_LEN: usize = 8;
 

@@ -9,11 +9,12 @@
 //! the last cause.
 
 use nom::bytes::complete::take;
-use nom::number::complete::be_u32;
 
 use super::ParameterType;
 use crate::wire::error::{EmitError, ParseError, ParseErrorKind};
-use crate::wire::framing::{HEADER_LEN, Parsed, Tlv, Unrecognized, Writer, padded, padding_len};
+use crate::wire::framing::{
+    HEADER_LEN, Parsed, Tlv, Unrecognized, Writer, be_u32, padded, padding_len,
+};
 
 /// The code of an error cause.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -5,11 +5,10 @@
 //! ```
 
 use nom::Parser;
-use nom::number::complete::be_u16;
 
 use super::ParameterType;
 use crate::wire::error::{EmitError, ParseError};
-use crate::wire::framing::{Parsed, Tlv, Writer};
+use crate::wire::framing::{Parsed, Tlv, Writer, be_u16};
 
 /// The checksum over all elements that a registrar owns (RFC 5353 §3.6.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

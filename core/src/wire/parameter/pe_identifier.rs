@@ -5,12 +5,11 @@
 //! ```
 
 use nom::Parser;
-use nom::number::complete::be_u32;
 
 use super::ParameterType;
 use crate::identifier::PeId;
 use crate::wire::error::{EmitError, ParseError};
-use crate::wire::framing::{Parsed, Tlv, Writer};
+use crate::wire::framing::{Parsed, Tlv, Writer, be_u32};
 
 pub(crate) const PE_IDENTIFIER_LEN: usize = 8;
 

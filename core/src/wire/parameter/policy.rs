@@ -8,11 +8,10 @@
 //! More words than the policy has are ignored (RSPLIB does the same).
 
 use nom::Parser;
-use nom::number::complete::be_u32;
 
 use super::ParameterType;
 use crate::wire::error::{EmitError, ParseError};
-use crate::wire::framing::{Parsed, Tlv, Writer};
+use crate::wire::framing::{HEADER_LEN, Parsed, Tlv, Writer, be_u32};
 
 /// A load, a load degradation or a distance penalty factor: a fraction of 2^32 - 1, which is 100 %.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -167,6 +166,7 @@ pub enum Policy {
 impl Policy {
     /// The policy's number.
     #[must_use]
+    #[inline]
     pub const fn policy_type(&self) -> PolicyType {
         match self {
             Self::RoundRobin => PolicyType::ROUND_ROBIN,
@@ -197,6 +197,7 @@ impl Policy {
 
     /// The words after the type, in the order of the wire.
     #[must_use]
+    #[inline]
     pub const fn words(&self) -> PolicyWords {
         let (words, count) = match *self {
             Self::RoundRobin | Self::Random | Self::Unknown { .. } => ([0; 4], 0),
@@ -224,16 +225,39 @@ impl Policy {
         PolicyWords { words, count }
     }
 
-    /// How many bytes it takes in a message.
-    #[must_use]
-    pub const fn encoded_len(&self) -> usize {
-        FIXED_LEN.saturating_add((self.words().count as usize).saturating_mul(4))
+    /// How many words there are after the type.
+    const fn word_count(&self) -> u8 {
+        match self {
+            Self::RoundRobin | Self::Random | Self::Unknown { .. } => 0,
+            Self::WeightedRoundRobin { .. }
+            | Self::WeightedRandom { .. }
+            | Self::Priority { .. }
+            | Self::LeastUsed { .. }
+            | Self::RandomizedLeastUsed { .. } => 1,
+            Self::LeastUsedDegradation { .. }
+            | Self::PriorityLeastUsed { .. }
+            | Self::RandomizedPriorityLeastUsed { .. }
+            | Self::RandomizedLeastUsedDegradation { .. }
+            | Self::PriorityLeastUsedDegradation { .. }
+            | Self::RandomizedPriorityLeastUsedDegradation { .. } => 2,
+            Self::WeightedRandomDpf { .. } | Self::LeastUsedDpf { .. } => 3,
+            Self::LeastUsedDegradationDpf { .. } => 4,
+        }
     }
 
+    /// How many bytes it takes in a message.
+    #[must_use]
+    #[inline]
+    pub const fn encoded_len(&self) -> usize {
+        FIXED_LEN.saturating_add((self.word_count() as usize).saturating_mul(4))
+    }
+
+    #[inline]
     pub(crate) fn write(&self, writer: &mut Writer<'_>) -> Result<(), EmitError> {
+        let PolicyWords { words, count } = self.words();
         writer.put_header(ParameterType::POLICY, self.encoded_len())?;
         writer.put_u32(self.policy_type().0)?;
-        for &word in self.words().as_slice() {
+        for (word, _) in words.into_iter().zip(0..count) {
             writer.put_u32(word)?;
         }
         Ok(())
@@ -258,6 +282,19 @@ impl PolicyWords {
 /// Header and policy type.
 const FIXED_LEN: usize = 8;
 
+/// Takes a policy that we know and that has just the words it needs, as nearly all have.
+#[inline(always)]
+pub(crate) fn usual_policy(input: &[u8]) -> Option<(&[u8], Policy)> {
+    let &[0, 8, high, low] = input.first_chunk()? else { return None };
+    let len = usize::from(u16::from_be_bytes([high, low]));
+    let (bytes, rest) = input.split_at_checked(len)?;
+    match value(bytes.get(HEADER_LEN..)?) {
+        // Whole words leave no padding.
+        Ok(([], policy)) if len & 3 == 0 => Some((rest, policy)),
+        _ => None,
+    }
+}
+
 /// Reads a policy. Also says whether the fields say all that was there.
 pub(crate) fn policy(tlv: Tlv<'_>) -> Result<(Policy, bool), ParseError<'_>> {
     let (rest, policy) = match value(tlv.value()) {
@@ -267,6 +304,7 @@ pub(crate) fn policy(tlv: Tlv<'_>) -> Result<(Policy, bool), ParseError<'_>> {
     Ok((policy, rest.is_empty()))
 }
 
+#[inline]
 fn value(input: &[u8]) -> Parsed<'_, Policy> {
     let (rest, kind) = be_u32(input)?;
     let load = || be_u32.map(Load);

@@ -6,15 +6,14 @@
 //! ```
 
 use nom::Parser;
-use nom::number::complete::be_u32;
 
 use super::ParameterType;
-use super::policy::{Policy, policy};
-use super::transport::{Transport, transport};
+use super::policy::{Policy, policy, usual_policy};
+use super::transport::{Transport, transport, usual_sctp};
 use crate::identifier::{PeId, RegistrarId};
 use crate::wire::error::{EmitError, ParseError, ParseErrorKind};
 use crate::wire::framing::{
-    HEADER_LEN, Layout, Parsed, Tlv, Tlvs, Writer, padded, padding_len, tlv,
+    HEADER_LEN, Layout, Parsed, Tlv, Tlvs, Writer, be_u32, padded, padding_len, tlv,
 };
 
 /// How long a registration lasts, as it stands on the wire: seconds by the RFC, milliseconds with
@@ -104,6 +103,41 @@ impl<'a> PoolElement<'a> {
 
     #[inline]
     pub(crate) fn from_tlv(tlv: Tlv<'a>) -> Result<Self, ParseError<'a>> {
+        match Self::usual::<true>(tlv.value()) {
+            Some(element) => Ok(element),
+            None => Self::unusual(tlv),
+        }
+    }
+
+    /// Reads an element that has been read with success before.
+    #[inline]
+    pub(crate) fn again(tlv: Tlv<'a>) -> Option<Self> {
+        match Self::usual::<false>(tlv.value()) {
+            Some(element) => Some(element),
+            None => Self::unusual(tlv).ok(),
+        }
+    }
+
+    /// Reads an element that is as we would write it and has an SCTP transport, as nearly all
+    /// have, and looks for nothing else. Any doubt leaves it to [`unusual`](Self::unusual).
+    #[inline(always)]
+    fn usual<const CHECK: bool>(value: &'a [u8]) -> Option<Self> {
+        let (rest, (id, home, registration_life)) = fixed(value).ok()?;
+        let (rest, user_transport) = usual_sctp::<CHECK>(rest)?;
+        let (rest, policy) = usual_policy(rest)?;
+        let asap_transport = match rest {
+            [] => None,
+            _ => match usual_sctp::<CHECK>(rest)? {
+                ([], transport) => Some(transport),
+                _ => return None,
+            },
+        };
+        let layout = Layout::OURS;
+        Some(Self { id, home, registration_life, user_transport, policy, asap_transport, layout })
+    }
+
+    #[inline(never)]
+    fn unusual(tlv: Tlv<'a>) -> Result<Self, ParseError<'a>> {
         let mut tlvs = Tlvs::new(tlv.bytes, tlv.value());
         let (id, home, registration_life) = tlvs.fixed(fixed)?;
         let (mut user, mut selection, mut asap) = (None, None, None);
@@ -177,6 +211,7 @@ impl<'a> PoolElement<'a> {
 /// Header and fields of fixed size.
 const FIXED_LEN: usize = 16;
 
+#[inline(always)]
 fn fixed(input: &[u8]) -> Parsed<'_, (PeId, RegistrarId, RegistrationLife)> {
     (be_u32.map(PeId), be_u32.map(RegistrarId), be_u32.map(RegistrationLife)).parse(input)
 }
@@ -255,7 +290,7 @@ impl<'a> Iterator for PoolElementsIter<'a> {
         while let Ok((rest, tlv)) = tlv(self.rest) {
             self.rest = rest.get(padding_len(tlv.bytes.len())..).unwrap_or_default();
             if tlv.kind == ParameterType::POOL_ELEMENT {
-                return PoolElement::from_tlv(tlv).ok();
+                return PoolElement::again(tlv);
             }
         }
         self.rest = &[];

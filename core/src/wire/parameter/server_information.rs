@@ -5,13 +5,12 @@
 //! ```
 
 use nom::Parser;
-use nom::number::complete::be_u32;
 
 use super::ParameterType;
-use super::transport::{Transport, transport};
+use super::transport::{Transport, transport, usual_sctp};
 use crate::identifier::RegistrarId;
 use crate::wire::error::{EmitError, ParseError, ParseErrorKind};
-use crate::wire::framing::{Layout, Parsed, Tlv, Tlvs, Writer, padded, padding_len, tlv};
+use crate::wire::framing::{Layout, Parsed, Tlv, Tlvs, Writer, be_u32, padded, padding_len, tlv};
 
 /// A registrar and where to reach it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,7 +53,18 @@ impl<'a> ServerInformation<'a> {
         }
     }
 
+    #[inline]
     pub(crate) fn from_tlv(tlv: Tlv<'a>) -> Result<Self, ParseError<'a>> {
+        if let Ok((rest, id)) = fixed(tlv.value())
+            && let Some(([], transport)) = usual_sctp::<true>(rest)
+        {
+            return Ok(Self::new(id, transport));
+        }
+        Self::unusual(tlv)
+    }
+
+    #[inline(never)]
+    fn unusual(tlv: Tlv<'a>) -> Result<Self, ParseError<'a>> {
         let mut tlvs = Tlvs::new(tlv.bytes, tlv.value());
         let id = tlvs.fixed(fixed)?;
         let mut server = None;

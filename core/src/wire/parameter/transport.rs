@@ -15,7 +15,7 @@
 use core::net::IpAddr;
 
 use super::ParameterType;
-use super::address::{Addresses, check_addresses, write_address};
+use super::address::{Addresses, are_usual, check_addresses, write_address};
 use crate::wire::error::{EmitError, ParseError, ParseErrorKind};
 use crate::wire::framing::{HEADER_LEN, Tlv, Tlvs, Writer, padded, padding_len, tlv};
 
@@ -85,6 +85,7 @@ impl<'a> Transport<'a> {
 
     /// The protocol.
     #[must_use]
+    #[inline]
     pub fn protocol(&self) -> Protocol {
         match self.kind() {
             ParameterType::DCCP_TRANSPORT => Protocol::Dccp,
@@ -98,6 +99,7 @@ impl<'a> Transport<'a> {
 
     /// The port; 0 for an opaque transport.
     #[must_use]
+    #[inline]
     pub fn port(&self) -> u16 {
         match (self.protocol(), self.bytes.first_chunk()) {
             (Protocol::Opaque, _) | (_, None) => 0,
@@ -107,6 +109,7 @@ impl<'a> Transport<'a> {
 
     /// What it is for; only SCTP and TCP transports say.
     #[must_use]
+    #[inline]
     pub fn transport_use(&self) -> TransportUse {
         match (self.protocol(), self.bytes.first_chunk()) {
             (Protocol::Sctp | Protocol::Tcp, Some(&[_, _, _, _, _, _, 0, 1])) => {
@@ -130,6 +133,7 @@ impl<'a> Transport<'a> {
 
     /// The addresses; none for an opaque transport.
     #[must_use]
+    #[inline]
     pub fn addresses(&self) -> Addresses<'a> {
         let offset = match self.kind() {
             ParameterType::OPAQUE_TRANSPORT => None,
@@ -144,6 +148,7 @@ impl<'a> Transport<'a> {
         padded(self.bytes.len())
     }
 
+    #[inline]
     fn kind(&self) -> ParameterType {
         match self.bytes.first_chunk() {
             Some(&kind) => ParameterType::from_be_bytes(kind),
@@ -151,9 +156,24 @@ impl<'a> Transport<'a> {
         }
     }
 
+    #[inline]
     pub(crate) fn write(&self, writer: &mut Writer<'_>) -> Result<(), EmitError> {
         writer.put_padded(self.bytes)
     }
+}
+
+/// Takes an SCTP transport that is as we would write it, as nearly all are; `CHECK` is false for
+/// bytes that have been checked before.
+#[inline(always)]
+pub(crate) fn usual_sctp<const CHECK: bool>(input: &[u8]) -> Option<(&[u8], Transport<'_>)> {
+    let &[0, 4, high, low] = input.first_chunk()? else { return None };
+    let len = usize::from(u16::from_be_bytes([high, low]));
+    let (bytes, rest) = input.split_at_checked(len)?;
+    if CHECK && !are_usual(bytes.get(8..)?) {
+        return None;
+    }
+    // All addresses are multiples of four, so there is no padding.
+    Some((rest, Transport { bytes }))
 }
 
 /// Checks a parameter that is a transport by its type. Also says whether it is as we would write
