@@ -21,13 +21,15 @@ fn main() {
         panic!("usage: bench_wire (build|parse) MESSAGE ROUNDS");
     };
     let rounds: u32 = rounds.parse().expect("a number of rounds");
+    let transport = transport();
+    let content = Content::new(transport.as_transport());
     let build = builder(message);
     let mut buf = vec![0; 8192];
-    let len = build(&mut buf);
+    let len = build(&content, &mut buf);
     match direction.as_str() {
         "build" => {
             for _ in 0..rounds {
-                black_box(build(black_box(&mut buf)));
+                black_box(build(black_box(&content), black_box(&mut buf)));
             }
         }
         "parse" => {
@@ -41,70 +43,67 @@ fn main() {
     println!("{len}");
 }
 
-fn builder(message: &str) -> fn(&mut [u8]) -> usize {
+/// What the messages tell; it is there before they are built.
+struct Content<'a> {
+    registration: AsapMessage<'a>,
+    keep_alive: AsapMessage<'a>,
+    presence: EnrpMessage<'a>,
+    /// As a resolution names them.
+    elements: Vec<PoolElement<'a>>,
+    /// As a handle table names them.
+    owned: Vec<PoolElement<'a>>,
+}
+
+impl<'a> Content<'a> {
+    fn new(transport: Transport<'a>) -> Self {
+        let server = ServerInformation::new(RegistrarId(1), transport);
+        let keep_alive = EndpointKeepAlive::new(false, RegistrarId(1), pool(), PeId(1));
+        let presence = Presence::new(false, RegistrarId(0), PeChecksum(0xcbc3), server);
+        let element = |id| element(id, transport);
+        Self {
+            registration: AsapMessage::Registration(Registration::new(pool(), element(1))),
+            keep_alive: AsapMessage::EndpointKeepAlive(keep_alive),
+            presence: EnrpMessage::Presence(presence),
+            elements: (1..=10).map(element).collect(),
+            owned: (1..=128)
+                .map(|id| PoolElement { asap_transport: Some(transport), ..element(id) })
+                .collect(),
+        }
+    }
+}
+
+type Build = fn(&Content<'_>, &mut [u8]) -> usize;
+
+fn builder(message: &str) -> Build {
     match message {
-        "asap-registration" => build_registration,
-        "asap-handle-resolution-response-1" => build_response_1,
-        "asap-handle-resolution-response-10" => build_response_10,
-        "asap-endpoint-keep-alive" => build_keep_alive,
-        "enrp-presence" => build_presence,
-        "enrp-handle-table-response-128" => build_table,
+        "asap-registration" => |content, buf| content.registration.emit(buf).expect("room"),
+        "asap-endpoint-keep-alive" => |content, buf| content.keep_alive.emit(buf).expect("room"),
+        "enrp-presence" => |content, buf| content.presence.emit(buf).expect("room"),
+        "asap-handle-resolution-response-1" => {
+            |content, buf| build_response(&content.elements[..1], buf)
+        }
+        "asap-handle-resolution-response-10" => {
+            |content, buf| build_response(&content.elements, buf)
+        }
+        "enrp-handle-table-response-128" => |content, buf| build_table(&content.owned, buf),
         _ => panic!("no message {message}"),
     }
 }
 
-#[inline(never)]
-fn build_registration(buf: &mut [u8]) -> usize {
-    let transport = transport();
-    let message = Registration::new(pool(), element(1, transport.as_transport()));
-    AsapMessage::Registration(black_box(message)).emit(buf).expect("enough room")
-}
-
-#[inline(never)]
-fn build_keep_alive(buf: &mut [u8]) -> usize {
-    let message = EndpointKeepAlive::new(false, RegistrarId(1), pool(), PeId(1));
-    AsapMessage::EndpointKeepAlive(black_box(message)).emit(buf).expect("enough room")
-}
-
-#[inline(never)]
-fn build_presence(buf: &mut [u8]) -> usize {
-    let transport = transport();
-    let server = ServerInformation::new(RegistrarId(1), transport.as_transport());
-    let message = Presence::new(false, RegistrarId(0), PeChecksum(0xcbc3), server);
-    EnrpMessage::Presence(black_box(message)).emit(buf).expect("enough room")
-}
-
-fn build_response_1(buf: &mut [u8]) -> usize {
-    build_response(buf, 1)
-}
-
-fn build_response_10(buf: &mut [u8]) -> usize {
-    build_response(buf, 10)
-}
-
-#[inline(never)]
-fn build_response(buf: &mut [u8], elements: u32) -> usize {
-    let transport = transport();
-    let mut builder = HandleResolutionResponseBuilder::new(buf, pool()).expect("enough room");
-    builder.policy(Policy::LeastUsed { load: Load(7) }).expect("enough room");
-    for id in 1..=elements {
-        let element = black_box(element(id, transport.as_transport()));
-        builder.element(&element).expect("enough room");
+fn build_response(elements: &[PoolElement<'_>], buf: &mut [u8]) -> usize {
+    let mut builder = HandleResolutionResponseBuilder::new(buf, pool()).expect("room");
+    builder.policy(elements[0].policy).expect("room");
+    for element in elements {
+        builder.element(element).expect("room");
     }
     builder.finish()
 }
 
-#[inline(never)]
-fn build_table(buf: &mut [u8]) -> usize {
-    let transport = transport();
+fn build_table(elements: &[PoolElement<'_>], buf: &mut [u8]) -> usize {
     let mut builder =
-        HandleTableResponseBuilder::new(buf, RegistrarId(1), RegistrarId(2)).expect("enough room");
-    for id in 1..=128 {
-        let element = black_box(PoolElement {
-            asap_transport: Some(transport.as_transport()),
-            ..element(id, transport.as_transport())
-        });
-        builder.element(pool(), &element).expect("enough room");
+        HandleTableResponseBuilder::new(buf, RegistrarId(1), RegistrarId(2)).expect("room");
+    for element in elements {
+        builder.element(pool(), element).expect("room");
     }
     builder.finish()
 }
@@ -123,12 +122,9 @@ fn element(id: u32, transport: Transport<'_>) -> PoolElement<'_> {
 
 /// An element keeps its transport encoded; it is encoded once.
 fn transport() -> TransportBuf<16> {
-    static ENCODED: std::sync::OnceLock<TransportBuf<16>> = std::sync::OnceLock::new();
-    *ENCODED.get_or_init(|| {
-        let address = IpAddr::from([10, 77, 0, 21]);
-        TransportBuf::new(Protocol::Sctp, 37247, TransportUse::DataPlusControl, &[address])
-            .expect("enough room")
-    })
+    let address = IpAddr::from([10, 77, 0, 21]);
+    TransportBuf::new(Protocol::Sctp, 37247, TransportUse::DataPlusControl, &[address])
+        .expect("enough room")
 }
 
 /// Parses a message and reads every field once.

@@ -46,6 +46,7 @@ impl<'b> Builder<'b> {
     }
 
     /// Appends `len` bytes that `write` writes.
+    #[inline]
     pub(crate) fn append(
         &mut self,
         len: usize,
@@ -71,7 +72,8 @@ impl<'b> Builder<'b> {
 
     #[inline]
     pub(crate) fn element(&mut self, element: &PoolElement<'_>) -> Result<(), EmitError> {
-        self.append(element.encoded_len(), |writer| element.write(writer))
+        let len = element.encoded_len();
+        self.append(len, |writer| element.write_sized(len, writer))
     }
 
     pub(crate) fn server(&mut self, server: &ServerInformation<'_>) -> Result<(), EmitError> {

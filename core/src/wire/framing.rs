@@ -352,27 +352,36 @@ impl<'a> Iterator for Unrecognized<'a> {
 /// Writes into a buffer, front to back.
 #[derive(Debug)]
 pub(crate) struct Writer<'b> {
-    rest: &'b mut [u8],
+    buf: &'b mut [u8],
+    at: usize,
 }
 
 impl<'b> Writer<'b> {
+    #[inline]
     pub(crate) fn new(buf: &'b mut [u8]) -> Self {
-        Self { rest: buf }
+        Self { buf, at: 0 }
     }
 
     /// Writes a few bytes whose number is known at compile time.
     #[inline(always)]
     pub(crate) fn put<const N: usize>(&mut self, bytes: [u8; N]) -> Result<(), EmitError> {
-        let rest = core::mem::take(&mut self.rest);
-        let (place, rest) = rest.split_first_chunk_mut::<N>().ok_or(EmitError::Full)?;
-        *place = bytes;
-        self.rest = rest;
+        match self.buf.get_mut(self.at..).and_then(|rest| rest.first_chunk_mut()) {
+            Some(place) => *place = bytes,
+            None => return Err(EmitError::Full),
+        }
+        self.at = self.at.wrapping_add(N);
         Ok(())
     }
 
     #[inline(always)]
     pub(crate) fn put_u32(&mut self, value: u32) -> Result<(), EmitError> {
         self.put(value.to_be_bytes())
+    }
+
+    /// Writes two words.
+    #[inline(always)]
+    pub(crate) fn put_words(&mut self, first: u32, second: u32) -> Result<(), EmitError> {
+        self.put((u64::from(first) << 32 | u64::from(second)).to_be_bytes())
     }
 
     /// Writes `bytes` and the padding after them.
@@ -382,10 +391,9 @@ impl<'b> Writer<'b> {
         if let Ok(&bytes) = <&[u8; 16]>::try_from(bytes) {
             return self.put(bytes);
         }
-        let rest = core::mem::take(&mut self.rest);
-        let (place, rest) = rest.split_at_mut_checked(bytes.len()).ok_or(EmitError::Full)?;
-        place.copy_from_slice(bytes);
-        self.rest = rest;
+        let end = self.at.saturating_add(bytes.len());
+        self.buf.get_mut(self.at..end).ok_or(EmitError::Full)?.copy_from_slice(bytes);
+        self.at = end;
         match padding_len(bytes.len()) {
             0 => Ok(()),
             1 => self.put([0; 1]),
@@ -394,18 +402,14 @@ impl<'b> Writer<'b> {
         }
     }
 
-    /// Writes a parameter header; `len` counts the header and the value.
+    /// Writes a parameter header; `len` counts the header and the value. It fits its field if
+    /// that of the message does, and that is looked at first.
     #[inline(always)]
     pub(crate) fn put_header(&mut self, kind: ParameterType, len: usize) -> Result<(), EmitError> {
-        self.put(parameter_header(kind, len)?)
+        let [.., high, low] = len.to_be_bytes();
+        let [kind_high, kind_low] = kind.0.to_be_bytes();
+        self.put([kind_high, kind_low, high, low])
     }
-}
-
-/// A parameter header; `len` counts the header and the value.
-#[inline(always)]
-pub(crate) fn parameter_header(kind: ParameterType, len: usize) -> Result<[u8; 4], EmitError> {
-    let len = u16::try_from(len).map_err(|_| EmitError::TooLong)?;
-    Ok((u32::from(kind.0) << 16 | u32::from(len)).to_be_bytes())
 }
 
 /// Writes a message header; `len` counts the header and the value.
@@ -445,9 +449,17 @@ pub(crate) trait Message<'a>: Copy + PartialEq {
     }
 
     /// The bytes as they came, if they are peculiar and still say what the fields say.
-    #[inline]
+    #[inline(always)]
     fn verbatim(&self) -> Option<&'a [u8]> {
-        let bytes = self.layout().0?;
+        match self.layout().0 {
+            None => None,
+            Some(bytes) => self.verbatim_if_same(bytes),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn verbatim_if_same(&self, bytes: &'a [u8]) -> Option<&'a [u8]> {
         Self::parse_message(bytes).is_ok_and(|message| message == *self).then_some(bytes)
     }
 

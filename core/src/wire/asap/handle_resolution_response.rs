@@ -148,6 +148,7 @@ impl<'b> HandleResolutionResponseBuilder<'b> {
     /// # Errors
     ///
     /// If it does not fit; the message is as before.
+    #[inline]
     pub fn element(&mut self, element: &PoolElement<'_>) -> Result<&mut Self, EmitError> {
         self.builder.element(element)?;
         Ok(self)

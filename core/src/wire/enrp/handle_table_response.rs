@@ -197,6 +197,7 @@ impl<'b> HandleTableResponseBuilder<'b> {
     /// # Errors
     ///
     /// If it does not fit; the message is as before.
+    #[inline]
     pub fn element(
         &mut self,
         pool_handle: PoolHandle<'_>,

@@ -75,7 +75,7 @@ pub(crate) fn write_address(address: IpAddr, writer: &mut Writer<'_>) -> Result<
 }
 
 /// Checks addresses that lie one after the other with nothing among them, as nearly all do.
-#[inline]
+#[inline(always)]
 pub(crate) fn are_usual(mut addresses: &[u8]) -> bool {
     // Each round takes an address off a finite number of bytes.
     loop {

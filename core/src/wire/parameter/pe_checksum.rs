@@ -18,6 +18,7 @@ pub struct PeChecksum(pub u16);
 /// With its padding.
 pub(crate) const CHECKSUM_LEN: usize = 8;
 
+#[inline]
 pub(crate) fn checksum(tlv: Tlv<'_>) -> Result<PeChecksum, ParseError<'_>> {
     tlv.read(value)
 }
@@ -26,6 +27,7 @@ fn value(input: &[u8]) -> Parsed<'_, PeChecksum> {
     be_u16.map(PeChecksum).parse(input)
 }
 
+#[inline]
 pub(crate) fn write_checksum(sum: PeChecksum, writer: &mut Writer<'_>) -> Result<(), EmitError> {
     writer.put_header(ParameterType::PE_CHECKSUM, 6)?;
     let [high, low] = sum.0.to_be_bytes();

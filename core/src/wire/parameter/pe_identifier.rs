@@ -13,6 +13,7 @@ use crate::wire::framing::{Parsed, Tlv, Writer, be_u32};
 
 pub(crate) const PE_IDENTIFIER_LEN: usize = 8;
 
+#[inline]
 pub(crate) fn pe_identifier(tlv: Tlv<'_>) -> Result<PeId, ParseError<'_>> {
     tlv.read(value)
 }
@@ -21,6 +22,7 @@ fn value(input: &[u8]) -> Parsed<'_, PeId> {
     be_u32.map(PeId).parse(input)
 }
 
+#[inline]
 pub(crate) fn write_pe_identifier(id: PeId, writer: &mut Writer<'_>) -> Result<(), EmitError> {
     writer.put_header(ParameterType::PE_IDENTIFIER, PE_IDENTIFIER_LEN)?;
     writer.put_u32(id.0)

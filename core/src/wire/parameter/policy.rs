@@ -254,13 +254,16 @@ impl Policy {
 
     #[inline]
     pub(crate) fn write(&self, writer: &mut Writer<'_>) -> Result<(), EmitError> {
-        let PolicyWords { words, count } = self.words();
-        writer.put_header(ParameterType::POLICY, self.encoded_len())?;
-        writer.put_u32(self.policy_type().0)?;
-        for (word, _) in words.into_iter().zip(0..count) {
-            writer.put_u32(word)?;
+        let PolicyWords { words: [a, b, c, d], count } = self.words();
+        let len = FIXED_LEN.wrapping_add(usize::from(count).wrapping_mul(4));
+        let kind = self.policy_type().0;
+        match count {
+            0 => writer.put(block::<8>(len, [kind, 0, 0, 0, 0])),
+            1 => writer.put(block::<12>(len, [kind, a, 0, 0, 0])),
+            2 => writer.put(block::<16>(len, [kind, a, b, 0, 0])),
+            3 => writer.put(block::<20>(len, [kind, a, b, c, 0])),
+            _ => writer.put(block::<24>(len, [kind, a, b, c, d])),
         }
-        Ok(())
     }
 }
 
@@ -282,6 +285,20 @@ impl PolicyWords {
 /// Header and policy type.
 const FIXED_LEN: usize = 8;
 
+/// A policy parameter of `N` bytes: the header and as many words as there is room for.
+#[inline(always)]
+fn block<const N: usize>(len: usize, words: [u32; 5]) -> [u8; N] {
+    let mut bytes = [0; N];
+    let mut writer = Writer::new(&mut bytes);
+    let mut written = writer.put_header(ParameterType::POLICY, len);
+    for word in words {
+        written = written.and_then(|()| writer.put_u32(word));
+    }
+    // The words that do not fit are not wanted.
+    let _ = written;
+    bytes
+}
+
 /// Takes a policy that we know and that has just the words it needs, as nearly all have.
 #[inline(always)]
 pub(crate) fn usual_policy(input: &[u8]) -> Option<(&[u8], Policy)> {
@@ -297,14 +314,19 @@ pub(crate) fn usual_policy(input: &[u8]) -> Option<(&[u8], Policy)> {
 
 /// Reads a policy. Also says whether the fields say all that was there.
 pub(crate) fn policy(tlv: Tlv<'_>) -> Result<(Policy, bool), ParseError<'_>> {
-    let (rest, policy) = match value(tlv.value()) {
+    let (rest, policy) = match any_policy(tlv.value()) {
         Ok(ok) => ok,
         Err(_) => return Err(tlv.error(crate::wire::error::ParseErrorKind::ParameterLength)),
     };
     Ok((policy, rest.is_empty()))
 }
 
-#[inline]
+#[inline(never)]
+fn any_policy(input: &[u8]) -> Parsed<'_, Policy> {
+    value(input)
+}
+
+#[inline(always)]
 fn value(input: &[u8]) -> Parsed<'_, Policy> {
     let (rest, kind) = be_u32(input)?;
     let load = || be_u32.map(Load);

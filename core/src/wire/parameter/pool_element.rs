@@ -87,6 +87,9 @@ impl<'a> PoolElement<'a> {
     /// If the buffer is too small or the parameter too long.
     pub fn emit(&self, buf: &mut [u8]) -> Result<usize, EmitError> {
         let len = self.encoded_len();
+        if u16::try_from(len).is_err() {
+            return Err(EmitError::TooLong);
+        }
         self.write(&mut Writer::new(buf.get_mut(..len).ok_or(EmitError::Full)?))?;
         Ok(len)
     }
@@ -177,13 +180,25 @@ impl<'a> PoolElement<'a> {
 
     #[inline]
     pub(crate) fn write(&self, writer: &mut Writer<'_>) -> Result<(), EmitError> {
+        self.write_sized(self.encoded_len(), writer)
+    }
+
+    /// Writes it; `len` is its encoded length.
+    #[inline]
+    pub(crate) fn write_sized(
+        &self,
+        len: usize,
+        writer: &mut Writer<'_>,
+    ) -> Result<(), EmitError> {
         if let Some(bytes) = self.verbatim() {
             return writer.put_padded(bytes);
         }
-        writer.put_header(ParameterType::POOL_ELEMENT, self.plain_len())?;
-        writer.put_u32(self.id.0)?;
-        writer.put_u32(self.home.0)?;
-        writer.put_u32(self.registration_life.0)?;
+        let mut head = [0; FIXED_LEN];
+        let mut fixed = Writer::new(&mut head);
+        fixed.put_header(ParameterType::POOL_ELEMENT, len)?;
+        fixed.put_words(self.id.0, self.home.0)?;
+        fixed.put_u32(self.registration_life.0)?;
+        writer.put(head)?;
         self.user_transport.write(writer)?;
         self.policy.write(writer)?;
         match self.asap_transport {
@@ -194,16 +209,26 @@ impl<'a> PoolElement<'a> {
 
     #[inline]
     fn plain_len(&self) -> usize {
+        // Should this ever wrap, there is not enough room to write it.
+        let asap_len = self.asap_transport.map_or(0, |transport| transport.encoded_len());
         FIXED_LEN
-            .saturating_add(self.user_transport.encoded_len())
-            .saturating_add(self.policy.encoded_len())
-            .saturating_add(self.asap_transport.map_or(0, |transport| transport.encoded_len()))
+            .wrapping_add(self.user_transport.encoded_len())
+            .wrapping_add(self.policy.encoded_len())
+            .wrapping_add(asap_len)
     }
 
     /// The bytes as they came, if they are peculiar and still say what the fields say.
-    #[inline]
+    #[inline(always)]
     fn verbatim(&self) -> Option<&'a [u8]> {
-        let bytes = self.layout.0?;
+        match self.layout.0 {
+            None => None,
+            Some(bytes) => self.verbatim_if_same(bytes),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn verbatim_if_same(&self, bytes: &'a [u8]) -> Option<&'a [u8]> {
         Self::parse(bytes).is_ok_and(|element| element == *self).then_some(bytes)
     }
 }

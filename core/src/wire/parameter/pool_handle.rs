@@ -9,10 +9,12 @@ use crate::identifier::PoolHandle;
 use crate::wire::error::{EmitError, ParseError, ParseErrorKind};
 use crate::wire::framing::{HEADER_LEN, Tlv, Writer, padded};
 
+#[inline]
 pub(crate) fn pool_handle(tlv: Tlv<'_>) -> Result<PoolHandle<'_>, ParseError<'_>> {
     PoolHandle::new(tlv.value()).map_err(|_| tlv.error(ParseErrorKind::Value))
 }
 
+#[inline]
 pub(crate) fn write_pool_handle(
     handle: PoolHandle<'_>,
     writer: &mut Writer<'_>,
@@ -22,6 +24,7 @@ pub(crate) fn write_pool_handle(
     writer.put_padded(bytes)
 }
 
+#[inline]
 pub(crate) const fn pool_handle_len(handle: PoolHandle<'_>) -> usize {
     padded(HEADER_LEN.saturating_add(handle.as_bytes().len()))
 }

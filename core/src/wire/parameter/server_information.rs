@@ -81,6 +81,7 @@ impl<'a> ServerInformation<'a> {
         Ok(Self { id, transport: tlvs.required(server)?, layout: tlvs.layout() })
     }
 
+    #[inline]
     pub(crate) fn write(&self, writer: &mut Writer<'_>) -> Result<(), EmitError> {
         if let Some(bytes) = self.verbatim() {
             return writer.put_padded(bytes);
@@ -90,13 +91,23 @@ impl<'a> ServerInformation<'a> {
         self.transport.write(writer)
     }
 
+    #[inline]
     fn plain_len(&self) -> usize {
         FIXED_LEN.saturating_add(self.transport.encoded_len())
     }
 
     /// The bytes as they came, if they are peculiar and still say what the fields say.
+    #[inline(always)]
     fn verbatim(&self) -> Option<&'a [u8]> {
-        let bytes = self.layout.0?;
+        match self.layout.0 {
+            None => None,
+            Some(bytes) => self.verbatim_if_same(bytes),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn verbatim_if_same(&self, bytes: &'a [u8]) -> Option<&'a [u8]> {
         Self::parse(bytes).is_ok_and(|server| server == *self).then_some(bytes)
     }
 }

@@ -144,6 +144,7 @@ impl<'a> Transport<'a> {
 
     /// How many bytes it takes in a message, padding included.
     #[must_use]
+    #[inline]
     pub const fn encoded_len(&self) -> usize {
         padded(self.bytes.len())
     }
@@ -240,10 +241,11 @@ impl<const N: usize> TransportBuf<N> {
     pub fn opaque(data: &[u8]) -> Result<Self, EmitError> {
         let mut bytes = [0; N];
         let len = HEADER_LEN.saturating_add(data.len());
+        let short_len = u16::try_from(len).map_err(|_| EmitError::TooLong)?;
         let mut writer = Writer::new(&mut bytes);
         writer.put_header(ParameterType::OPAQUE_TRANSPORT, len)?;
         writer.put_padded(data)?;
-        Ok(Self { bytes, len: u16::try_from(len).map_err(|_| EmitError::TooLong)? })
+        Ok(Self { bytes, len: short_len })
     }
 
     /// Copies a transport.
@@ -287,6 +289,7 @@ fn encode(
     for address in addresses {
         len = len.saturating_add(if address.to_canonical().is_ipv4() { 8 } else { 20 });
     }
+    let short_len = u16::try_from(len).map_err(|_| EmitError::TooLong)?;
     let mut writer = Writer::new(buf);
     writer.put_header(kind, len)?;
     writer.put(port.to_be_bytes())?;
@@ -298,7 +301,7 @@ fn encode(
     for &address in addresses {
         write_address(address, &mut writer)?;
     }
-    u16::try_from(len).map_err(|_| EmitError::TooLong)
+    Ok(short_len)
 }
 
 /// Transports one after the other, in their encoded form; of a Server Announce.
