@@ -54,12 +54,13 @@ impl<'b> Builder<'b> {
     ) -> Result<(), EmitError> {
         let end = self.len.saturating_add(len);
         let place = self.buf.get_mut(self.len..end).ok_or(EmitError::Full)?;
-        if u16::try_from(end).is_err() {
-            return Err(EmitError::TooLong);
-        }
+        let short = u16::try_from(end).map_err(|_| EmitError::TooLong)?;
         write(&mut Writer::new(place))?;
         self.len = end;
-        self.write_header()
+        if let Some([_, _, high, low]) = self.buf.first_chunk_mut() {
+            [*high, *low] = short.to_be_bytes();
+        }
+        Ok(())
     }
 
     pub(crate) fn pool_handle(&mut self, handle: PoolHandle<'_>) -> Result<(), EmitError> {

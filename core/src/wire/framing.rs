@@ -387,10 +387,21 @@ impl<'b> Writer<'b> {
     /// Writes `bytes` and the padding after them.
     #[inline]
     pub(crate) fn put_padded(&mut self, bytes: &[u8]) -> Result<(), EmitError> {
-        // A transport with one IPv4 address: a fixed size is copied without a call.
+        // Handles and transports of usual sizes are copied without a call.
         if let Ok(&bytes) = <&[u8; 16]>::try_from(bytes) {
             return self.put(bytes);
         }
+        if let Ok(&bytes) = <&[u8; 8]>::try_from(bytes) {
+            return self.put(bytes);
+        }
+        if let Ok(&bytes) = <&[u8; 12]>::try_from(bytes) {
+            return self.put(bytes);
+        }
+        self.put_any(bytes)
+    }
+
+    #[inline(never)]
+    fn put_any(&mut self, bytes: &[u8]) -> Result<(), EmitError> {
         let end = self.at.saturating_add(bytes.len());
         self.buf.get_mut(self.at..end).ok_or(EmitError::Full)?.copy_from_slice(bytes);
         self.at = end;

@@ -105,12 +105,13 @@ impl Iterator for Addresses<'_> {
             self.0 = rest;
             return Some(IpAddr::V4(Ipv4Addr::new(a, b, c, d)));
         }
-        self.next_other()
+        if self.0.is_empty() { None } else { self.next_other() }
     }
 }
 
 impl Addresses<'_> {
     /// The next one, whatever stands before it.
+    #[inline(never)]
     fn next_other(&mut self) -> Option<IpAddr> {
         // Each round takes at least a header off a finite number of bytes.
         while let Ok((rest, tlv)) = tlv(self.0) {

@@ -24,8 +24,9 @@ fn value(input: &[u8]) -> Parsed<'_, PeId> {
 
 #[inline]
 pub(crate) fn write_pe_identifier(id: PeId, writer: &mut Writer<'_>) -> Result<(), EmitError> {
-    writer.put_header(ParameterType::PE_IDENTIFIER, PE_IDENTIFIER_LEN)?;
-    writer.put_u32(id.0)
+    let [high, low] = ParameterType::PE_IDENTIFIER.0.to_be_bytes();
+    let [a, b, c, d] = id.0.to_be_bytes();
+    writer.put([high, low, 0, 8, a, b, c, d])
 }
 
 #[cfg(test)]

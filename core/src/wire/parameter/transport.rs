@@ -101,9 +101,9 @@ impl<'a> Transport<'a> {
     #[must_use]
     #[inline]
     pub fn port(&self) -> u16 {
-        match (self.protocol(), self.bytes.first_chunk()) {
-            (Protocol::Opaque, _) | (_, None) => 0,
-            (_, Some(&[_, _, _, _, high, low])) => u16::from_be_bytes([high, low]),
+        match self.bytes.first_chunk() {
+            None | Some([0, 0x10, _, _, _, _]) => 0,
+            Some(&[_, _, _, _, high, low]) => u16::from_be_bytes([high, low]),
         }
     }
 
@@ -111,10 +111,8 @@ impl<'a> Transport<'a> {
     #[must_use]
     #[inline]
     pub fn transport_use(&self) -> TransportUse {
-        match (self.protocol(), self.bytes.first_chunk()) {
-            (Protocol::Sctp | Protocol::Tcp, Some(&[_, _, _, _, _, _, 0, 1])) => {
-                TransportUse::DataPlusControl
-            }
+        match self.bytes.first_chunk() {
+            Some([0, 4 | 5, _, _, _, _, 0, 1]) => TransportUse::DataPlusControl,
             _ => TransportUse::Data,
         }
     }
@@ -135,11 +133,11 @@ impl<'a> Transport<'a> {
     #[must_use]
     #[inline]
     pub fn addresses(&self) -> Addresses<'a> {
-        let offset = match self.kind() {
-            ParameterType::OPAQUE_TRANSPORT => None,
-            kind => kind.nested_offset(),
-        };
-        Addresses(offset.and_then(|offset| self.bytes.get(offset..)).unwrap_or_default())
+        Addresses(match self.bytes {
+            [0, 4..=7, _, _, _, _, _, _, addresses @ ..] => addresses,
+            [0, 3, _, _, _, _, _, _, _, _, _, _, addresses @ ..] => addresses,
+            _ => &[],
+        })
     }
 
     /// How many bytes it takes in a message, padding included.
