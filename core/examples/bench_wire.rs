@@ -137,7 +137,7 @@ fn read_asap(bytes: &[u8]) {
         }
         AsapMessage::HandleResolutionResponse(message) => {
             black_box((message.accept, message.pool_handle, message.error.is_some()));
-            read_policy(message.policy);
+            black_box(policy_fields(message.policy));
             for element in message.elements {
                 read_element(&element);
             }
@@ -158,7 +158,7 @@ fn read_enrp(bytes: &[u8]) {
             black_box(message.checksum);
             if let Some(server) = message.server {
                 black_box(server.id);
-                read_transport(&server.transport);
+                black_box(transport_fields(&server.transport));
             }
         }
         EnrpMessage::HandleTableResponse(message) => {
@@ -172,27 +172,33 @@ fn read_enrp(bytes: &[u8]) {
     }
 }
 
+/// All fields, put together so that none can be left out.
+#[inline(always)]
 fn read_element(element: &PoolElement<'_>) {
-    black_box((element.id, element.home, element.registration_life));
-    read_transport(&element.user_transport);
-    read_policy(Some(element.policy));
-    if let Some(transport) = &element.asap_transport {
-        read_transport(transport);
-    }
+    let fixed = element.id.0 ^ element.home.0 ^ element.registration_life.0;
+    let transports = transport_fields(&element.user_transport)
+        ^ element.asap_transport.as_ref().map_or(0, transport_fields);
+    black_box(fixed ^ transports ^ policy_fields(Some(element.policy)));
 }
 
-fn read_transport(transport: &Transport<'_>) {
-    black_box((transport.protocol(), transport.port(), transport.transport_use()));
+#[inline(always)]
+fn transport_fields(transport: &Transport<'_>) -> u32 {
+    let mut fields = u32::from(transport.port());
+    fields ^= u32::from(transport.protocol() == Protocol::Sctp) << 16;
+    fields ^= u32::from(transport.transport_use() == TransportUse::DataPlusControl) << 17;
     for address in transport.addresses() {
-        black_box(address);
+        fields ^= match address {
+            IpAddr::V4(address) => address.to_bits(),
+            IpAddr::V6(address) => address.to_bits() as u32,
+        };
     }
+    fields
 }
 
-fn read_policy(policy: Option<Policy>) {
+#[inline(always)]
+fn policy_fields(policy: Option<Policy>) -> u32 {
     match policy {
-        Some(Policy::LeastUsed { load }) => {
-            black_box(load);
-        }
+        Some(Policy::LeastUsed { load }) => load.0,
         other => panic!("{other:?}"),
     }
 }

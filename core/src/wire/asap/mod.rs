@@ -299,9 +299,9 @@ impl<'a> PoolContent<'a> {
         while let Some(tlv) = tlvs.next()? {
             match tlv.kind {
                 ParameterType::POOL_ELEMENT => {
-                    let element = PoolElement::from_tlv(tlv)?;
+                    let plain = PoolElement::check(tlv)?;
                     tlvs.rank(3);
-                    tlvs.odd_if(!element.layout.is_ours());
+                    tlvs.odd_if(!plain);
                     if from.is_empty() {
                         from = before;
                     }

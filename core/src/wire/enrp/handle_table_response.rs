@@ -60,8 +60,8 @@ impl<'a> Message<'a> for HandleTableResponse<'a> {
         while let Some(tlv) = tlvs.next()? {
             match tlv.kind {
                 ParameterType::POOL_ELEMENT if in_pool => {
-                    let element = PoolElement::from_tlv(tlv)?;
-                    tlvs.odd_if(!element.layout.is_ours());
+                    let plain = PoolElement::check(tlv)?;
+                    tlvs.odd_if(!plain);
                     bare = None;
                 }
                 ParameterType::POOL_HANDLE if bare.is_none() => {

@@ -112,6 +112,15 @@ impl<'a> PoolElement<'a> {
         }
     }
 
+    /// Whether an element is well-formed, and if so whether it is as we would write it.
+    #[inline]
+    pub(crate) fn check(tlv: Tlv<'a>) -> Result<bool, ParseError<'a>> {
+        if Self::usual::<true>(tlv.value()).is_some() {
+            return Ok(true);
+        }
+        Self::unusual(tlv).map(|element| element.layout.is_ours())
+    }
+
     /// Reads an element that has been read with success before.
     #[inline]
     pub(crate) fn again(tlv: Tlv<'a>) -> Option<Self> {
@@ -263,7 +272,7 @@ impl<'a> PoolElements<'a> {
             if tlv.kind != ParameterType::POOL_ELEMENT {
                 return Err(tlv.error(ParseErrorKind::Misplaced));
             }
-            PoolElement::from_tlv(tlv)?;
+            PoolElement::check(tlv)?;
         }
         Ok(Self { bytes })
     }
