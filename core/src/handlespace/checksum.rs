@@ -49,7 +49,8 @@ mod tests {
 
     #[test]
     fn as_rsplib_sent_them() {
-        let cases: [(&[(&[u8], u32)], u16); 8] = [
+        type Case = (&'static [(&'static [u8], u32)], u16);
+        let cases: [Case; 8] = [
             (&[], 0xffff),
             (&[(b"PingPongPool", 0xaaaa_0001)], 0x17d1),
             (&[(b"PingPongPool", 0xaaaa_0002)], 0x17d0),

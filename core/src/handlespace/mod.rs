@@ -318,8 +318,8 @@ impl<S: Storage> Handlespace<S> {
         &mut self.storage.slots_mut().elements[slot(index.0)].scratch
     }
 
-    /// The element after the cursor; only those of `owner`, if one is given. Pools come in an order
-    /// of their own, which depends on their handles alone, and their elements by identifier.
+    /// The element after the cursor; only those of `owner`, if one is given. Pools come in an
+    /// order of their own, which depends on their handles alone, and their elements by identifier.
     #[must_use]
     pub fn next_after(
         &self,
@@ -334,8 +334,8 @@ impl<S: Storage> Handlespace<S> {
         found
     }
 
-    /// Shows the elements after the cursor, in the order of [`next_after`](Self::next_after), until
-    /// `each` returns false.
+    /// Shows the elements after the cursor, in the order of [`next_after`](Self::next_after),
+    /// until `each` returns false.
     pub fn walk_after(
         &self,
         cursor: Option<&Cursor>,

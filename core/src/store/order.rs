@@ -183,7 +183,7 @@ impl Order {
         self.unhang(nodes, link, true);
     }
 
-    /// The node that covers `ticket`, a number below the sum of all weights, and the sum before it.
+    /// The node that covers `ticket`, a number below the sum of all weights; the sum before it.
     pub(crate) fn draw(&self, nodes: &[OrderNode], ticket: u64) -> Option<(Link, u64)> {
         let (mut link, mut rest) = (self.top, ticket);
         while let Some(node) = get(nodes, link) {

@@ -134,8 +134,8 @@ impl Workload {
         let mut indices = vec![ElementIndex::from_slot(0); count];
         let mut phases = vec![
             phase("register", count, || self.register_all(&mut indices)),
-            phase("reregister-same", count, || self.reregister_all(0)),
-            phase("reregister-new", count, || self.reregister_all(1)),
+            phase("rereg-same", count, || self.reregister_all(0)),
+            phase("rereg-new", count, || self.reregister_all(1)),
             phase("find", count, || self.find_all()),
             phase("resolve-1", resolutions, || self.resolve_some(1)),
             phase("resolve-3", resolutions, || self.resolve_some(3)),
