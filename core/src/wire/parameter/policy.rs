@@ -302,6 +302,25 @@ fn block<const N: usize>(len: usize, words: [u32; 5]) -> [u8; N] {
 /// Takes a policy that we know and that has just the words it needs, as nearly all have.
 #[inline(always)]
 pub(crate) fn usual_policy(input: &[u8]) -> Option<(&[u8], Policy)> {
+    // One word: the sizes of all parts are known.
+    if let Some((&[a, b, c, d, e, f, g, h, i, j, k, l], rest)) = input.split_first_chunk()
+        && u32::from_be_bytes([a, b, c, d]) == 0x0008_000c
+    {
+        let word = u32::from_be_bytes([i, j, k, l]);
+        let policy = match PolicyType(u32::from_be_bytes([e, f, g, h])) {
+            PolicyType::WEIGHTED_ROUND_ROBIN => Policy::WeightedRoundRobin { weight: word },
+            PolicyType::WEIGHTED_RANDOM => Policy::WeightedRandom { weight: word },
+            PolicyType::PRIORITY => Policy::Priority { priority: word },
+            PolicyType::LEAST_USED => Policy::LeastUsed { load: Load(word) },
+            PolicyType::RANDOMIZED_LEAST_USED => Policy::RandomizedLeastUsed { load: Load(word) },
+            _ => return None,
+        };
+        return Some((rest, policy));
+    }
+    usual_policy_of_any_size(input)
+}
+
+fn usual_policy_of_any_size(input: &[u8]) -> Option<(&[u8], Policy)> {
     let &[0, 8, high, low] = input.first_chunk()? else { return None };
     let len = usize::from(u16::from_be_bytes([high, low]));
     let (bytes, rest) = input.split_at_checked(len)?;
@@ -326,7 +345,7 @@ fn any_policy(input: &[u8]) -> Parsed<'_, Policy> {
     value(input)
 }
 
-#[inline(always)]
+#[inline]
 fn value(input: &[u8]) -> Parsed<'_, Policy> {
     let (rest, kind) = be_u32(input)?;
     let load = || be_u32.map(Load);

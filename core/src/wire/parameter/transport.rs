@@ -165,6 +165,15 @@ impl<'a> Transport<'a> {
 /// bytes that have been checked before.
 #[inline(always)]
 pub(crate) fn usual_sctp<const CHECK: bool>(input: &[u8]) -> Option<(&[u8], Transport<'_>)> {
+    // One IPv4 address: the sizes of all parts are known.
+    if let Some((bytes, rest)) = input.split_first_chunk::<16>() {
+        let &[a, b, c, d, _, _, _, _, e, f, g, h, ..] = bytes;
+        if (u32::from_be_bytes([a, b, c, d]), u32::from_be_bytes([e, f, g, h]))
+            == (0x0004_0010, 0x0001_0008)
+        {
+            return Some((rest, Transport { bytes }));
+        }
+    }
     let &[0, 4, high, low] = input.first_chunk()? else { return None };
     let len = usize::from(u16::from_be_bytes([high, low]));
     let (bytes, rest) = input.split_at_checked(len)?;
