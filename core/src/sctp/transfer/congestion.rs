@@ -60,6 +60,7 @@ impl Congestion {
     }
 
     /// The congestion window.
+    #[cfg(test)]
     pub(crate) fn window(&self) -> u32 {
         self.window
     }

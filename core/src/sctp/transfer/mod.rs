@@ -7,7 +7,6 @@
 //!
 //! The endpoint asks for DATA in ESTABLISHED, SHUTDOWN-PENDING and SHUTDOWN-RECEIVED only, and
 //! chooses the path. Descriptors carry a path index, so that several can come.
-#![cfg_attr(not(test), expect(dead_code, reason = "the endpoint comes to use it"))]
 
 mod acknowledge;
 mod congestion;
@@ -44,6 +43,7 @@ pub(crate) struct Parameters {
     pub(crate) sack_delay: Duration,
 }
 
+#[cfg(test)]
 impl Parameters {
     /// The values that RFC 9260 §16 recommends.
     pub(crate) const DEFAULT: Self = Self {

@@ -110,6 +110,7 @@ impl PathTransfer {
     }
 
     /// The congestion window.
+    #[cfg(test)]
     pub(crate) fn window(&self) -> u32 {
         self.congestion.window()
     }

@@ -17,6 +17,8 @@
     )
 )]
 
+mod order;
+
 use super::STREAMS_MAX;
 use super::acknowledge::SackDebt;
 use super::store::{Chain, Link, Store, StoreState};
@@ -413,95 +415,13 @@ impl<'s> Receiver<'s> {
         Some(index)
     }
 
-    /// A message is whole: it is ready, or waits for its turn. Whether its SSN is possible.
-    fn dispatch(&mut self, index: usize, message: RxDescriptor) -> bool {
-        if message.unordered {
-            self.make_ready(index);
-            return true;
-        }
-        let next = self.next_ssn(message.stream);
-        if message.ssn.is_before(next) || self.find_waiting(message.stream, message.ssn).is_some()
-        {
-            return false;
-        }
-        if message.ssn != next {
-            self.make_waiting(index, &message);
-            return true;
-        }
-        self.make_ready(index);
-        let mut next = next.next();
-        // Every turn takes a waiting message.
-        for _ in 0..self.descriptors.len() {
-            let Some((before, index)) = self.find_waiting(message.stream, next) else { break };
-            self.unlink_waiting(message.stream, next, before, index);
-            self.make_ready(index);
-            next = next.next();
-        }
-        if let Some(slot) = self.state.next_ssn.get_mut(usize::from(message.stream)) {
-            *slot = next;
-        }
-        true
-    }
-
-    fn next_ssn(&self, stream: u16) -> Ssn {
-        self.state.next_ssn.get(usize::from(stream)).copied().unwrap_or_default()
-    }
-
-    fn make_ready(&mut self, index: usize) {
-        self.modify(index, |slot| {
-            slot.stage = Stage::Ready;
-            slot.next = Link::NONE;
-        });
-        match self.state.ready_last.index() {
-            Some(last) => self.modify(last, |slot| slot.next = Link::to(index)),
-            None => self.state.ready_first = Link::to(index),
-        }
-        self.state.ready_last = Link::to(index);
-    }
-
-    fn make_waiting(&mut self, index: usize, message: &RxDescriptor) {
-        let bucket = self.bucket_slot(message.stream, message.ssn);
-        let first = self.run(bucket).bucket;
-        self.modify(index, |slot| {
-            slot.stage = Stage::Waiting;
-            slot.next = first;
-        });
-        self.modify(bucket, |slot| slot.bucket = Link::to(index));
-    }
-
-    /// The waiting message with that number, and the one before it in its bucket.
-    fn find_waiting(&self, stream: u16, ssn: Ssn) -> Option<(Link, usize)> {
-        let mut before = Link::NONE;
-        let mut link = self.run(self.bucket_slot(stream, ssn)).bucket;
-        for _ in 0..self.descriptors.len() {
-            let index = link.index()?;
-            let run = self.run(index);
-            if run.is_of(stream, ssn) {
-                return Some((before, index));
-            }
-            before = link;
-            link = run.next;
-        }
-        None
-    }
-
-    fn unlink_waiting(&mut self, stream: u16, ssn: Ssn, before: Link, index: usize) {
-        let next = self.run(index).next;
-        match before.index() {
-            Some(before) => self.modify(before, |slot| slot.next = next),
-            None => {
-                let bucket = self.bucket_slot(stream, ssn);
-                self.modify(bucket, |slot| slot.bucket = next);
-            }
-        }
-    }
-
     /// Whether a message can be read.
     pub(crate) fn is_readable(&self) -> bool {
         !self.state.ready_first.is_none()
     }
 
     /// The length of the message that is read next.
+    #[cfg(test)]
     pub(crate) fn peek_len(&self) -> Option<usize> {
         let index = self.state.ready_first.index()?;
         Some(self.run(index).len as usize)
@@ -548,11 +468,6 @@ impl<'s> Receiver<'s> {
 
     fn tsn_slot(&self, tsn: Tsn) -> usize {
         tsn.0 as usize & self.slot_mask()
-    }
-
-    fn bucket_slot(&self, stream: u16, ssn: Ssn) -> usize {
-        let spread = usize::from(stream).wrapping_mul(BUCKET_SPREAD);
-        usize::from(ssn.0).wrapping_add(spread) & self.slot_mask()
     }
 
     fn free_count(&self) -> usize {
@@ -602,9 +517,6 @@ impl<'s> Receiver<'s> {
         Store::new(&mut self.state.store, self.bytes)
     }
 }
-
-/// Messages of different streams with the same SSN fall into different buckets.
-const BUCKET_SPREAD: usize = 37;
 
 /// Waiting SSNs must be told apart by their order, and links have 16 bits.
 const DESCRIPTORS_MAX: usize = 1 << 15;
