@@ -36,19 +36,11 @@ const RSPLIB: [(&str, [u64; 6], [u64; 6]); 6] = [
     ("deregister", [2192, 2294, 2245, 2242, 2263, 2272], [2160, 2164, 2157, 2157, 2164, 2164]),
 ];
 
-/// Runs the benchmark; `--quick` stops at 10,000 elements.
+/// Runs the benchmark; if quick, up to 10,000 elements.
 ///
 /// Returns failure if it cannot run, or if an operation takes more than half of RSPLIB's
 /// instructions.
-pub(crate) fn run(arguments: &[String]) -> ExitCode {
-    let is_quick = match arguments {
-        [] => false,
-        [only] if only == "--quick" => true,
-        _ => {
-            eprintln!("usage: cargo xtask bench handlespace [--quick]");
-            return ExitCode::from(2);
-        }
-    };
+pub(crate) fn run(is_quick: bool) -> ExitCode {
     match measure(is_quick) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,

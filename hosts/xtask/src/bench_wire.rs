@@ -69,7 +69,10 @@ fn table() -> Result<bool> {
     build.env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "1");
     run_command(build)?;
     println!("Instructions per message (callgrind, release build, {})", std::env::consts::ARCH);
-    println!("{:<36} {:>5} {:<5} {:>7} {:>7} {:>6}", "message", "bytes", "", "ours", "RSPLIB", "ratio");
+    println!(
+        "{:<36} {:>5} {:<5} {:>7} {:>7} {:>6}",
+        "message", "bytes", "", "ours", "RSPLIB", "ratio"
+    );
     let mut passes = true;
     for row in &ROWS {
         for (direction, rsplib) in [("build", row.rsplib_build), ("parse", row.rsplib_parse)] {

@@ -4,6 +4,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+mod bench_handlespace;
+mod bench_wire;
 mod ci;
 mod fuzz;
 mod process;
@@ -40,6 +42,9 @@ enum Task {
         #[arg(long)]
         full: bool,
     },
+    /// Count the instructions of a part, beside RSPLIB's; fails if a bar is not met.
+    #[command(subcommand)]
+    Bench(Bench),
     /// Run the fuzz targets one after the other, each for some seconds.
     Fuzz {
         /// How long each target runs.
@@ -50,12 +55,26 @@ enum Task {
     },
 }
 
+#[derive(Subcommand)]
+enum Bench {
+    /// Build and parse messages.
+    Wire,
+    /// Register, resolve and deregister, from 100 to 1,000,000 elements; prints CSV.
+    Handlespace {
+        /// Stop at 10,000 elements.
+        #[arg(long)]
+        quick: bool,
+    },
+}
+
 fn main() -> ExitCode {
     let result = match Arguments::parse().task {
         Task::Setup { dry_run } => setup::run_steps(dry_run),
         Task::Test { arguments } => ci::test(&arguments),
         Task::Tidy => tidy::check(),
         Task::Ci { full } => ci::run_stages(full),
+        Task::Bench(Bench::Wire) => return bench_wire::run(),
+        Task::Bench(Bench::Handlespace { quick }) => return bench_handlespace::run(quick),
         Task::Fuzz { seconds, targets } => fuzz::run_targets(seconds, &targets),
     };
     match result {
