@@ -254,6 +254,19 @@ impl Policy {
 
     #[inline]
     pub(crate) fn write(&self, writer: &mut Writer<'_>) -> Result<(), EmitError> {
+        // One word: nearly all policies in use.
+        let (kind, word) = match *self {
+            Self::WeightedRoundRobin { weight } => (PolicyType::WEIGHTED_ROUND_ROBIN, weight),
+            Self::WeightedRandom { weight } => (PolicyType::WEIGHTED_RANDOM, weight),
+            Self::Priority { priority } => (PolicyType::PRIORITY, priority),
+            Self::LeastUsed { load } => (PolicyType::LEAST_USED, load.0),
+            Self::RandomizedLeastUsed { load } => (PolicyType::RANDOMIZED_LEAST_USED, load.0),
+            _ => return self.write_any(writer),
+        };
+        writer.put(block::<12>(12, [kind.0, word, 0, 0, 0]))
+    }
+
+    fn write_any(&self, writer: &mut Writer<'_>) -> Result<(), EmitError> {
         let PolicyWords { words: [a, b, c, d], count } = self.words();
         let len = FIXED_LEN.wrapping_add(usize::from(count).wrapping_mul(4));
         let kind = self.policy_type().0;

@@ -207,8 +207,17 @@ impl<'a> PoolElement<'a> {
         fixed.put_header(ParameterType::POOL_ELEMENT, len)?;
         fixed.put_words(self.id.0, self.home.0)?;
         fixed.put_u32(self.registration_life.0)?;
-        writer.put(head)?;
-        self.user_transport.write(writer)?;
+        if let Ok(&transport) = <&[u8; 16]>::try_from(self.user_transport.as_bytes()) {
+            // One IPv4 address: the sizes of all parts are known.
+            let mut both = [0; FIXED_LEN + 16];
+            let mut fixed = Writer::new(&mut both);
+            fixed.put(head)?;
+            fixed.put(transport)?;
+            writer.put(both)?;
+        } else {
+            writer.put(head)?;
+            self.user_transport.write(writer)?;
+        }
         self.policy.write(writer)?;
         match self.asap_transport {
             Some(transport) => transport.write(writer),
