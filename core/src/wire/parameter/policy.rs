@@ -254,16 +254,23 @@ impl Policy {
 
     #[inline]
     pub(crate) fn write(&self, writer: &mut Writer<'_>) -> Result<(), EmitError> {
-        // One word: nearly all policies in use.
-        let (kind, word) = match *self {
+        match self.one_word() {
+            Some((kind, word)) => writer.put(block::<12>(12, [kind.0, word, 0, 0, 0])),
+            None => self.write_any(writer),
+        }
+    }
+
+    /// The number and the word of a policy that has one word, as nearly all policies in use have.
+    #[inline]
+    pub(crate) const fn one_word(&self) -> Option<(PolicyType, u32)> {
+        Some(match *self {
             Self::WeightedRoundRobin { weight } => (PolicyType::WEIGHTED_ROUND_ROBIN, weight),
             Self::WeightedRandom { weight } => (PolicyType::WEIGHTED_RANDOM, weight),
             Self::Priority { priority } => (PolicyType::PRIORITY, priority),
             Self::LeastUsed { load } => (PolicyType::LEAST_USED, load.0),
             Self::RandomizedLeastUsed { load } => (PolicyType::RANDOMIZED_LEAST_USED, load.0),
-            _ => return self.write_any(writer),
-        };
-        writer.put(block::<12>(12, [kind.0, word, 0, 0, 0]))
+            _ => return None,
+        })
     }
 
     fn write_any(&self, writer: &mut Writer<'_>) -> Result<(), EmitError> {

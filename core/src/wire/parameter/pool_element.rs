@@ -113,7 +113,7 @@ impl<'a> PoolElement<'a> {
     }
 
     /// Whether an element is well-formed, and if so whether it is as we would write it.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn check(tlv: Tlv<'a>) -> Result<bool, ParseError<'a>> {
         if Self::usual::<true>(tlv.value()).is_some() {
             return Ok(true);
@@ -122,7 +122,7 @@ impl<'a> PoolElement<'a> {
     }
 
     /// Reads an element that has been read with success before.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn again(tlv: Tlv<'a>) -> Option<Self> {
         match Self::usual::<false>(tlv.value()) {
             Some(element) => Some(element),
@@ -202,27 +202,44 @@ impl<'a> PoolElement<'a> {
         if let Some(bytes) = self.verbatim() {
             return writer.put_padded(bytes);
         }
-        let mut head = [0; FIXED_LEN];
-        let mut fixed = Writer::new(&mut head);
-        fixed.put_header(ParameterType::POOL_ELEMENT, len)?;
-        fixed.put_words(self.id.0, self.home.0)?;
-        fixed.put_u32(self.registration_life.0)?;
-        if let Ok(&transport) = <&[u8; 16]>::try_from(self.user_transport.as_bytes()) {
-            // One IPv4 address: the sizes of all parts are known.
-            let mut both = [0; FIXED_LEN + 16];
-            let mut fixed = Writer::new(&mut both);
-            fixed.put(head)?;
-            fixed.put(transport)?;
-            writer.put(both)?;
+        let user = <&[u8; 16]>::try_from(self.user_transport.as_bytes());
+        if let (Ok(user), Some((kind, word))) = (user, self.policy.one_word()) {
+            // One IPv4 address, a policy with one word: the sizes of all parts are known.
+            writer.put::<44>(self.block(len, user, [0x0008_000c, kind.0, word]))?;
         } else {
-            writer.put(head)?;
-            self.user_transport.write(writer)?;
+            self.write_any(len, writer)?;
         }
-        self.policy.write(writer)?;
         match self.asap_transport {
             Some(transport) => transport.write(writer),
             None => Ok(()),
         }
+    }
+
+    /// All but the ASAP transport, where the sizes of all parts are known.
+    #[inline(always)]
+    fn block<const N: usize>(&self, len: usize, user: &[u8; 16], policy: [u32; 3]) -> [u8; N] {
+        let mut bytes = [0; N];
+        let mut writer = Writer::new(&mut bytes);
+        let [a, b, c] = policy;
+        let written = writer
+            .put_header(ParameterType::POOL_ELEMENT, len)
+            .and_then(|()| writer.put_words(self.id.0, self.home.0))
+            .and_then(|()| writer.put_u32(self.registration_life.0))
+            .and_then(|()| writer.put(*user))
+            .and_then(|()| writer.put_words(a, b))
+            .and_then(|()| writer.put_u32(c));
+        debug_assert_eq!(written, Ok(()), "N is the size of all parts");
+        bytes
+    }
+
+    /// All but the ASAP transport.
+    #[inline(never)]
+    fn write_any(&self, len: usize, writer: &mut Writer<'_>) -> Result<(), EmitError> {
+        writer.put_header(ParameterType::POOL_ELEMENT, len)?;
+        writer.put_words(self.id.0, self.home.0)?;
+        writer.put_u32(self.registration_life.0)?;
+        self.user_transport.write(writer)?;
+        self.policy.write(writer)
     }
 
     #[inline]
