@@ -365,11 +365,10 @@ impl<'b> Writer<'b> {
     /// Writes a few bytes whose number is known at compile time.
     #[inline(always)]
     pub(crate) fn put<const N: usize>(&mut self, bytes: [u8; N]) -> Result<(), EmitError> {
-        match self.buf.get_mut(self.at..).and_then(|rest| rest.first_chunk_mut()) {
-            Some(place) => *place = bytes,
-            None => return Err(EmitError::Full),
-        }
-        self.at = self.at.wrapping_add(N);
+        let end = self.at.wrapping_add(N);
+        let place = self.buf.get_mut(self.at..end).and_then(|place| place.first_chunk_mut());
+        *place.ok_or(EmitError::Full)? = bytes;
+        self.at = end;
         Ok(())
     }
 
@@ -488,7 +487,7 @@ pub(crate) trait Message<'a>: Copy + PartialEq {
             Writer::new(buf).put_padded(bytes)?;
             return Ok(bytes.len());
         }
-        let len = HEADER_LEN.saturating_add(self.value_len());
+        let len = HEADER_LEN.wrapping_add(self.value_len());
         let mut writer = Writer::new(buf.get_mut(..len).ok_or(EmitError::Full)?);
         writer.put(message_header(Self::TYPE, self.flags(), len)?)?;
         self.write(&mut writer)?;

@@ -20,10 +20,6 @@ pub(crate) fn write_pool_handle(
     writer: &mut Writer<'_>,
 ) -> Result<(), EmitError> {
     let bytes = handle.as_bytes();
-    if let Ok(&[a, b, c, d, e, f, g, h]) = <&[u8; 8]>::try_from(bytes) {
-        // A usual size, written at once.
-        return writer.put([0, 9, 0, 12, a, b, c, d, e, f, g, h]);
-    }
     writer.put_header(ParameterType::POOL_HANDLE, HEADER_LEN.saturating_add(bytes.len()))?;
     writer.put_padded(bytes)
 }
