@@ -384,7 +384,7 @@ impl<'b> Writer<'b> {
     }
 
     /// Writes `bytes` and the padding after them.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn put_padded(&mut self, bytes: &[u8]) -> Result<(), EmitError> {
         // Handles and transports of usual sizes are copied without a call.
         if let Ok(&bytes) = <&[u8; 16]>::try_from(bytes) {

@@ -182,11 +182,11 @@ fn registrar(input: &[u8]) -> Parsed<'_, RegistrarId> {
     be_u32.map(RegistrarId).parse(input)
 }
 
+#[inline]
 fn write_ids(
     sender: RegistrarId,
     receiver: RegistrarId,
     writer: &mut Writer<'_>,
 ) -> Result<(), EmitError> {
-    writer.put_u32(sender.0)?;
-    writer.put_u32(receiver.0)
+    writer.put_words(sender.0, receiver.0)
 }

@@ -29,9 +29,7 @@ fn value(input: &[u8]) -> Parsed<'_, PeChecksum> {
 
 #[inline]
 pub(crate) fn write_checksum(sum: PeChecksum, writer: &mut Writer<'_>) -> Result<(), EmitError> {
-    writer.put_header(ParameterType::PE_CHECKSUM, 6)?;
-    let [high, low] = sum.0.to_be_bytes();
-    writer.put([high, low, 0, 0])
+    writer.put_words(u32::from(ParameterType::PE_CHECKSUM.0) << 16 | 6, u32::from(sum.0) << 16)
 }
 
 #[cfg(test)]

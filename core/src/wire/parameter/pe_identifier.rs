@@ -24,9 +24,7 @@ fn value(input: &[u8]) -> Parsed<'_, PeId> {
 
 #[inline]
 pub(crate) fn write_pe_identifier(id: PeId, writer: &mut Writer<'_>) -> Result<(), EmitError> {
-    let [high, low] = ParameterType::PE_IDENTIFIER.0.to_be_bytes();
-    let [a, b, c, d] = id.0.to_be_bytes();
-    writer.put([high, low, 0, 8, a, b, c, d])
+    writer.put_words(u32::from(ParameterType::PE_IDENTIFIER.0) << 16 | 8, id.0)
 }
 
 #[cfg(test)]

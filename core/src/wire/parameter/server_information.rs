@@ -86,8 +86,9 @@ impl<'a> ServerInformation<'a> {
         if let Some(bytes) = self.verbatim() {
             return writer.put_padded(bytes);
         }
-        writer.put_header(ParameterType::SERVER_INFORMATION, self.plain_len())?;
-        writer.put_u32(self.id.0)?;
+        let header = u32::from(ParameterType::SERVER_INFORMATION.0) << 16;
+        let [.., high, low] = self.plain_len().to_be_bytes();
+        writer.put_words(header | u32::from_be_bytes([0, 0, high, low]), self.id.0)?;
         self.transport.write(writer)
     }
 
