@@ -4,6 +4,7 @@
 //! number of seeds; `RSERPOOL_SEED=n` replays one.
 
 use std::env;
+use std::time::Duration;
 
 use rserpool_core::sctp::Config;
 use rserpool_tests::network::Weather;
@@ -55,6 +56,17 @@ fn an_abort_ends_both_at_once() {
         assert!(outcome.complete, "{ending:?}: {outcome:?}");
         assert_eq!(outcome.ends, [Some(End::Aborted), Some(End::Aborted)], "{ending:?}");
     }
+}
+
+#[test]
+fn a_narrow_link_is_filled_without_being_flooded() {
+    let weather = Weather { bandwidth: Some(250_000), ..Weather::FAIR };
+    let outcome = large(&Plan { weather, message_count: 200, ..FAIR }, 1);
+    assert!(outcome.complete, "{outcome:?}");
+    let (sent, lost) = outcome.packets;
+    // Some 700 KB each way take about three seconds.
+    assert!(outcome.took < Duration::from_secs(5), "{outcome:?}");
+    assert!(lost * 20 < sent, "{outcome:?}");
 }
 
 #[test]
