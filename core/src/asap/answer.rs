@@ -85,17 +85,13 @@ pub(crate) fn parse<'a>(
     }
     let parsed = AsapMessage::parse(data);
     let report = match &parsed {
-        Ok(AsapMessage::Unknown(_)) => {
-            Some(OwedError::new(association, Cause::UNRECOGNIZED_MESSAGE, data))
-        }
-        Ok(message) => OperationError::unrecognized(message.unrecognized())
-            .and_then(|error| error.causes().next())
-            .map(|cause| OwedError::new(association, cause.code, cause.data)),
-        Err(error) => error
-            .operation_error()
-            .and_then(|error| error.causes().next())
-            .map(|cause| OwedError::new(association, cause.code, cause.data)),
+        Ok(AsapMessage::Unknown(message)) => message.operation_error(),
+        Ok(message) => OperationError::unrecognized(message.unrecognized()),
+        Err(error) => error.operation_error(),
     };
+    let report = report
+        .and_then(|error| error.causes().next())
+        .map(|cause| OwedError::new(association, cause.code, cause.data));
     // An Error is never answered by an Error, or two peers could go on for ever.
     if owed.is_none() && data.first() != Some(&ERROR_MESSAGE_TYPE) {
         *owed = report;
@@ -116,3 +112,33 @@ pub(crate) fn message_to(association: AssociationId, len: usize) -> Transmit {
 pub(crate) const ERROR_DATA_LEN_MAX: usize = 128;
 
 const ERROR_MESSAGE_TYPE: u8 = 0x0e;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::asap::trace::bytes;
+
+    /// What the sender of `message` is told.
+    fn told(message: &str) -> Option<(Cause, std::vec::Vec<u8>)> {
+        let mut owed = None;
+        let _ = parse(AssociationId(1), Ppid::ASAP, &bytes(message), &mut owed);
+        owed.map(|owed| (owed.code, owed.data.to_vec()))
+    }
+
+    #[test]
+    fn unknown_messages_are_reported_only_if_their_type_asks_for_it() {
+        // RFC 5354 §4: 01 asks for a report, 00 for silence, the others are reserved.
+        let unrecognized = (Cause::UNRECOGNIZED_MESSAGE, bytes("41000004"));
+        assert_eq!(told("41000004"), Some(unrecognized));
+        assert_eq!(told("20000004"), None);
+        assert_eq!(told("81000004"), None);
+        assert_eq!(told("c1000004"), None);
+    }
+
+    #[test]
+    fn an_error_is_never_answered_by_an_error() {
+        // Neither one without a cause nor one with a parameter that asks for a report.
+        assert_eq!(told("0e000008000c0004"), None);
+        assert_eq!(told("0e000010000c000800090004c0990004"), None);
+    }
+}
