@@ -15,7 +15,9 @@ use crate::wire::{Cause, PoolElement};
 use super::event::{InputError, Limit, RemovalReason};
 use super::keep_alive::flag;
 use super::registrar::Registrar;
-use super::tables::{CHALLENGER_LEN_MAX, ChallengeSlot, HandleBytes, Tables};
+use super::tables::{
+    CHALLENGER_LEN_MAX, ChallengeSlot, HandleBytes, REPLIES_PER_INPUT_MAX, Tables,
+};
 
 impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
     /// Has the holder of `index` prove that it lives, because `id` registers its identifier.
@@ -120,7 +122,9 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
     /// room for replies.
     pub(super) fn on_challenge_timeouts(&mut self, now: Instant) {
         // Each round frees a slot.
-        while self.challenge_deadline.is_some_and(|at| at <= now) && self.has_reply_room(1) {
+        while self.challenge_deadline.is_some_and(|at| at <= now)
+            && self.has_reply_room(REPLIES_PER_INPUT_MAX)
+        {
             let challenges = self.tables.lend().challenges;
             let is_due = |slot: &&mut ChallengeSlot| slot.used && slot.deadline <= now;
             let Some(slot) = challenges.iter_mut().find(is_due) else {
@@ -136,7 +140,8 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
                 }
             }
             if let (Some(pool), Ok(element)) = (won.pool.as_handle(), won.element_parameter()) {
-                let _ = self.admit(now, won.challenger, pool, element);
+                // Somebody else may have taken the identifier since.
+                let _ = self.claim(now, won.challenger, pool, element);
             }
         }
     }

@@ -38,6 +38,17 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
             let _ = self.reject_registration(id, pool, element.id, Cause::LACK_OF_RESOURCES, &[]);
             return Err(self.limited(id, Limit::RegistrationRate));
         }
+        self.claim(now, id, pool, element)
+    }
+
+    /// Takes a registration, or has whoever holds its identifier prove that it lives.
+    pub(super) fn claim(
+        &mut self,
+        now: Instant,
+        id: AssociationId,
+        pool: PoolHandle<'_>,
+        element: PoolElement<'_>,
+    ) -> Result<(), InputError> {
         if let Some(index) = self.handlespace.find(pool, element.id) {
             let holder = self.handlespace.element(index).association();
             if holder == Some(id) {
@@ -53,7 +64,7 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
     }
 
     /// Takes a registration whose identifier nobody else holds, or may keep.
-    pub(super) fn admit(
+    fn admit(
         &mut self,
         now: Instant,
         id: AssociationId,

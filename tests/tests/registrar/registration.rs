@@ -18,6 +18,7 @@ on_each_storage! {
     by_rsplib_the_element_moves
     by_the_rfc_a_living_holder_keeps_its_identifier
     by_the_rfc_a_dead_holder_is_superseded
+    whoever_comes_between_must_be_challenged_too
     a_challenge_ends_with_either_party
     challenges_are_bounded
     deregistration_removes_and_is_granted_for_the_unknown
@@ -271,6 +272,26 @@ fn by_the_rfc_a_dead_holder_is_superseded<S: Roomy>() {
     assert!(told.contains(&removed("EchoPool", 1, RemovalReason::Superseded)), "{told:?}");
     bench.down(1, DownReason::Aborted);
     assert_eq!(bench.elements(), [1]);
+}
+
+fn whoever_comes_between_must_be_challenged_too<S: Roomy>() {
+    let mut bench = rfc::<S>();
+    joins(&mut bench, 1);
+    for id in [2, 3] {
+        bench.up(id, &["10.0.0.1"]);
+    }
+    let newcomer = register(&element("EchoPool", 1));
+    bench.hears(2, &newcomer).unwrap();
+    bench.said();
+    // The holder goes, and before the newcomer is let in another one is.
+    bench.down(1, DownReason::Shutdown);
+    bench.hears(3, &newcomer).unwrap();
+    assert_eq!(bench.said(), [to(3, registered("EchoPool", 1))]);
+    bench.sleep_ms(0);
+    assert_eq!(bench.said(), [to(3, keep_alive("EchoPool", 1))]);
+    bench.hears(3, alive("EchoPool", 1)).unwrap();
+    let response = not_registered("EchoPool", 1, Cause::NON_UNIQUE_PE_IDENTIFIER, &[]);
+    assert_eq!(bench.said(), [to(2, response)]);
 }
 
 fn a_challenge_ends_with_either_party<S: Roomy>() {
