@@ -69,7 +69,8 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
             len = (len + parameter.len()).next_multiple_of(4).min(REPORTED_LEN_MAX);
         }
         reply.data_len = len as u16;
-        if message.unrecognized().next().is_some() {
+        let is_error = matches!(message, AsapMessage::Error(_));
+        if message.unrecognized().next().is_some() && !is_error {
             self.reply_error(now, id, reply);
         }
     }

@@ -23,6 +23,9 @@ use super::tables::{
 /// but handle resolution responses, which list fewer elements in a smaller buffer.
 pub const TRANSMIT_LEN_MIN: usize = 512;
 
+/// RFC 5352 §2.2.14.
+const ERROR_MESSAGE_TYPE: u8 = 0x0e;
+
 /// A registrar for a scope of one.
 ///
 /// Elements and pools live in `storage`, all else in `tables`. Associations are the driver's; the
@@ -292,7 +295,7 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
         }
         let message = match AsapMessage::parse(data) {
             Ok(message) => message,
-            Err(error) => return Err(self.on_malformed(now, id, error)),
+            Err(error) => return Err(self.on_malformed(now, id, data, error)),
         };
         self.report_unrecognized(now, id, &message);
         match message {
@@ -328,10 +331,13 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
         &mut self,
         now: Instant,
         id: AssociationId,
+        data: &[u8],
         error: ParseError<'_>,
     ) -> InputError {
         self.counters.malformed += 1;
-        if let Some(cause) = error.cause() {
+        // An Error is never answered by an Error, or two peers could go on for ever.
+        let is_error = data.first() == Some(&ERROR_MESSAGE_TYPE);
+        if let Some(cause) = error.cause().filter(|_| !is_error) {
             let reply = ReplySlot { kind: ReplyKind::Error, cause, ..ReplySlot::FREE };
             self.reply_error(now, id, reply.with_data(error.bytes));
         }
@@ -551,5 +557,54 @@ mod tests {
         register(&mut registrar, 1).unwrap();
         assert_eq!(registrar.poll_transmit(NOW, &mut [0; 8]), None);
         assert_eq!(registrar.counters().unsendable, 1);
+    }
+
+    /// Says all that it has to say: to whom and of which type.
+    fn said<S: Storage, T: Tables>(
+        registrar: &mut Registrar<S, T, SplitMix64>,
+    ) -> std::vec::Vec<(u32, u8)> {
+        let mut buf = [0; TRANSMIT_LEN_MIN];
+        let mut said = std::vec::Vec::new();
+        while let Some(transmit) = registrar.poll_transmit(NOW, &mut buf) {
+            let Transmit::Message { association, .. } = transmit else {
+                panic!("{transmit:?}");
+            };
+            said.push((association.0, buf[0]));
+        }
+        said
+    }
+
+    #[test]
+    fn one_input_causes_no_more_replies_than_there_is_room_for() {
+        let tables = InlineTables::<2, REPLIES_PER_INPUT_MAX, 2, 1, 8>::new();
+        let config = Config::new(crate::profile::Profile::Rfc);
+        let mut registrar =
+            Registrar::new(config, Inline::<4, 2, 1, 1>::new(), tables, SplitMix64::new(3));
+        for id in [1, 2] {
+            let up = Input::Up {
+                association: AssociationId(id),
+                connect: None,
+                peer_addresses: &["10.0.0.1".parse().unwrap()],
+                peer_port: 9,
+            };
+            registrar.handle_input(NOW, up).unwrap();
+        }
+        let mut hear = |id, data: &[u8]| {
+            let (association, stream, ppid) = (AssociationId(id), StreamId(0), Ppid::ASAP);
+            let input = Input::Message { association, stream, ppid, data };
+            registrar.handle_input(NOW, input).unwrap();
+            said(&mut registrar)
+        };
+        let plain = *b"\x01\0\0\x34\0\x09\0\x08Pool\0\x0a\0\x28\0\0\0\x01\0\0\0\0\0\0\0\x5a\
+            \0\x04\0\x10\x0f\xa0\0\x01\0\x01\0\x08\x0a\0\0\x01\0\x08\0\x08\0\0\0\x01";
+        assert_eq!(hear(1, &plain), [(1, 3)]);
+        // The identifier is taken: its holder is asked whether it is alive.
+        assert_eq!(hear(2, &plain), [(1, 7)]);
+        // It registers anew, with a parameter that it wants to hear about if nobody knows it: an
+        // error and a response to it, and a response to whoever wanted its identifier.
+        let mut odd = plain.to_vec();
+        odd.extend(*b"\xc0\x99\0\x04");
+        odd[3] += 4;
+        assert_eq!(hear(1, &odd), [(1, 14), (2, 3), (1, 3)]);
     }
 }

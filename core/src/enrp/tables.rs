@@ -21,8 +21,10 @@ pub const REPORTED_LEN_MAX: usize = 128;
 /// The longest pool element parameter that can wait for the outcome of a challenge.
 pub const CHALLENGER_LEN_MAX: usize = 256;
 
-/// How many replies one input can cause. [`Tables`] with fewer reply slots take no input at all.
-pub const REPLIES_PER_INPUT_MAX: usize = 2;
+/// How many replies one input can cause: to a message the answer, and an error about parameters
+/// that nobody knows, and the rejection of whoever challenged the sender. [`Tables`] with fewer
+/// reply slots take no input at all.
+pub const REPLIES_PER_INPUT_MAX: usize = 3;
 
 /// Lends a registrar its tables.
 ///

@@ -7,6 +7,7 @@ on_each_storage! {
     rubbish_is_answered_by_an_error
     unknown_parameters_go_by_their_top_bits
     unknown_messages_go_by_their_top_bits
+    errors_are_not_answered
     what_only_registrars_say_is_ignored
     another_protocol_is_aborted
     floods_of_resolutions_are_limited
@@ -74,6 +75,15 @@ fn unknown_messages_go_by_their_top_bits<S: Roomy>() {
     let unknown = hex("60000008 01020304");
     assert_eq!(bench.hears(1, &unknown), Err(InputError::Unexpected));
     assert_eq!(bench.said(), [to(1, error(Cause::UNRECOGNIZED_MESSAGE, &unknown))]);
+}
+
+fn errors_are_not_answered<S: Roomy>() {
+    let mut bench = rsplib::<S>();
+    bench.up(1, &["10.0.0.1"]);
+    // One without a cause, and one with a parameter that asks for a report.
+    assert_eq!(bench.hears(1, hex("0e000008 000c0004")), Err(InputError::Malformed));
+    assert_eq!(bench.hears(1, hex("0e000010 000c0008 00090004 c0990004")), Ok(()));
+    assert_eq!(bench.said(), []);
 }
 
 fn what_only_registrars_say_is_ignored<S: Roomy>() {
