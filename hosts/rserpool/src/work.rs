@@ -125,6 +125,7 @@ async fn work<const SLOTS: usize>(
 ) {
     let mut config = WorkerConfig::new(pool);
     config.chunk_len = CHUNK_LEN;
+    config.cookie_interval = COOKIE_INTERVAL;
     let machine = Box::new(StandardWorker::<SLOTS>::new(config, key));
     let mut driven = Driven::new(machine, port, StandardWorker::<SLOTS>::TRANSMIT_LEN_MAX);
     loop {
@@ -157,6 +158,9 @@ async fn work<const SLOTS: usize>(
 
 /// Job runners that are served at a time.
 const USERS_MAX: usize = 64;
+
+/// How often a package is checkpointed: so much work is lost at most when the element dies.
+const COOKIE_INTERVAL: Duration = Duration::from_millis(50);
 
 /// Bytes of output in a message.
 const CHUNK_LEN: usize = 4_096;

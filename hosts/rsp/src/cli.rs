@@ -274,7 +274,7 @@ pub(crate) struct DemoOptions {
     #[arg(long, default_value = "1920x1080", value_name = "WIDTHxHEIGHT")]
     pub(crate) size: Size,
     /// The most iterations a pixel.
-    #[arg(long, default_value_t = 4_000, value_name = "COUNT")]
+    #[arg(long, default_value_t = 20_000, value_name = "COUNT")]
     pub(crate) iterations: u32,
     /// The middle of the picture.
     #[arg(long, default_value = DEMO_CENTER, allow_hyphen_values = true, value_name = "RE,IM")]
@@ -375,9 +375,9 @@ fn if_empty<T>(said: Vec<T>, file: Vec<T>) -> Vec<T> {
     if said.is_empty() { file } else { said }
 }
 
-/// The demo's view: the valley of the sea horses.
-const DEMO_CENTER: &str = "-0.743643887,0.131825904";
-const DEMO_SPAN: f64 = 0.003;
+/// The demo's view: a small set of its own in the valley of the sea horses.
+const DEMO_CENTER: &str = "-0.743644786,0.1318252536";
+const DEMO_SPAN: f64 = 0.0000029336;
 
 const REGISTRAR_HELP: &str = "\
 Examples:

@@ -177,7 +177,7 @@ async fn compute(
     let pool = pool_handle(crate::scope::POOL_DEFAULT)?;
     let started = PoolUser::start(&transport, PoolUserConfig::new(vec![registrar])).await;
     let user = started.map_err(|error| start_failure(&error))?;
-    let job = fractal_job(fractal, None);
+    let job = fractal_job(fractal, Some(PACKAGES));
     let mut view = JobView::new("computing", true);
     for element in &stage.elements {
         view.name(element.identifier, element.process.name.clone());
@@ -260,6 +260,9 @@ fn endpoint_of(place: &str) -> Result<Endpoint, Failure> {
     endpoint.udp_port = address.udp_port;
     Ok(endpoint)
 }
+
+/// Packages of the picture: large enough that one is half done when its element dies.
+const PACKAGES: u32 = 96;
 
 /// How often the bar moves.
 const TICK: Duration = Duration::from_millis(40);

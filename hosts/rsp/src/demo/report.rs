@@ -66,19 +66,17 @@ impl Report {
             view.print_summary(snapshot);
         }
         if let Some(killed_at) = self.killed_at {
-            let after = |at: Option<Instant>| {
-                at.map_or_else(
-                    || "never".to_owned(),
-                    |at| {
-                        format!("after {:.0} ms", millis(at.saturating_duration_since(killed_at)))
-                    },
-                )
+            let after = |at: Option<Instant>, otherwise: &str| match at {
+                Some(at) => {
+                    format!("after {:.0} ms", millis(at.saturating_duration_since(killed_at)))
+                }
+                None => otherwise.to_owned(),
             };
             println!(
-                "failover    {} killed; noticed {}; its packages in work again {}",
+                "failover    {} killed; noticed {}; lost packages in work again {}",
                 self.killed_count,
-                after(self.noticed_at),
-                after(self.recovered_at)
+                after(self.noticed_at, "only at the end"),
+                after(self.recovered_at, "at once, as others had begun with them already")
             );
         }
         let speed_up = local_time.as_secs_f64() / self.elapsed.as_secs_f64().max(1e-9);
