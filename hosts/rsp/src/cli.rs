@@ -274,7 +274,7 @@ pub(crate) struct DemoOptions {
     #[arg(long, default_value = "1920x1080", value_name = "WIDTHxHEIGHT")]
     pub(crate) size: Size,
     /// The most iterations a pixel.
-    #[arg(long, default_value_t = 20_000, value_name = "COUNT")]
+    #[arg(long, default_value_t = 4_000, value_name = "COUNT")]
     pub(crate) iterations: u32,
     /// The middle of the picture.
     #[arg(long, default_value = DEMO_CENTER, allow_hyphen_values = true, value_name = "RE,IM")]

@@ -1,0 +1,168 @@
+//! Every command, what it says when something is wrong, and its exit code.
+
+use nix::sys::signal::Signal;
+
+use crate::process::{Process, rsp};
+
+#[test]
+fn a_resolved_pool_is_printed_and_an_unknown_one_is_named() {
+    let (_registrar, place) = Process::registrar(&[]);
+    let _element = Process::element(&place, &["--identifier", "0x00c0ffee"]);
+    let table = rsp(&["resolve", "ComputePool", "--registrar", &place]);
+    assert_eq!(table.code, Some(0), "{}", table.errors);
+    assert!(table.output.contains("0x00c0ffee"), "{}", table.output);
+    let json = rsp(&["resolve", "ComputePool", "--registrar", &place, "--json"]);
+    let json: serde_json::Value = serde_json::from_str(&json.output).unwrap();
+    assert_eq!(json["elements"][0]["identifier"], "0x00c0ffee");
+    assert_eq!(json["elements"][0]["addresses"][0], "127.0.0.1");
+
+    let unknown = rsp(&["resolve", "Nonesuch", "--registrar", &place]);
+    assert_eq!(unknown.code, Some(4));
+    assert!(unknown.errors.contains("no pool \"Nonesuch\""), "{}", unknown.errors);
+    assert!(unknown.errors.contains("rsp serve"), "{}", unknown.errors);
+    let unknown = rsp(&["run", "--pool", "Nonesuch", "--registrar", &place, "--patience", "1s"]);
+    assert_eq!(unknown.code, Some(4), "{}", unknown.errors);
+}
+
+#[test]
+fn without_a_registrar_users_say_what_to_do() {
+    // A registrar that was there a moment ago: its port is free again.
+    let (registrar, place) = Process::registrar(&[]);
+    drop(registrar);
+    for arguments in [
+        &["resolve", "ComputePool", "--patience", "5s", "--registrar", &place][..],
+        &["run", "load", "--patience", "1s", "--registrar", &place],
+        &["serve", "--patience", "1s", "--listen", "127.0.0.1:0/0", "--registrar", &place],
+    ] {
+        let ended = rsp(arguments);
+        assert_eq!(ended.code, Some(3), "{arguments:?}: {}", ended.errors);
+        assert!(ended.errors.contains("rsp registrar"), "{}", ended.errors);
+    }
+}
+
+#[test]
+fn an_address_in_use_is_named() {
+    let (_registrar, place) = Process::registrar(&[]);
+    let second = rsp(&["registrar", "--listen", &place]);
+    assert_eq!(second.code, Some(5), "{}", second.errors);
+    assert!(second.errors.contains("belongs to another program"), "{}", second.errors);
+}
+
+#[test]
+fn a_full_registrar_says_what_to_do() {
+    let (_registrar, place) = Process::registrar(&["--max-elements", "1"]);
+    let _first = Process::element(&place, &[]);
+    let second = Process::starting_element(&place, &[]).end();
+    assert_eq!(second.code, Some(6), "{}", second.errors);
+    assert!(second.errors.contains("--max-elements"), "{}", second.errors);
+}
+
+#[test]
+fn another_policy_in_a_pool_is_refused() {
+    let (_registrar, place) = Process::registrar(&[]);
+    let _first = Process::element(&place, &["--policy", "RoundRobin"]);
+    let second = Process::starting_element(&place, &["--policy", "WeightedRandom:7"]).end();
+    assert_eq!(second.code, Some(6), "{}", second.errors);
+    assert!(second.errors.contains("--policy"), "{}", second.errors);
+}
+
+#[test]
+fn a_bad_configuration_is_named_with_file_line_and_key() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("rsp.toml");
+    std::fs::write(&path, "[serve]\npool = \"ComputePool\"\nslotz = 3\n").unwrap();
+    let path = path.to_str().unwrap();
+    let ended = rsp(&["serve", "--config", path]);
+    assert_eq!(ended.code, Some(2));
+    assert!(ended.errors.contains(&format!("{path}:3: ")), "{}", ended.errors);
+    assert!(ended.errors.contains("slotz"), "{}", ended.errors);
+
+    for arguments in [
+        &["serve", "--config", "/nowhere/rsp.toml"][..],
+        &["serve", "--slots", "7"],
+        &["serve", "--pool", "a-pool-handle-of-more-than-32-bytes"],
+        &["run", "fractal", "--bits", "20"],
+        &["demo", "--elements", "2", "--kill", "2"],
+        &["nonsense"],
+    ] {
+        assert_eq!(rsp(arguments).code, Some(2), "{arguments:?}");
+    }
+}
+
+#[test]
+fn flags_override_the_configuration_file() {
+    let (_registrar, place) = Process::registrar(&[]);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("rsp.toml");
+    let text = format!(
+        "[scope]\nregistrars = [\"{place}\"]\n\
+         [serve]\npool = \"FilePool\"\nlisten = \"127.0.0.1:0/0\"\nidentifier = 7\n"
+    );
+    std::fs::write(&path, text).unwrap();
+    let path = path.to_str().unwrap();
+    let element = Process::start(&["serve", "--config", path, "--identifier", "9"]);
+    assert!(element.line().starts_with("element 0x00000009 in FilePool ready at 127.0.0.1:"));
+}
+
+#[test]
+fn sigterm_and_sigint_deregister_and_end_cleanly() {
+    let (registrar, place) = Process::registrar(&[]);
+    for signal in [Signal::SIGTERM, Signal::SIGINT] {
+        let element = Process::element(&place, &[]);
+        element.signal(signal);
+        let ended = element.end();
+        assert_eq!(ended.code, Some(0), "{}", ended.errors);
+        let resolved = rsp(&["resolve", "ComputePool", "--registrar", &place]);
+        assert_eq!(resolved.code, Some(4), "{}", resolved.output);
+    }
+    registrar.signal(Signal::SIGTERM);
+    assert_eq!(registrar.end().code, Some(0));
+}
+
+#[test]
+fn a_dead_element_leaves_the_pool() {
+    let (_registrar, place) = Process::registrar(&[]);
+    let element = Process::element(&place, &[]);
+    drop(element);
+    // The registrar learns of it with its next keep-alive, by ICMP.
+    loop {
+        let resolved = rsp(&["resolve", "ComputePool", "--registrar", &place]);
+        match resolved.code {
+            Some(0) => {}
+            code => break assert_eq!(code, Some(4), "{}", resolved.errors),
+        }
+    }
+}
+
+#[test]
+fn every_job_gives_its_result() {
+    let (_registrar, place) = Process::registrar(&[]);
+    let _elements =
+        [Process::element(&place, &[]), Process::element(&place, &["--elements", "2"])];
+    let run = |arguments: &[&str]| {
+        let ended = rsp(&[&["run", "--json", "--registrar", &place], arguments].concat());
+        assert_eq!(ended.code, Some(0), "{arguments:?}: {}", ended.errors);
+        serde_json::from_str::<serde_json::Value>(&ended.output).unwrap()
+    };
+    let monte_carlo = run(&["montecarlo", "--samples", "100000"]);
+    assert!((monte_carlo["result"]["pi"].as_f64().unwrap() - 3.14).abs() < 0.05);
+    let sha = run(&["sha-prefix", "--bits", "12", "--packages", "20"]);
+    assert!(sha["result"]["hash"].as_str().unwrap().starts_with("000"));
+    let load = run(&["load", "--work", "1000000"]);
+    assert_eq!(load["result"]["calculations"], 1_000_000);
+    assert_eq!(load["packages"], 240);
+}
+
+#[test]
+fn an_interrupted_job_ends_with_130() {
+    let (_registrar, place) = Process::registrar(&[]);
+    let element = Process::element(&place, &["--log", "debug"]);
+    let run = Process::start(&["run", "load", "--registrar", &place]);
+    // The element says that it has taken a package: the job runs.
+    let mut run = run;
+    assert!(run.ends_within(std::time::Duration::from_secs(1)).is_none());
+    run.signal(Signal::SIGINT);
+    assert_eq!(run.end().code, Some(130));
+    element.signal(Signal::SIGTERM);
+    assert_eq!(element.end().code, Some(0));
+}
