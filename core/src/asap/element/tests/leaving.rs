@@ -234,8 +234,11 @@ fn unknown_parameters_are_reported_if_their_type_says_so() {
 #[test]
 fn unknown_messages_are_reported_but_errors_never() {
     let mut trace = registered(Profile::Rsplib, 1);
+    assert_eq!(trace.receive(1, "60000008deadbeef"), Err(InputError::UnknownMessage));
+    assert_eq!(trace.messages(), ["1> 0e000014000c00100002000c60000008deadbeef"]);
+    // The type asks for silence.
     assert_eq!(trace.receive(1, "20000008deadbeef"), Err(InputError::UnknownMessage));
-    assert_eq!(trace.messages(), ["1> 0e000014000c00100002000c20000008deadbeef"]);
+    assert_eq!(trace.messages(), [""; 0]);
     assert!(trace.receive(1, "0e0000084042000c").is_err());
     assert_eq!(trace.messages(), [""; 0]);
 }
