@@ -44,11 +44,8 @@ fn tshark_has_no_complaint_about_what_we_send() {
 
 #[test]
 fn our_examples_are_read_as_they_are_written() {
-    for (ppid, bytes) in examples() {
-        match ppid {
-            Ppid::ASAP => rserpool_tests::fuzz_targets::asap_message::run(&bytes),
-            _ => rserpool_tests::fuzz_targets::enrp_message::run(&bytes),
-        }
+    for (_, bytes) in examples() {
+        rserpool_tests::fuzz_targets::message::run(&bytes);
     }
 }
 

@@ -4,7 +4,7 @@
 //! | 0x803f | length = 8 | items u32: how many elements are wanted, all ones for all |
 //! ```
 //!
-//! Its top bits make those who do not know it skip it. RSPLIB takes it as 0x003f too, and so do we.
+//! Its top bits make those who do not know it skip it. RSPLIB takes 0x003f too, and so do we.
 
 use super::ParameterType;
 use crate::wire::error::{EmitError, ParseError};

@@ -13,7 +13,7 @@ use super::ParameterType;
 use crate::wire::error::{EmitError, ParseError};
 use crate::wire::framing::{HEADER_LEN, Parsed, Tlv, Writer, be_u32};
 
-/// A load, a load degradation or a distance penalty factor: a fraction of 2^32 - 1, which is 100 %.
+/// A load, a load degradation or a distance penalty factor: a fraction of 2^32 - 1 (100 %).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Load(pub u32);
