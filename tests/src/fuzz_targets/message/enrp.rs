@@ -9,7 +9,7 @@ use rserpool_core::wire::{EnrpMessage, Layout, OperationError};
 /// # Panics
 ///
 /// If something does not hold.
-pub fn run(data: &[u8]) {
+pub(super) fn run(data: &[u8]) {
     let message = match EnrpMessage::parse(data) {
         Ok(message) => message,
         Err(error) => return super::check_refusal(&error),
