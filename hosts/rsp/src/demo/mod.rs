@@ -5,7 +5,7 @@ mod report;
 
 use std::time::{Duration, Instant};
 
-use rserpool::job::{Event, FractalJob, FractalView, RunnerConfig, compute_locally};
+use rserpool::job::{FractalJob, FractalView, RunnerConfig, compute_locally};
 use rserpool::transport::{Transport, TransportConfig};
 use rserpool::{JobHandle, JobSnapshot, PoolUser, PoolUserConfig};
 use rserpool_core::association::Endpoint;
