@@ -131,3 +131,18 @@ impl fmt::Display for EmitError {
 }
 
 impl core::error::Error for EmitError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_the_sender_must_learn_is_reported() {
+        let report = |kind, bytes| ParseError::new(kind, bytes).cause();
+        assert_eq!(report(ParseErrorKind::Unrecognized, &[0x00, 0x99, 0, 4][..]), None);
+        let reported = Some(Cause::UNRECOGNIZED_PARAMETER);
+        assert_eq!(report(ParseErrorKind::Unrecognized, &[0x40, 0x99, 0, 4][..]), reported);
+        assert_eq!(report(ParseErrorKind::MessageType, &[]), None);
+        assert_eq!(report(ParseErrorKind::Missing, &[]), Some(Cause::INVALID_VALUES));
+    }
+}
