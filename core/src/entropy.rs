@@ -29,14 +29,20 @@ pub trait Entropy {
             return 0;
         }
         let reject_below = bound.wrapping_neg() % bound;
-        loop {
-            let product = u128::from(self.next_u64()) * u128::from(bound);
+        let mut product = 0;
+        for _ in 0..ROUNDS_MAX {
+            product = u128::from(self.next_u64()) * u128::from(bound);
             if product as u64 >= reject_below {
-                return (product >> 64) as u64;
+                break;
             }
         }
+        (product >> 64) as u64
     }
 }
+
+/// After so many rounds without luck (less often than once in 2^64) the generator is stuck, and
+/// a number that is not quite fair is better than none.
+const ROUNDS_MAX: usize = 64;
 
 impl<E: Entropy + ?Sized> Entropy for &mut E {
     fn fill(&mut self, bytes: &mut [u8]) {
@@ -100,5 +106,20 @@ mod tests {
         assert!(seen.iter().all(|&count| (900..1_100).contains(&count)), "{seen:?}");
         assert_eq!(random.below(0), 0);
         assert_eq!(random.below(1), 0);
+    }
+
+    #[test]
+    fn a_generator_that_is_stuck_stops_nobody() {
+        struct Stuck(u8);
+        impl Entropy for Stuck {
+            fn fill(&mut self, bytes: &mut [u8]) {
+                bytes.fill(self.0);
+            }
+        }
+        for bound in [3, 5_000_001, 1 << 63, u64::MAX] {
+            for byte in [0x00, 0x55, 0xff] {
+                assert!(Stuck(byte).below(bound) < bound);
+            }
+        }
     }
 }
