@@ -49,7 +49,11 @@ impl Peek<'_> {
         let count = tree::check(slots.ids, plain(pool.ids));
         assert!(count > 0 && count == pool.count as usize, "elements of a pool");
         let weighted = pool.kind.is_random();
-        let ordered = order::check(slots.order, pool.order, weighted);
+        let ordered = if pool.kind.takes_turns() {
+            order::check_ring(slots.order, pool.order)
+        } else {
+            order::check(slots.order, pool.order, weighted)
+        };
         if weighted {
             assert_eq!(tree::sum(slots.order, pool.order.top), pool.weight, "weight of a pool");
         }

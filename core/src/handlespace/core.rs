@@ -1,7 +1,7 @@
 //! What is compiled once for all storages: state and slots together.
 
 use super::checksum;
-use super::slots::{ASSOCIATION, OWED, OWNER, Pool, Slots, SlotsMut, State};
+use super::slots::{ASSOCIATION, Element, OWED, OWNER, Pool, Slots, SlotsMut, State};
 use super::view::Seen;
 use crate::association::AssociationId;
 use crate::identifier::{PeId, RegistrarId};
@@ -91,6 +91,10 @@ impl Core<'_> {
         let element = &self.slots.elements[slot(link)];
         let pool = &mut self.slots.pools[slot(element.pool)];
         let nodes = &mut *self.slots.order;
+        if pool.kind.takes_turns() {
+            pool.order.append_turn(nodes, link);
+            return;
+        }
         match policy::rank(pool.kind, &element.values, element.selections) {
             Rank::Turns(0) | Rank::Weighted(0) => {}
             Rank::Ordered(key) => {
@@ -119,7 +123,9 @@ impl Core<'_> {
         }
         let element = &self.slots.elements[slot(link)];
         let pool = &mut self.slots.pools[slot(element.pool)];
-        if pool.kind.is_random() {
+        if pool.kind.takes_turns() {
+            pool.order.remove_turn(nodes, link);
+        } else if pool.kind.is_random() {
             pool.order.remove_weighted(nodes, link);
             pool.weight -= u64::from(weight);
         } else {
@@ -133,6 +139,9 @@ impl Core<'_> {
         let nodes = &mut *self.slots.order;
         let element = &self.slots.elements[slot(link)];
         let pool = &mut self.slots.pools[slot(element.pool)];
+        if pool.kind.takes_turns() {
+            return;
+        }
         let is_in = order::weight(nodes, link) != 0;
         match policy::rank(pool.kind, &element.values, element.selections) {
             Rank::Turns(0) | Rank::Weighted(0) => self.leave_order(link),
@@ -152,37 +161,6 @@ impl Core<'_> {
                 if key != old_key {
                     pool.order.move_to(nodes, link, (key, sequence));
                 }
-            }
-            Rank::Weighted(weight) => set_weight(nodes, pool, link, weight),
-        }
-    }
-
-    /// Charges the element `link` for having been selected: its turn is over, and its load is
-    /// taken to have grown.
-    pub(crate) fn charge(&mut self, link: Link) {
-        let nodes = &mut *self.slots.order;
-        let element = &mut self.slots.elements[slot(link)];
-        let pool = &mut self.slots.pools[slot(element.pool)];
-        if pool.kind.counts_selections() {
-            element.selections = element.selections.saturating_add(1);
-        } else if pool.kind.is_random() {
-            return;
-        } else if pool.kind != Kind::WeightedRoundRobin {
-            // The key stays as it is.
-            let place = (order::place(nodes, link).0, pool.next_sequence());
-            pool.order.move_later(nodes, link, place);
-            return;
-        }
-        match policy::rank(pool.kind, &element.values, element.selections) {
-            Rank::Ordered(key) => {
-                let place = (key, pool.next_sequence());
-                pool.order.move_later(nodes, link, place);
-            }
-            Rank::Turns(weight) => {
-                pool.pass = order::place(nodes, link).0;
-                let key = pool.pass.wrapping_add(policy::stride(weight));
-                let place = (key, pool.next_sequence());
-                pool.order.move_later(nodes, link, place);
             }
             Rank::Weighted(weight) => set_weight(nodes, pool, link, weight),
         }
@@ -307,6 +285,36 @@ impl Pool {
         self.sequence += 1;
         self.sequence
     }
+}
+
+/// Charges the element `link` of `pool` for having been selected: its turn is over, and its load
+/// is taken to have grown.
+#[inline]
+pub(crate) fn charge(pool: &mut Pool, element: &mut Element, nodes: &mut [OrderNode], link: Link) {
+    let rank = match pool.kind {
+        Kind::RoundRobin => return pool.order.end_turn(nodes, link),
+        // The key stays as it is.
+        Kind::LeastUsed => Rank::Ordered(order::place(nodes, link).0),
+        _ => charged_rank(pool, element),
+    };
+    let key = match rank {
+        Rank::Ordered(key) => key,
+        Rank::Turns(weight) => {
+            pool.pass = order::place(nodes, link).0;
+            pool.pass.wrapping_add(policy::stride(weight))
+        }
+        Rank::Weighted(weight) => return set_weight(nodes, pool, link, weight),
+    };
+    let place = (key, pool.next_sequence());
+    pool.order.move_later(nodes, link, place);
+}
+
+/// Where the element stands when one more selection has been counted, if they count.
+fn charged_rank(pool: &Pool, element: &mut Element) -> Rank {
+    if pool.kind.counts_selections() {
+        element.selections = element.selections.saturating_add(1);
+    }
+    policy::rank(pool.kind, &element.values, element.selections)
 }
 
 /// The deadline of the element `link`, which may be 0.

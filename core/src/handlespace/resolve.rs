@@ -1,12 +1,13 @@
 //! Selection by policy.
 
-use super::core::Core;
+use super::core::{self, Core};
 use super::error::ResolveError;
 use super::pools;
+use super::slots::SlotsMut;
 use super::view::ElementView;
 use crate::entropy::Entropy;
 use crate::identifier::PoolHandle;
-use crate::store::{Link, order, slot, tree};
+use crate::store::{Link, get, order, slot};
 
 /// The most elements of one selection; RSPLIB's limit too.
 pub const ITEMS_MAX: usize = 128;
@@ -30,6 +31,7 @@ impl Drawn {
 }
 
 impl Core<'_> {
+    #[inline]
     pub(crate) fn resolve(
         &mut self,
         handle: PoolHandle<'_>,
@@ -43,7 +45,7 @@ impl Core<'_> {
             return Err(ResolveError::UnknownPool);
         }
         let pool = &self.slots.pools[slot(link)];
-        if pool.order.top == 0 {
+        if pool.order.first == 0 {
             return Err(ResolveError::NothingSelectable);
         }
         let items = items.min(ITEMS_MAX).min(pool.count as usize);
@@ -57,51 +59,63 @@ impl Core<'_> {
     }
 
     /// The first `items` in order, of which the first is charged.
-    fn take_first(&mut self, pool: Link, items: usize, each: Each<'_>) -> usize {
-        let first = self.slots.pools[slot(pool)].order.first;
-        let (mut link, mut count) = (first, 0);
+    #[inline]
+    fn take_first(&mut self, pool_link: Link, items: usize, each: Each<'_>) -> usize {
         let (seen, nodes) = self.seen();
-        while link != 0 && count < items && each(&seen.view(link)) {
+        let pool = &seen.pools[slot(pool_link)];
+        let first = pool.order.first;
+        let (mut link, mut count) = (first, 0);
+        while let Some(element) = get(seen.elements, link)
+            && count < items
+            && each(&seen.view_in(pool, element, link))
+        {
             count += 1;
             // The next is not needed after the last.
             if count < items {
-                link = tree::next(nodes, link);
+                link = pool.order.next(nodes, link);
             }
         }
         if count > 0 {
-            self.charge(first);
+            self.charge(pool_link, first);
         }
         count
     }
 
     /// The first `items` in order, of which several are charged.
-    fn take_and_charge(&mut self, pool: Link, items: usize, each: Each<'_>) -> usize {
+    fn take_and_charge(&mut self, pool_link: Link, items: usize, each: Each<'_>) -> usize {
         let mut taken = [0; ITEMS_MAX];
         let mut count = 0;
         let (seen, nodes) = self.seen();
-        let mut link = seen.pools[slot(pool)].order.first;
+        let pool = &seen.pools[slot(pool_link)];
+        let mut link = pool.order.first;
         while link != 0 && count < items && each(&seen.view(link)) {
             taken[count] = link;
             count += 1;
-            link = tree::next(nodes, link);
+            link = pool.order.next(nodes, link);
         }
         let charged = count.min(self.state.charge_max as usize);
         for &link in &taken[..charged] {
-            self.charge(link);
+            self.charge(pool_link, link);
         }
         count
+    }
+
+    #[inline]
+    fn charge(&mut self, pool: Link, link: Link) {
+        let SlotsMut { pools, elements, order, .. } = &mut self.slots;
+        core::charge(&mut pools[slot(pool)], &mut elements[slot(link)], order, link);
     }
 
     /// One draw.
     fn draw_one(
         &mut self,
-        pool: Link,
+        pool_link: Link,
         items: usize,
         random: &mut dyn Entropy,
         each: Each<'_>,
     ) -> usize {
         let (seen, nodes) = self.seen();
-        let pool = &seen.pools[slot(pool)];
+        let pool = &seen.pools[slot(pool_link)];
         let ticket = random.below(pool.weight);
         let drawn = pool.order.draw(nodes, ticket);
         let (link, _) = drawn.expect("the ticket is below the sum of all weights");
@@ -109,7 +123,7 @@ impl Core<'_> {
             return 0;
         }
         if pool.kind.counts_selections() {
-            self.charge(link);
+            self.charge(pool_link, link);
         }
         1
     }
@@ -118,13 +132,13 @@ impl Core<'_> {
     /// what was drawn is skipped.
     fn draw(
         &mut self,
-        pool: Link,
+        pool_link: Link,
         random: &mut dyn Entropy,
         each: Each<'_>,
         drawn: &mut [Drawn],
     ) -> usize {
         let (seen, nodes) = self.seen();
-        let pool = &seen.pools[slot(pool)];
+        let pool = &seen.pools[slot(pool_link)];
         let counts_selections = pool.kind.counts_selections();
         let charge_max = if counts_selections { self.state.charge_max.max(1) as usize } else { 0 };
         let mut charged = [0; ITEMS_MAX];
@@ -156,7 +170,7 @@ impl Core<'_> {
             count += 1;
         }
         for &link in &charged[..count.min(charge_max)] {
-            self.charge(link);
+            self.charge(pool_link, link);
         }
         count
     }

@@ -33,11 +33,22 @@ impl<'a> Seen<'a> {
     #[inline]
     pub(crate) fn view(&self, link: Link) -> ElementView<'a> {
         let element = &self.elements[slot(link)];
+        self.view_in(&self.pools[slot(element.pool)], element, link)
+    }
+
+    /// The same where the pool is known.
+    #[inline]
+    pub(crate) fn view_in(
+        &self,
+        pool: &'a Pool,
+        element: &'a Element,
+        link: Link,
+    ) -> ElementView<'a> {
         ElementView {
             index: super::ElementIndex(link),
             element,
-            pool: &self.pools[slot(element.pool)],
-            home: RegistrarId(self.owner_ids[slot(element.owner)].key),
+            pool,
+            home: RegistrarId(get(self.owner_ids, element.owner).map_or(0, |node| node.key)),
             association: get(self.association_ids, element.association)
                 .map(|node| AssociationId(node.key)),
             blocks: self.blocks,

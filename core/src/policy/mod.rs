@@ -98,6 +98,12 @@ impl Kind {
         )
     }
 
+    /// Whether elements take turns and nothing else counts.
+    #[must_use]
+    pub const fn takes_turns(self) -> bool {
+        matches!(self, Self::RoundRobin)
+    }
+
     /// Whether selections since the last registration count (RFC 5356 §5.2.2).
     #[must_use]
     pub const fn counts_selections(self) -> bool {

@@ -6,6 +6,10 @@
 //! by sequence alone, and the word that would hold the key holds the sum of the weights in the
 //! subtree of the first child. So a draw reads one node of 32 bytes per level, and a node that
 //! is appended changes no sum.
+//!
+//! Where elements only take turns, nothing is ever looked for by a key: the nodes are a ring, whose
+//! links before and after are the two children, and whoever had its turn is last because the next
+//! one is first. An order without a top but with a first node is such a ring.
 
 use super::tree::{self, Links, Node, Root, Side};
 use super::{Link, get, slot};
@@ -70,6 +74,12 @@ fn is_before(a: Place, b: Place) -> bool {
     (wide(a).wrapping_sub(wide(b)) as i128) < 0
 }
 
+/// Whether a key comes before another, around the end of their range.
+#[inline]
+const fn is_earlier(a: u64, b: u64) -> bool {
+    (a.wrapping_sub(b) as i64) < 0
+}
+
 /// The place of a node of an ordered tree.
 pub(crate) fn place(nodes: &[OrderNode], link: Link) -> Place {
     nodes[slot(link)].place()
@@ -95,6 +105,56 @@ impl Order {
         let node = &mut nodes[slot(link)];
         (node.word, node.sequence, node.weight) = (place.0, place.1, weight);
         self.hang(nodes, link, below, false);
+    }
+
+    /// Appends a node to a ring.
+    pub(crate) fn append_turn(&mut self, nodes: &mut [OrderNode], link: Link) {
+        let first = self.first;
+        let before = if first == 0 {
+            self.first = link;
+            link
+        } else {
+            core::mem::replace(&mut nodes[slot(first)].links.child[0], link)
+        };
+        let after = if first == 0 { link } else { first };
+        let node = &mut nodes[slot(link)];
+        (node.word, node.sequence, node.weight) = (0, 0, 1);
+        node.links.child = [before, after];
+        nodes[slot(before)].links.child[1] = link;
+    }
+
+    /// Takes a node out of a ring.
+    pub(crate) fn remove_turn(&mut self, nodes: &mut [OrderNode], link: Link) {
+        let node = &mut nodes[slot(link)];
+        node.weight = 0;
+        let [before, after] = node.links.child;
+        if after == link {
+            self.first = 0;
+            return;
+        }
+        nodes[slot(before)].links.child[1] = after;
+        nodes[slot(after)].links.child[0] = before;
+        if self.first == link {
+            self.first = after;
+        }
+    }
+
+    /// Lets the node after the first be the first, if `link` is.
+    #[inline]
+    pub(crate) fn end_turn(&mut self, nodes: &[OrderNode], link: Link) {
+        if self.first == link {
+            self.first = nodes[slot(link)].links.child[1];
+        }
+    }
+
+    /// The node after `link`: in a ring, the first comes after the last again.
+    #[inline]
+    pub(crate) fn next(&self, nodes: &[OrderNode], link: Link) -> Link {
+        if self.top == 0 {
+            get(nodes, link).map_or(0, |node| node.links.child[1])
+        } else {
+            tree::next(nodes, link)
+        }
     }
 
     /// Where a node belongs; usually at the end.
@@ -150,17 +210,43 @@ impl Order {
         self.insert(nodes, link, place, weight);
     }
 
-    /// Gives a node of an ordered tree a later place. The usual case, that it stays where it is,
-    /// costs one look at its neighbor.
+    /// Gives a node of an ordered tree a later place, with a sequence number above all others. The
+    /// usual case, that it stays where it is, costs one look at its neighbor.
+    #[inline]
     pub(crate) fn move_later(&mut self, nodes: &mut [OrderNode], link: Link, place: Place) {
         let next = tree::neighbor(nodes, link, 1);
-        if get(nodes, next).is_some_and(|next| !is_before(place, next.place())) {
-            self.move_to(nodes, link, place);
+        if get(nodes, next).is_some_and(|next| !is_earlier(place.0, next.word)) {
+            self.move_behind(nodes, link, next, place);
             return;
         }
         let node = &mut nodes[slot(link)];
         debug_assert!(!is_before(place, node.place()));
         (node.word, node.sequence) = place;
+    }
+
+    /// Moves a node behind `next`, the one after it, at least.
+    fn move_behind(&mut self, nodes: &mut [OrderNode], link: Link, next: Link, place: Place) {
+        if link != self.first {
+            self.move_to(nodes, link, place);
+            return;
+        }
+        tree::remove_first(nodes, &mut self.top, link);
+        self.first = next;
+        let (key, _) = place;
+        let node = &mut nodes[slot(link)];
+        (node.word, node.sequence) = place;
+        let (mut at, mut above, mut side) = (self.top, 0, 1);
+        while let Some(node) = get(nodes, at) {
+            above = at;
+            side = usize::from(!is_earlier(key, node.word));
+            at = node.links.child[side];
+        }
+        if side == 1 && above == self.last {
+            self.last = link;
+        }
+        let mut root = Root { top: self.top, weighted: false };
+        tree::insert(nodes, &mut root, (above, side), link);
+        self.top = root.top;
     }
 
     /// Appends to a weighted tree. `weight` must not be 0.
@@ -216,6 +302,21 @@ pub(crate) fn set_weight(nodes: &mut [OrderNode], link: Link, weight: u32) {
 /// Replaces what is kept as the weight of a node of an ordered tree.
 pub(crate) fn set_kept(nodes: &mut [OrderNode], link: Link, weight: u32) {
     nodes[slot(link)].weight = weight;
+}
+
+/// Panics unless the ring is linked as it must be; returns its node count.
+pub(crate) fn check_ring(nodes: &[OrderNode], order: Order) -> usize {
+    assert_eq!((order.top, order.last), (0, 0), "a ring has no top");
+    let (mut link, mut count) = (order.first, 0);
+    while link != 0 {
+        count += 1;
+        assert!(count <= nodes.len(), "the ring does not close");
+        assert_eq!(weight(nodes, link), 1, "weight in a ring");
+        let [_, after] = nodes[slot(link)].links.child;
+        assert_eq!(nodes[slot(after)].links.child[0], link, "before {after}");
+        link = if after == order.first { 0 } else { after };
+    }
+    count
 }
 
 /// Panics unless the tree is as it must be; returns its node count.

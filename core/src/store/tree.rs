@@ -170,6 +170,40 @@ pub(crate) fn remove<N: Node>(nodes: &mut [N], root: &mut Root, link: Link) {
     }
 }
 
+/// Takes out the first node, `link`, of a tree without sums.
+pub(crate) fn remove_first<N: Node>(nodes: &mut [N], top: &mut Link, link: Link) {
+    let Links { child: [_, after], up } = *links(nodes, link);
+    let mut node = up >> 2;
+    if after != 0 {
+        links_mut(nodes, after).set_parent(node);
+    }
+    if node == 0 {
+        *top = after;
+        return;
+    }
+    links_mut(nodes, node).child[0] = after;
+    // All that is above the first node has its subtree on the first side.
+    let mut root = Root { top: *top, weighted: false };
+    while node != 0 {
+        let links = links_mut(nodes, node);
+        match links.balance() {
+            0 => {
+                links.up |= tall(1);
+                break;
+            }
+            1 => {
+                links.up &= !3;
+                node = links.up >> 2;
+            }
+            _ => match lower(nodes, &mut root, node, 1) {
+                (_, false) => break,
+                (on_top, true) => node = self::links(nodes, on_top).parent(),
+            },
+        }
+    }
+    *top = root.top;
+}
+
 /// Puts the node after `link`, which has two children, in its place; returns whose subtree on
 /// which side is lower by one now.
 fn put_successor_in_place<N: Node>(nodes: &mut [N], root: &mut Root, link: Link) -> (Link, Side) {
