@@ -297,7 +297,8 @@ const SHA_PACKAGE_LEN: u64 = 1 << 22;
 /// Packages of a job: enough that elements of different speed end at about the same time.
 const PACKAGES_DEFAULT: u32 = 240;
 
-const TILE_SIDE_MAX: f64 = 512.0;
+/// As large as a picture can be.
+const TILE_SIDE_MAX: f64 = 16_384.0;
 
 /// How long to wait for a first answer.
 const PATIENCE_DEFAULT: Duration = Duration::from_secs(15);
