@@ -58,7 +58,7 @@ impl ElementIndex {
         slot(self.0)
     }
 
-    /// The index of the element in `slot`, if one is there.
+    /// The index of whatever element is in `slot`; as good as that there is one.
     #[must_use]
     pub const fn from_slot(slot: usize) -> Self {
         Self(crate::store::link_to(slot))

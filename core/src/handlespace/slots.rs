@@ -95,8 +95,6 @@ pub struct Scratch {
     pub bad_reports: u8,
     /// The registrar's flags.
     pub flags: u8,
-    /// The registrar's state of probing.
-    pub probe: u8,
     /// When the registration ends, in whole seconds of the registrar's clock; 0 for never.
     pub expires_s: u32,
 }
@@ -191,7 +189,7 @@ impl Element {
         blocks: [0; 2],
         lens: [0; 2],
         owed: 0,
-        scratch: Scratch { bad_reports: 0, flags: 0, probe: 0, expires_s: 0 },
+        scratch: Scratch { bad_reports: 0, flags: 0, expires_s: 0 },
         is_used: false,
         inline: [0; INLINE_LEN],
     };
