@@ -227,11 +227,12 @@ impl ServerHunt {
         self.advance(now, random)
     }
 
-    /// The home has answered: it is more than an association.
+    /// The home has answered: it is more than an association, and a hunt beside it is over.
     pub(crate) fn confirm_home(&mut self) {
         if let Some(home) = &mut self.home {
             home.confirmed = true;
             self.pause = self.timers.hunt_pause_min;
+            self.end_hunt();
         }
     }
 

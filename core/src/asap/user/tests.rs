@@ -179,7 +179,10 @@ fn a_registrar_that_answers_after_t1_ends_the_matter() {
     trace.run_until(3_000);
     trace.log();
     trace.receive(1, RESPONSE).unwrap();
-    assert_eq!(trace.lines(), [resolved(0)]);
+    // It stays: the hunt beside it is over.
+    assert_eq!(trace.lines(), ["cancel 1".into(), resolved(0)]);
+    trace.up(2, 1);
+    assert_eq!(trace.lines(), ["abort 2"]);
     // What was asked twice is answered twice.
     assert_eq!(trace.receive(1, RESPONSE), Err(InputError::Unexpected));
 }
