@@ -7,9 +7,9 @@
 //! subtree of the first child. So a draw reads one node of 32 bytes per level, and a node that
 //! is appended changes no sum.
 //!
-//! Where elements only take turns, nothing is ever looked for by a key: the nodes are a ring, whose
-//! links before and after are the two children, and whoever had its turn is last because the next
-//! one is first. An order without a top but with a first node is such a ring.
+//! Where elements only take turns, nothing is ever looked for by a key: the nodes are a ring,
+//! whose links before and after are the two children, and whoever had its turn is last because
+//! the next one is first. An order without a top but with a first node is such a ring.
 
 use super::tree::{self, Links, Node, Root, Side};
 use super::{Link, get, slot};
