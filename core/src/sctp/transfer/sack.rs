@@ -28,8 +28,8 @@ pub(crate) struct SackOutcome {
     pub(crate) is_current: bool,
     /// The cumulative TSN advanced: there is more room in the send queue.
     pub(crate) advanced: bool,
-    /// Bit n: data last sent on path n was newly acknowledged; its error counter is cleared
-    /// (RFC 9260 §8.1, §8.2).
+    /// Bit n: data last sent on path n was newly acknowledged, or a probe of a closed window was
+    /// answered; its error counter is cleared (RFC 9260 §6.1 A, §8.1, §8.2).
     pub(crate) acked_paths: u32,
 }
 
@@ -76,8 +76,22 @@ impl Sender<'_> {
         self.count_misses(miss_end, paths);
         self.state.peer_window = sack.a_rwnd.saturating_sub(self.state.outstanding);
         self.state.has_heard = true;
+        let answered_path = self.answered_probe_path();
         self.recover_probe(now, paths);
-        Ok(Self::finish(now, steps, paths))
+        let mut outcome = Self::finish(now, steps, paths);
+        outcome.acked_paths |= answered_path;
+        Ok(outcome)
+    }
+
+    /// The bit of the path whose probe found the window still closed: a peer that answers probes
+    /// is alive, however many of them get lost over time. §6.1 A.
+    fn answered_probe_path(&self) -> u32 {
+        let chunk = self.chunk(0);
+        if self.state.is_probing && self.state.peer_window < u32::from(chunk.len) {
+            1_u32.checked_shl(chunk.path.into()).unwrap_or(0)
+        } else {
+            0
+        }
     }
 
     /// Takes in the cumulative TSN of a SHUTDOWN. RFC 9260 §9.2.
@@ -95,7 +109,11 @@ impl Sender<'_> {
             return SackOutcome::default();
         };
         paths.iter_mut().for_each(PathTransfer::begin_sack);
+        let outstanding = self.state.outstanding;
         self.ack_cumulatively(now, steps, parameters, paths);
+        // No a_rwnd came along: what was acknowledged is taken to have been read.
+        let landed = outstanding.saturating_sub(self.state.outstanding);
+        self.state.peer_window = self.state.peer_window.saturating_add(landed);
         for path in &mut *paths {
             path.grow_window(steps > 0, self.state.recovery_exit.is_some());
         }
@@ -171,6 +189,9 @@ impl Sender<'_> {
 
     /// Walks the outstanding chunks along the gap blocks. Blocks out of order are ignored, and so
     /// is what lies beyond the last chunk sent.
+    ///
+    /// The first chunk is missing by definition (§3.3.4): a block that reaches it is ignored too,
+    /// or else nothing would be in flight and no timer run while it is not acknowledged.
     fn sweep(
         &mut self,
         now: Instant,
@@ -184,7 +205,7 @@ impl Sender<'_> {
         for block in blocks {
             let start = u32::from(block.start).saturating_sub(1);
             let end = u32::from(block.end).min(self.state.sent_count);
-            if block.start == 0 || start < next || end <= start {
+            if block.start < 2 || start < next || end <= start {
                 continue;
             }
             self.pass_over(next, start, paths);
