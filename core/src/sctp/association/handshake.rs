@@ -344,6 +344,9 @@ impl Association<'_> {
             self.tcb.owed.add(Owed::SHUTDOWN_ACK);
             return Ok(());
         }
+        if !context.may_answer_stranger() {
+            return Err(InputError::OutOfPlace);
+        }
         let a_rwnd = self.window_to_offer();
         let (own_tie, peer_tie) = (self.tcb.own_tie, self.tcb.peer_tie);
         let answer = if self.tcb.state.is_opening() {

@@ -69,6 +69,14 @@ impl Context<'_> {
         self.entropy.next_u32().max(1)
     }
 
+    /// Whether a packet that proves nothing about its sender may be answered now.
+    pub(in crate::sctp) fn may_answer_stranger(&mut self) -> bool {
+        let per_second = self.shared.config.stranger_replies_per_second;
+        let may_answer = self.shared.bucket.take(self.now, per_second);
+        self.shared.statistics.replies_withheld += u64::from(!may_answer);
+        may_answer
+    }
+
     /// Opens a cookie that came back in a packet with these ports and this tag. RFC 9260 §5.1.5.
     pub(in crate::sctp) fn open_cookie(
         &mut self,

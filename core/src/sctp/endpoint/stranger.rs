@@ -36,19 +36,21 @@ impl Engine {
             _ if header.tag == 0 => return Err(InputError::OutOfTheBlue),
             _ => None,
         };
-        if !self.shared.bucket.take(now, self.shared.config.stranger_replies_per_second) {
-            self.shared.statistics.replies_withheld += 1;
+        let mut context =
+            Context { now, entropy: &mut *entropy, shared: &mut self.shared, source };
+        // Nobody has a cookie of ours without having answered from where it went: a flood of
+        // rubbish must not keep those out.
+        if ChunkType(first.kind) == ChunkType::COOKIE_ECHO {
+            let cookie = context.open_cookie(first.value, ports, header.tag);
+            let cookie = cookie.ok_or(InputError::OutOfTheBlue)?;
+            return self.on_stranger_cookie(now, storage, entropy, source, &cookie, chunks);
+        }
+        if !context.may_answer_stranger() {
             return Err(InputError::OutOfTheBlue);
         }
         if let Some(init) = init {
             self.on_stranger_init(now, storage, entropy, source, ports, &init);
             return Ok(());
-        }
-        if ChunkType(first.kind) == ChunkType::COOKIE_ECHO {
-            let mut context = Context { now, entropy, shared: &mut self.shared, source };
-            let cookie = context.open_cookie(first.value, ports, header.tag);
-            let cookie = cookie.ok_or(InputError::OutOfTheBlue)?;
-            return self.on_stranger_cookie(now, storage, entropy, source, &cookie, chunks);
         }
         let route = source.route(ports.0, ports.1, header.tag);
         let is_answered_with_abort = !chunks.contain(ChunkType::SHUTDOWN_COMPLETE)
