@@ -403,8 +403,8 @@ impl Association<'_> {
             // Both sides opened at once. RFC 9260 §5.2.4 B.
             (true, false) => {
                 if self.tcb.state.is_opening() {
-                    self.take_over(context, cookie);
                     self.follow(context.source);
+                    self.take_over(context, cookie);
                 }
                 self.tcb.peer_tag = cookie.peer_tag;
                 self.accept_cookie(context);
@@ -446,8 +446,11 @@ impl Association<'_> {
         }
         self.tcb.guard = None;
         self.tcb.owed = Owed::COOKIE_ACK;
-        self.take_over(context, cookie);
+        // Cookies made for an earlier restart tie to nothing any more.
+        self.tcb.own_tie = context.random_tag();
+        self.tcb.peer_tie = context.random_tag();
         self.follow(context.source);
+        self.take_over(context, cookie);
         self.enter_established(context);
         self.tcb.events.take(Events::READABLE);
         self.tcb.events.add(Events::RESTARTED);
