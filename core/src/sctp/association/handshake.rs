@@ -278,7 +278,7 @@ impl Association<'_> {
             self.tcb.events.add(Events::UP);
             context.shared.statistics.established += 1;
         }
-        self.notice_room();
+        self.notice_room(&context.shared.config);
     }
 
     /// Our cookie came too late. RFC 9260 §5.2.6: try again from the start.

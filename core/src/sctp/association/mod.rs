@@ -13,8 +13,9 @@ mod transmit;
 
 use core::net::{IpAddr, SocketAddr};
 
+use super::config::Config;
 use super::endpoint::{Context, Route};
-use super::packet::Cause;
+use super::packet::{Cause, ChunkType};
 use super::serial::Tsn;
 use super::storage::Lent;
 use super::transfer::{
@@ -278,6 +279,7 @@ impl<'s> Association<'s> {
     /// Queues a message of the user.
     pub(super) fn send(
         &mut self,
+        config: &Config,
         stream: StreamId,
         ppid: Ppid,
         unordered: bool,
@@ -286,13 +288,14 @@ impl<'s> Association<'s> {
         let refused_len = u32::try_from(data.len()).unwrap_or(u32::MAX).max(1);
         match self.tcb.state {
             State::CookieWait | State::CookieEchoed => {
-                self.tcb.refused_len = refused_len;
+                // All of the buffer will be free; one too long even for it is refused then.
+                self.tcb.refused_len = 1;
                 return Err(SendError::Full);
             }
             State::Established => {}
             _ => return Err(SendError::Closed),
         }
-        let chunk_len_max = self.chunk_len_max();
+        let chunk_len_max = self.chunk_len_max(config);
         let pushed = self.sender().push(stream.0, ppid.0, unordered, data, chunk_len_max);
         pushed.map_err(|error| match error {
             PushError::Full => {
@@ -305,13 +308,21 @@ impl<'s> Association<'s> {
         })
     }
 
-    fn chunk_len_max(&self) -> u16 {
-        u16::try_from(self.tcb.transfers[PRIMARY].chunk_len_max()).unwrap_or(u16::MAX)
+    /// The longest DATA chunk to queue. The path may be encapsulated only since it started.
+    fn chunk_len_max(&self, config: &Config) -> u16 {
+        let at_start = self.tcb.transfers[PRIMARY].chunk_len_max() as usize;
+        u16::try_from(at_start.min(self.chunks_len_max(config))).unwrap_or(u16::MAX)
+    }
+
+    /// Bytes of chunks in the largest packet on the path as it is now.
+    fn chunks_len_max(&self, config: &Config) -> usize {
+        let path = &self.tcb.paths[PRIMARY];
+        config.chunks_len_max(path.remote, path.udp.is_some())
     }
 
     /// Tells the user that there is room again, if there was not and is now.
-    fn notice_room(&mut self) {
-        let (wanted, chunk_len_max) = (self.tcb.refused_len, self.chunk_len_max());
+    fn notice_room(&mut self, config: &Config) {
+        let (wanted, chunk_len_max) = (self.tcb.refused_len, self.chunk_len_max(config));
         if wanted > 0 && self.sender().is_writable(wanted as usize, chunk_len_max) {
             self.tcb.refused_len = 0;
             self.tcb.events.add(Events::WRITABLE);
@@ -346,8 +357,14 @@ impl<'s> Association<'s> {
         is_lost
     }
 
-    /// The peer does not answer any more.
+    /// The peer does not answer any more. It is told nevertheless: perhaps it hears us, and only
+    /// its answers get lost.
     fn lose(&mut self, context: &mut Context<'_>) {
+        if self.tcb.peer_tag != 0 {
+            let route = self.tcb.route();
+            let replies = &mut context.shared.replies;
+            replies.push(route, |writer| writer.chunk(ChunkType::ABORT.0, 0, &[]));
+        }
         context.shared.statistics.lost += 1;
         self.tcb.end(DownReason::Lost, Cause::NONE);
     }

@@ -257,7 +257,7 @@ impl Association<'_> {
             self.clear_errors();
         }
         if outcome.advanced {
-            self.notice_room();
+            self.notice_room(&context.shared.config);
         }
         true
     }

@@ -16,8 +16,24 @@ impl Association<'_> {
         if self.tcb.state == State::Closed {
             return None;
         }
-        let path = &self.tcb.paths[PRIMARY];
-        let chunks_len = context.shared.config.chunks_len_max(path.remote, path.udp.is_some());
+        let chunks_len = self.chunks_len_max(&context.shared.config);
+        let packet = self.transmit_up_to(context, buf, chunks_len);
+        // A chunk that was cut before the path was encapsulated is 8 bytes too long for it. It
+        // goes out alone, and IP has to fragment it. RFC 9260 §6.9.
+        let at_start = self.tcb.transfers[PRIMARY].chunk_len_max() as usize;
+        if packet.is_none() && at_start > chunks_len {
+            return self.transmit_up_to(context, buf, at_start);
+        }
+        packet
+    }
+
+    /// The same, with at most `chunks_len` bytes of chunks.
+    fn transmit_up_to(
+        &mut self,
+        context: &mut Context<'_>,
+        buf: &mut [u8],
+        chunks_len: usize,
+    ) -> Option<Packet> {
         let end = buf.len().min(CommonHeader::LEN + chunks_len);
         let mut writer = PacketWriter::new(buf.get_mut(CommonHeader::LEN..end)?);
         let route = self.tcb.route();

@@ -89,8 +89,8 @@ impl<S: Storage, E: Entropy> Endpoint<S, E> {
         let (storage, entropy) = (&mut self.storage, &mut self.entropy);
         let sent = self
             .engine
-            .with_handle(now, storage, entropy, handle, |association, _| {
-                association.send(stream, ppid, unordered, data)
+            .with_handle(now, storage, entropy, handle, |association, context| {
+                association.send(&context.shared.config, stream, ppid, unordered, data)
             })
             .unwrap_or(Err(SendError::Closed));
         self.engine.shared.statistics.messages_out += u64::from(sent.is_ok());

@@ -3,6 +3,7 @@
 mod craft;
 mod encapsulation;
 mod exchange;
+mod hostile;
 mod link;
 mod lossy;
 mod many;
