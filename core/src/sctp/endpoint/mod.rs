@@ -163,6 +163,14 @@ impl<S: Storage, E: Entropy> Endpoint<S, E> {
         &self.engine.shared.config
     }
 
+    /// Whether packets wait that no association owes, such as answers to INITs.
+    ///
+    /// There is room for few of them. A driver that lets several inputs pass before it drains
+    /// `poll_transmit` (so that they are acknowledged at once) drains it early when this is so.
+    pub fn has_replies(&self) -> bool {
+        self.engine.shared.replies.is_any_waiting()
+    }
+
     /// The storage, so that a host can let it grow between calls.
     pub const fn storage_mut(&mut self) -> &mut S {
         &mut self.storage

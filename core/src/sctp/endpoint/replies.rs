@@ -83,6 +83,11 @@ impl Replies {
         self.waiting.push_back(reply).is_ok()
     }
 
+    /// Whether there is something to [`pop`](Self::pop).
+    pub(super) fn is_any_waiting(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
     /// Writes the oldest reply into `buf`. One that `buf` cannot hold is dropped.
     pub(super) fn pop(&mut self, buf: &mut [u8]) -> Option<Packet> {
         while let Some(Reply { route, start, len }) = self.waiting.pop_front() {

@@ -97,11 +97,11 @@ impl Driver {
             let deadline = self.poll_timeout();
             tokio::select! {
                 Some(batch) = self.batches.recv() => {
-                    self.on_batch(&batch);
+                    self.on_batch(&batch).await;
                     // What came at the same time is acknowledged at the same time.
                     for _ in 0..BATCH_COUNT_MAX {
                         let Ok(batch) = self.batches.try_recv() else { break };
-                        self.on_batch(&batch);
+                        self.on_batch(&batch).await;
                     }
                 }
                 command = self.commands.recv(), if self.closing.is_none() => {
@@ -127,12 +127,16 @@ impl Driver {
     /// Sends and tells all that there is, as the contract of machines demands.
     async fn drain(&mut self) {
         loop {
-            let now = self.clock.now();
-            while let Some(packet) = self.endpoint.poll_transmit(now, &mut self.packet) {
-                self.send(now, packet).await;
-            }
+            self.transmit().await;
             let Some(event) = self.endpoint.poll_event() else { return };
             self.on_event(event);
+        }
+    }
+
+    async fn transmit(&mut self) {
+        let now = self.clock.now();
+        while let Some(packet) = self.endpoint.poll_transmit(now, &mut self.packet) {
+            self.send(now, packet).await;
         }
     }
 
@@ -154,7 +158,7 @@ impl Driver {
         socket.send(SocketAddr::new(packet.remote, ports.remote), bytes).await;
     }
 
-    fn on_batch(&mut self, batch: &Batch) {
+    async fn on_batch(&mut self, batch: &Batch) {
         let now = self.clock.now();
         for (remote, payload) in batch.datagrams() {
             let udp = UdpPorts { local: batch.udp_port, remote: remote.port() };
@@ -171,7 +175,7 @@ impl Driver {
             }
             let datagram =
                 Datagram { local: batch.local, remote: remote.ip(), udp: Some(udp), payload };
-            self.input(now, sctp::Input::Datagram(datagram));
+            self.input(now, sctp::Input::Datagram(datagram)).await;
         }
         for (remote, quoted) in batch.unreachable() {
             if is_init(quoted)
@@ -183,13 +187,17 @@ impl Driver {
                 continue;
             }
             let unreachable = Unreachable { remote: remote.ip(), quoted };
-            self.input(now, sctp::Input::Unreachable(unreachable));
+            self.input(now, sctp::Input::Unreachable(unreachable)).await;
         }
     }
 
-    fn input(&mut self, now: Instant, input: sctp::Input<'_>) {
+    async fn input(&mut self, now: Instant, input: sctp::Input<'_>) {
         if let Err(error) = self.endpoint.handle_input(now, input) {
             tracing::trace!(%error, ?input, "packet dropped");
+        }
+        // Few replies have room: those of a whole batch of INITs would not.
+        if self.endpoint.has_replies() {
+            self.transmit().await;
         }
     }
 

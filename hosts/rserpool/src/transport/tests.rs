@@ -6,7 +6,12 @@ use rserpool_core::association::{
     AssociationId, ConnectId, DownReason, Endpoint, Ppid, StreamId, Transmit,
 };
 
+use rserpool_core::machine::Machine;
+use rserpool_core::sctp::{self, Connect, UdpPorts};
+
+use super::storage::{BufferLens, HeapStorage};
 use super::*;
+use crate::clock::{Clock, OsEntropy};
 
 fn start() -> Transport {
     Transport::start(TransportConfig::at(Ipv4Addr::LOCALHOST.into()))
@@ -132,4 +137,42 @@ async fn closing_a_transport_tells_its_peers() {
     assert!(matches!(listening.recv().await, Some(OwnedInput::Up { .. })));
     assert!(matches!(listening.recv().await, Some(OwnedInput::Down { .. })));
     while port.recv().await.is_some() {}
+}
+
+/// The INITs of that many associations, each from an SCTP port of its own.
+fn inits(count: u16, remote: SocketAddr, udp_port: u16) -> Vec<Vec<u8>> {
+    let (clock, lens) = (Clock::start(), BufferLens { send_len: 1_024, receive_len: 1_024 });
+    let mut storage = HeapStorage::new(lens, usize::from(count));
+    storage.reserve(usize::from(count));
+    let mut endpoint = sctp::Endpoint::new(sctp::Config::default(), OsEntropy, [7; 32], storage);
+    let udp = Some(UdpPorts { local: 1, remote: udp_port });
+    let mut buf = [0; 1_500];
+    (0..count)
+        .map(|number| {
+            let now = clock.now();
+            let connect = Connect { local_port: 5_000 + number, remote, udp };
+            endpoint.connect(now, connect).unwrap();
+            let packet = endpoint.poll_transmit(now, &mut buf).unwrap();
+            buf[..packet.len].to_vec()
+        })
+        .collect()
+}
+
+#[tokio::test]
+async fn every_init_of_a_burst_is_answered() {
+    let server = start();
+    let listening = server.open(0, Some(0), true).await.unwrap();
+    let udp_port = listening.udp_ports()[0];
+    let remote = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), listening.number());
+    let stranger = tokio::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let inits = inits(24, remote, udp_port);
+    // Nobody else runs meanwhile, so that they are read in one go.
+    for init in &inits {
+        stranger.try_send_to(init, (Ipv4Addr::LOCALHOST, udp_port).into()).unwrap();
+    }
+    let mut answer = [0; 1_500];
+    for _ in &inits {
+        let len = stranger.recv(&mut answer).await.unwrap();
+        assert_eq!(answer[..len].get(12), Some(&2), "an INIT ACK");
+    }
 }
