@@ -8,21 +8,23 @@ use serde::{Deserialize, Deserializer};
 
 use crate::failure::Failure;
 
-/// The port of ASAP (RFC 5354 §8.2), which `HOST` alone stands for.
+/// The port of ASAP (RFC 5354 §8.2), which a registrar's `HOST` alone stands for.
 pub(crate) const ASAP_PORT: u16 = 3863;
 
-/// A host, its SCTP port, and (if it shall not be found out) its UDP port.
+/// A host, its SCTP port unless it is the usual one, and (if it shall not be found out) its UDP
+/// port.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Address {
     pub(crate) host: String,
-    pub(crate) port: u16,
+    pub(crate) port: Option<u16>,
     pub(crate) udp_port: Option<u16>,
 }
 
 impl Address {
-    /// The first socket address of the host.
-    pub(crate) async fn lookup(&self) -> Result<SocketAddr, Failure> {
-        let found = tokio::net::lookup_host((self.host.as_str(), self.port)).await;
+    /// The first socket address of the host; `port_default` is used if no port is written.
+    pub(crate) async fn lookup(&self, port_default: u16) -> Result<SocketAddr, Failure> {
+        let port = self.port.unwrap_or(port_default);
+        let found = tokio::net::lookup_host((self.host.as_str(), port)).await;
         let unknown = |why: String| {
             Failure::usage(format!("cannot find the host \"{}\": {why}", self.host))
                 .hint("use an IP address, or a name that this machine can resolve")
@@ -58,15 +60,18 @@ impl FromStr for Address {
         if host.is_empty() {
             return Err("the host is missing: write HOST[:PORT][/UDPPORT]".into());
         }
-        Ok(Self { host: host.into(), port: port.unwrap_or(ASAP_PORT), udp_port })
+        Ok(Self { host: host.into(), port, udp_port })
     }
 }
 
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.host.contains(':') {
-            true => write!(f, "[{}]:{}", self.host, self.port)?,
-            false => write!(f, "{}:{}", self.host, self.port)?,
+            true => write!(f, "[{}]", self.host)?,
+            false => f.write_str(&self.host)?,
+        }
+        if let Some(port) = self.port {
+            write!(f, ":{port}")?;
         }
         match self.udp_port {
             Some(udp_port) => write!(f, "/{udp_port}"),
@@ -85,28 +90,28 @@ impl<'de> Deserialize<'de> for Address {
 mod tests {
     use super::*;
 
-    fn address(host: &str, port: u16, udp_port: Option<u16>) -> Address {
-        Address { host: host.into(), port, udp_port }
+    fn address(host: &str, port: impl Into<Option<u16>>, udp_port: Option<u16>) -> Address {
+        Address { host: host.into(), port: port.into(), udp_port }
     }
 
     #[test]
-    fn what_is_not_written_has_a_default() {
-        assert_eq!("node7".parse(), Ok(address("node7", 3863, None)));
+    fn what_is_not_written_is_left_open() {
+        assert_eq!("node7".parse(), Ok(address("node7", None, None)));
         assert_eq!("10.0.0.7:4000".parse(), Ok(address("10.0.0.7", 4000, None)));
         assert_eq!("10.0.0.7:4000/9".parse(), Ok(address("10.0.0.7", 4000, Some(9))));
-        assert_eq!("10.0.0.7/9899".parse(), Ok(address("10.0.0.7", 3863, Some(9899))));
+        assert_eq!("10.0.0.7/9899".parse(), Ok(address("10.0.0.7", None, Some(9899))));
     }
 
     #[test]
     fn an_ipv6_address_with_a_port_stands_in_brackets() {
-        assert_eq!("::1".parse(), Ok(address("::1", 3863, None)));
+        assert_eq!("::1".parse(), Ok(address("::1", None, None)));
         assert_eq!("[::1]:77/8".parse(), Ok(address("::1", 77, Some(8))));
-        assert_eq!("[fe80::7]".parse(), Ok(address("fe80::7", 3863, None)));
+        assert_eq!("[fe80::7]".parse(), Ok(address("fe80::7", None, None)));
     }
 
     #[test]
     fn what_is_written_is_read_back() {
-        for text in ["10.0.0.7:4000/9", "[::1]:77", "node7:1/2"] {
+        for text in ["10.0.0.7:4000/9", "[::1]:77", "[::1]", "node7:1/2", "node7/2"] {
             assert_eq!(text.parse::<Address>().unwrap().to_string(), text);
         }
     }

@@ -1,5 +1,6 @@
 //! Pictures: iteration counts become colours, colours become a PNG.
 
+use std::fmt;
 use std::fs::File;
 use std::io::BufWriter;
 use std::path::Path;
@@ -53,10 +54,7 @@ impl Palette {
 
 /// Writes a PNG of three bytes a pixel.
 pub(crate) fn write_png(path: &Path, size: Size, colours: &[u8]) -> Result<(), Failure> {
-    let refused = |error: &dyn std::fmt::Display| {
-        Failure::failed(format!("cannot write the picture {}: {error}", path.display()))
-            .hint("choose a file in a folder that you may write to with --out")
-    };
+    let refused = |error: &dyn fmt::Display| cannot_write(path, error);
     let file = File::create(path).map_err(|error| refused(&error))?;
     let mut encoder = png::Encoder::new(BufWriter::new(file), size.width, size.height);
     encoder.set_color(png::ColorType::Rgb);
@@ -66,9 +64,20 @@ pub(crate) fn write_png(path: &Path, size: Size, colours: &[u8]) -> Result<(), F
     writer.finish().map_err(|error| refused(&error))
 }
 
+/// Refuses a path that [`write_png`] will not be able to write; leaves the file as it is.
+pub(crate) fn check_writable(path: &Path) -> Result<(), Failure> {
+    let is_new = !path.exists();
+    let opened = File::options().append(true).create(true).open(path);
+    opened.map_err(|error| cannot_write(path, &error))?;
+    if is_new {
+        let _ = std::fs::remove_file(path);
+    }
+    Ok(())
+}
+
 /// Reads back what [`write_png`] wrote.
 pub(crate) fn read_png(path: &Path) -> Result<(Size, Vec<u8>), Failure> {
-    let refused = |error: &dyn std::fmt::Display| {
+    let refused = |error: &dyn fmt::Display| {
         Failure::failed(format!("cannot read the picture {}: {error}", path.display()))
     };
     let file = File::open(path).map_err(|error| refused(&error))?;
@@ -78,6 +87,11 @@ pub(crate) fn read_png(path: &Path) -> Result<(Size, Vec<u8>), Failure> {
     let info = reader.next_frame(&mut colours).map_err(|error| refused(&error))?;
     colours.truncate(info.buffer_size());
     Ok((Size { width: info.width, height: info.height }, colours))
+}
+
+fn cannot_write(path: &Path, error: &dyn fmt::Display) -> Failure {
+    Failure::failed(format!("cannot write the picture {}: {error}", path.display()))
+        .hint("choose a file in a folder that you may write to with --out")
 }
 
 fn logarithm(pixel: u32) -> f32 {
@@ -153,5 +167,18 @@ mod tests {
         let size = Size { width: 1, height: 1 };
         let failure = write_png(Path::new("/nowhere/picture.png"), size, &[0; 3]).unwrap_err();
         assert!(failure.to_string().contains("--out"), "{failure}");
+        let failure = check_writable(Path::new("/nowhere/picture.png")).unwrap_err();
+        assert!(failure.to_string().contains("--out"), "{failure}");
+    }
+
+    #[test]
+    fn checking_a_path_leaves_nothing_and_loses_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("picture.png");
+        check_writable(&path).unwrap();
+        assert!(!path.exists());
+        std::fs::write(&path, b"older").unwrap();
+        check_writable(&path).unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"older");
     }
 }

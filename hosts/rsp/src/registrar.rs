@@ -24,8 +24,11 @@ pub(crate) async fn registrar(
         config.registrar.identifier = RegistrarId(identifier.0);
     }
     (config.port, config.udp_port) = (port, udp_port);
-    config.element_count_max = count(options.max_elements, config.element_count_max)?;
-    config.association_count_max = count(options.max_associations, config.association_count_max)?;
+    let (elements, associations) = (options.max_elements, options.max_associations);
+    config.element_count_max =
+        count("--max-elements", elements, config.element_count_max, ELEMENTS_MAX)?;
+    config.association_count_max =
+        count("--max-associations", associations, config.association_count_max, ASSOCIATIONS_MAX)?;
     transport_config.association_count_max = config.association_count_max;
     // Control messages are small, and there may be many associations.
     transport_config.send_buffer_len = BUFFER_LEN;
@@ -53,10 +56,12 @@ pub(crate) async fn registrar(
     Ok(())
 }
 
-fn count(said: Option<u32>, default: usize) -> Result<usize, Failure> {
+fn count(flag: &str, said: Option<u32>, default: usize, max: u32) -> Result<usize, Failure> {
     match said {
-        Some(0) => Err(Failure::usage("a registrar needs room for at least 1")
-            .hint("give --max-elements and --max-associations a number above 0")),
+        Some(count) if !(1..=max).contains(&count) => {
+            Err(Failure::usage(format!("{flag} {count}: a registrar has room for 1 to {max}"))
+                .hint(format!("leave {flag} out for {default}")))
+        }
         Some(count) => Ok(count as usize),
         None => Ok(default),
     }
@@ -70,6 +75,12 @@ fn log(event: enrp::Event) {
         event => tracing::info!(?event, "registrar"),
     }
 }
+
+/// 256 bytes each, taken at the start: 4 GiB.
+const ELEMENTS_MAX: u32 = 16_000_000;
+
+/// As many as there are ports of one address.
+const ASSOCIATIONS_MAX: u32 = 65_536;
 
 /// Bytes that an association may hold in each direction.
 const BUFFER_LEN: usize = 64 << 10;

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use clap::ValueEnum;
 use rserpool::job::{
     FractalJob, FractalView, Job, JobError, MonteCarloJob, RunnerConfig, ShaPrefixJob,
     SyntheticJob,
@@ -15,7 +16,7 @@ use serde_json::{Value, json};
 
 use crate::cli::{JobChoice, RunOptions, ScopeOptions};
 use crate::failure::Failure;
-use crate::picture::{Palette, write_png};
+use crate::picture::{Palette, check_writable, write_png};
 use crate::resolve::await_pool;
 use crate::scope::{
     CLOSE_PATIENCE, POOL_DEFAULT, no_registrar, pool_handle, profile, registrars, resolve_failure,
@@ -34,6 +35,7 @@ pub(crate) async fn run(
     // The file may well hold something for every job.
     check_flags(job, &said)?;
     let options = said.or(file);
+    check_silence(&options)?;
     match job {
         JobChoice::Fractal => fractal(scope, options).await,
         JobChoice::Montecarlo => monte_carlo(scope, options).await,
@@ -58,6 +60,7 @@ async fn fractal(scope: ScopeOptions, options: RunOptions) -> Result<(), Failure
         iterations_max: checked_iterations(options.iterations.unwrap_or(ITERATIONS_DEFAULT))?,
     };
     let out = options.out.clone().unwrap_or_else(|| PathBuf::from("mandelbrot.png"));
+    check_writable(&out)?;
     let done = compute(&scope, &options, fractal_job(view, options.packages)).await?;
     let palette = Palette::for_pixels(done.job.pixels(), view.iterations_max);
     write_png(&out, size, &palette.paint(done.job.pixels()))?;
@@ -253,6 +256,17 @@ pub(crate) fn checked_iterations(iterations: u32) -> Result<u32, Failure> {
     }
 }
 
+/// Refuses a silence that even elements in good health do not keep.
+fn check_silence(options: &RunOptions) -> Result<(), Failure> {
+    match options.silence {
+        Some(silence) if silence.0 < SILENCE_MIN => {
+            Err(Failure::usage(format!("--silence {:?} would lose every element", silence.0))
+                .hint("choose 200ms or more; a busy machine needs 1s"))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Refuses flags of other jobs, which would have no effect.
 fn check_flags(job: JobChoice, options: &RunOptions) -> Result<(), Failure> {
     let flags = [
@@ -270,7 +284,9 @@ fn check_flags(job: JobChoice, options: &RunOptions) -> Result<(), Failure> {
     ];
     match flags.into_iter().find(|&(_, is_said, owner)| is_said && owner != job) {
         Some((flag, _, owner)) => {
-            Err(Failure::usage(format!("{flag} belongs to the job {owner:?}, not to {job:?}"))
+            let name = |job: JobChoice| job.to_possible_value().map(|it| it.get_name().to_owned());
+            let (owner, job) = (name(owner).unwrap_or_default(), name(job).unwrap_or_default());
+            Err(Failure::usage(format!("{flag} belongs to the job {owner}, not to {job}"))
                 .hint("name the job first, as in `rsp run montecarlo --samples 1000000`"))
         }
         None => Ok(()),
@@ -296,6 +312,9 @@ const SHA_PACKAGE_LEN: u64 = 1 << 22;
 
 /// Packages of a job: enough that elements of different speed end at about the same time.
 const PACKAGES_DEFAULT: u32 = 240;
+
+/// An element that computes answers within some milliseconds, and the network takes as long.
+const SILENCE_MIN: Duration = Duration::from_millis(200);
 
 /// As large as a picture can be.
 const TILE_SIDE_MAX: f64 = 16_384.0;

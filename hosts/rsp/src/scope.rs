@@ -20,14 +20,14 @@ pub(crate) const POOL_DEFAULT: &str = "ComputePool";
 
 /// The registrars that are configured, or the one of this machine.
 pub(crate) async fn registrars(options: &ScopeOptions) -> Result<Vec<Endpoint>, Failure> {
-    let local = [Address { host: "127.0.0.1".into(), port: ASAP_PORT, udp_port: None }];
+    let local = [Address { host: "127.0.0.1".into(), port: None, udp_port: None }];
     let addresses: &[Address] = match options.registrars.as_slice() {
         [] => &local,
         some => some,
     };
     let mut endpoints = Vec::with_capacity(addresses.len());
     for address in addresses {
-        let mut endpoint = Endpoint::new(address.lookup().await?);
+        let mut endpoint = Endpoint::new(address.lookup(ASAP_PORT).await?);
         endpoint.udp_port = address.udp_port;
         endpoints.push(endpoint);
     }
@@ -64,7 +64,7 @@ pub(crate) async fn listen_at(
     match listen {
         None => Ok((TransportConfig::default(), port_default, None)),
         Some(listen) => {
-            let address = listen.lookup().await?;
+            let address = listen.lookup(port_default).await?;
             Ok((TransportConfig::at(address.ip()), address.port(), listen.udp_port))
         }
     }
@@ -74,7 +74,7 @@ pub(crate) async fn listen_at(
 pub(crate) fn ready_at(config: &TransportConfig, port: u16, udp_ports: &[u16]) -> String {
     let host = config.addresses.first().map_or_else(String::new, ToString::to_string);
     let udp_port = udp_ports.first().copied();
-    Address { host, port, udp_port }.to_string()
+    Address { host, port: Some(port), udp_port }.to_string()
 }
 
 /// How a transport's error reads on the command line.

@@ -14,10 +14,10 @@ use rserpool_core::identifier::PeId;
 
 use self::children::Process;
 use self::report::Report;
-use crate::address::Address;
+use crate::address::{ASAP_PORT, Address};
 use crate::cli::DemoOptions;
 use crate::failure::Failure;
-use crate::picture::{Palette, read_png, write_png};
+use crate::picture::{Palette, check_writable, read_png, write_png};
 use crate::run::{checked_iterations, checked_span, fractal_job};
 use crate::scope::{CLOSE_PATIENCE, pool_handle, start_failure, stop_signal};
 use crate::values::PoolKey;
@@ -39,6 +39,7 @@ pub(crate) async fn demo(options: DemoOptions, log: Option<String>) -> Result<()
 fn check(options: &DemoOptions) -> Result<(), Failure> {
     checked_span(options.span)?;
     checked_iterations(options.iterations)?;
+    check_writable(&options.out)?;
     if options.kill >= options.elements {
         let (kill, elements) = (options.kill, options.elements);
         return Err(Failure::usage(format!(
@@ -256,7 +257,8 @@ fn identifier_of(ready: &str) -> Result<PeId, Failure> {
 fn endpoint_of(place: &str) -> Result<Endpoint, Failure> {
     let address: Address = place.parse().map_err(Failure::failed)?;
     let ip = address.host.parse().map_err(|error| Failure::failed(format!("{place}: {error}")))?;
-    let mut endpoint = Endpoint::new(std::net::SocketAddr::new(ip, address.port));
+    let port = address.port.unwrap_or(ASAP_PORT);
+    let mut endpoint = Endpoint::new(std::net::SocketAddr::new(ip, port));
     endpoint.udp_port = address.udp_port;
     Ok(endpoint)
 }

@@ -82,11 +82,35 @@ fn a_bad_configuration_is_named_with_file_line_and_key() {
         &["serve", "--slots", "7"],
         &["serve", "--pool", "a-pool-handle-of-more-than-32-bytes"],
         &["run", "fractal", "--bits", "20"],
+        &["run", "load", "--silence", "0s"],
+        &["registrar", "--max-elements", "4294967295"],
+        &["registrar", "--max-associations", "4294967295"],
         &["demo", "--elements", "2", "--kill", "2"],
         &["nonsense"],
     ] {
         assert_eq!(rsp(arguments).code, Some(2), "{arguments:?}");
     }
+}
+
+#[test]
+fn a_picture_that_could_not_be_written_is_not_computed() {
+    let out = ["--out", "/nowhere/picture.png"];
+    // Nobody is asked for: there is no registrar at this port.
+    let run = ["run", "fractal", "--registrar", "127.0.0.1:1/1"];
+    for arguments in [&run[..], &["demo"]] {
+        let ended = rsp(&[arguments, &out].concat());
+        assert_eq!(ended.code, Some(1), "{}", ended.errors);
+        assert!(ended.errors.contains("/nowhere/picture.png"), "{}", ended.errors);
+        assert_eq!(ended.output, "");
+    }
+}
+
+#[test]
+fn elements_at_one_host_take_free_ports() {
+    let (_registrar, place) = Process::registrar(&[]);
+    let listen = ["serve", "--listen", "127.0.0.1", "--registrar", &place];
+    let elements = [Process::start(&listen), Process::start(&listen)];
+    assert_ne!(elements[0].place(), elements[1].place());
 }
 
 #[test]
