@@ -3,7 +3,7 @@
 use core::net::{IpAddr, Ipv4Addr};
 use core::time::Duration;
 
-use heapless::Vec;
+use heapless::{Deque, Vec};
 
 use super::LISTEN_PORTS_MAX;
 use super::replies::{Replies, Route, TokenBucket};
@@ -24,6 +24,23 @@ pub(in crate::sctp) struct Shared {
     pub(in crate::sctp) keys: CookieKeys,
     pub(super) bucket: TokenBucket,
     pub(super) ports: Vec<u16, LISTEN_PORTS_MAX>,
+    /// Our tags of the associations that ended last: their cookies are spent. A cookie is valid
+    /// for a minute, and a copy of it that the network still holds must not open an association
+    /// again and deliver what was delivered before.
+    pub(super) spent_tags: Deque<u32, SPENT_TAGS_MAX>,
+}
+
+/// How many ended associations are remembered; older ones are left to the life of a cookie.
+const SPENT_TAGS_MAX: usize = 32;
+
+impl Shared {
+    /// Notes that the association with our tag `own_tag` has ended.
+    pub(super) fn spend_tag(&mut self, own_tag: u32) {
+        if self.spent_tags.is_full() {
+            let _ = self.spent_tags.pop_front();
+        }
+        let _ = self.spent_tags.push_back(own_tag);
+    }
 }
 
 /// The surroundings of one call.

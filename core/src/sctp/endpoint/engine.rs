@@ -2,7 +2,7 @@
 
 use core::net::{IpAddr, SocketAddr};
 
-use heapless::Vec;
+use heapless::{Deque, Vec};
 
 use super::context::{Context, Shared, Source};
 use super::replies::{Replies, TokenBucket};
@@ -49,6 +49,7 @@ impl Engine {
             keys: CookieKeys::new(secret),
             bucket: TokenBucket::new(),
             ports: Vec::new(),
+            spent_tags: Deque::new(),
         };
         Self { shared, table: Table::new() }
     }
@@ -326,12 +327,14 @@ impl Engine {
             let handle = Handle { index: index as u32, generation };
             let mut association = Association::new(storage.lend(index)?);
             let event = association.next_event(handle);
+            let own_tag = association.tcb.own_tag;
             let has_more = !association.tcb.events.is_empty();
             let slots = storage.slots_mut();
             if has_more {
                 self.table.enqueue(slots, Queue::Event, index);
             }
             if matches!(event, Some(Event::Down { .. })) {
+                self.shared.spend_tag(own_tag);
                 self.table.free(slots, index);
             }
             if event.is_some() {

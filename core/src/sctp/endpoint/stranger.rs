@@ -120,6 +120,9 @@ impl Engine {
                 })
                 .unwrap_or(Err(InputError::OutOfTheBlue));
         }
+        if self.shared.spent_tags.iter().any(|&tag| tag == cookie.own_tag) {
+            return Err(InputError::OutOfTheBlue);
+        }
         let mut context =
             Context { now, entropy: &mut *entropy, shared: &mut self.shared, source };
         if let Some(staleness) = cookie.staleness(now, context.shared.config.cookie_life) {

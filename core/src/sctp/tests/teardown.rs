@@ -169,3 +169,15 @@ fn an_old_handle_is_refused_after_its_slot_was_taken_again() {
     assert!(a.endpoint.abort(a.now, old).is_err());
     assert!(a.endpoint.peer(new).is_some());
 }
+
+#[test]
+fn the_cookie_of_an_ended_association_is_spent() {
+    let mut bench = Bench::listening();
+    let cookie = chunk(10, 0, &bench.cookie(&[]));
+    assert_eq!(bench.trade(&[cookie.clone(), data(1_000, b"once")])[0].kinds(), [11, 3]);
+    assert_eq!(bench.host.messages.len(), 1);
+    assert_eq!(bench.trade(&[chunk(6, 0, &[])]), []);
+    // The network delivers the packet that opened the association once more.
+    assert_eq!(bench.trade(&[cookie, data(1_000, b"once")]), []);
+    assert_eq!(bench.host.messages.len(), 1);
+}
