@@ -2,7 +2,7 @@
 
 use super::checksum;
 use super::slots::{ASSOCIATION, Element, OWED, OWNER, Pool, Slots, SlotsMut, State};
-use super::view::Seen;
+use super::view::{Beside, Seen};
 use crate::association::AssociationId;
 use crate::identifier::{PeId, RegistrarId};
 use crate::policy::{self, Kind, Rank};
@@ -50,7 +50,8 @@ impl Core<'_> {
     pub(crate) fn seen(&self) -> (Seen<'_>, &[OrderNode]) {
         let SlotsMut { elements, pools, owner_ids, association_ids, blocks, order, .. } =
             &self.slots;
-        (Seen { elements, pools, owner_ids, association_ids, blocks }, order)
+        let beside = Beside { owner_ids, association_ids, blocks };
+        (Seen { elements, pools, beside }, order)
     }
 
     /// Sets or moves the one deadline of the element `link`.

@@ -33,7 +33,6 @@ pub use crate::store::order::OrderNode;
 use self::core::{Core, Peek};
 use self::slots::{ASSOCIATION, State};
 use crate::association::AssociationId;
-use crate::entropy::Entropy;
 use crate::identifier::{PeId, PoolHandle, PoolHandleBuf, RegistrarId};
 use crate::store::{Link, id_tree, list, slot};
 use crate::time::Instant;
@@ -193,23 +192,6 @@ impl<S: Storage> Handlespace<S> {
     /// Removes the element of the pool with the identifier; whether there was one.
     pub fn deregister(&mut self, pool: PoolHandle<'_>, pe_id: PeId) -> bool {
         self.core().deregister(pool, pe_id)
-    }
-
-    /// Selects up to `items` (and [`ITEMS_MAX`]) elements of a pool by its policy, the best first,
-    /// each at most once. `each` returns false when it has no room for an element; that one does
-    /// not count as selected. Returns how many were.
-    ///
-    /// # Errors
-    ///
-    /// If there is no such pool, or nothing in it that may be selected.
-    pub fn resolve(
-        &mut self,
-        pool: PoolHandle<'_>,
-        items: usize,
-        random: &mut impl Entropy,
-        mut each: impl FnMut(&ElementView<'_>) -> bool,
-    ) -> Result<usize, ResolveError> {
-        self.core().resolve(pool, items, random, &mut each)
     }
 
     /// Ties an element to the association that it is reached on, or to none.

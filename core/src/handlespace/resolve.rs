@@ -1,13 +1,16 @@
 //! Selection by policy.
 
+use super::Handlespace;
 use super::core::{self, Core};
 use super::error::ResolveError;
 use super::pools;
-use super::slots::SlotsMut;
-use super::view::ElementView;
+use super::slots::{Element, Pool, SlotsMut};
+use super::storage::Storage;
+use super::view::{Beside, ElementView};
 use crate::entropy::Entropy;
 use crate::identifier::PoolHandle;
-use crate::store::{Link, get, order, slot};
+use crate::store::order::{self, OrderNode};
+use crate::store::{Link, get, get_mut, slot};
 
 /// The most elements of one selection; RSPLIB's limit too.
 pub const ITEMS_MAX: usize = 128;
@@ -30,55 +33,83 @@ impl Drawn {
     const NONE: Self = Self { weight: 0, before: 0 };
 }
 
-impl Core<'_> {
-    #[inline]
-    pub(crate) fn resolve(
+impl<S: Storage> Handlespace<S> {
+    /// Selects up to `items` (and [`ITEMS_MAX`]) elements of a pool by its policy, the best first,
+    /// each at most once. `each` returns false when it has no room for an element; that one does
+    /// not count as selected. Returns how many were.
+    ///
+    /// # Errors
+    ///
+    /// If there is no such pool, or nothing in it that may be selected.
+    pub fn resolve(
         &mut self,
-        handle: PoolHandle<'_>,
+        pool: PoolHandle<'_>,
         items: usize,
-        random: &mut dyn Entropy,
-        each: Each<'_>,
+        random: &mut impl Entropy,
+        mut each: impl FnMut(&ElementView<'_>) -> bool,
     ) -> Result<usize, ResolveError> {
-        let (slots, top) = (&self.slots, self.state.pool_top);
-        let link = pools::find(slots.pool_nodes, slots.pools, top, handle);
-        if link == 0 {
+        // The usual case borrows only what it needs, so that nothing else is even loaded.
+        let slots = self.storage.slots_mut();
+        let link = pools::find(slots.pool_nodes, slots.pools, self.state.pool_top, pool);
+        let Some(pool) = get_mut(slots.pools, link) else {
             return Err(ResolveError::UnknownPool);
-        }
-        let pool = &self.slots.pools[slot(link)];
+        };
         if pool.order.first == 0 {
             return Err(ResolveError::NothingSelectable);
         }
         let items = items.min(ITEMS_MAX).min(pool.count as usize);
-        Ok(match (pool.kind.is_random(), items) {
-            (false, _) if self.state.charge_max <= 1 => self.take_first(link, items, each),
+        if pool.kind.is_random() || self.state.charge_max > 1 {
+            return Ok(self.core().select(link, items, random, &mut each));
+        }
+        let SlotsMut { order, elements, owner_ids, association_ids, blocks, .. } = slots;
+        let seen = Beside { owner_ids, association_ids, blocks };
+        Ok(take_first(pool, elements, order, seen, items, each))
+    }
+}
+
+/// The first `items` in order, of which the first is charged.
+#[inline]
+fn take_first(
+    pool: &mut Pool,
+    elements: &mut [Element],
+    nodes: &mut [OrderNode],
+    seen: Beside<'_>,
+    items: usize,
+    mut each: impl FnMut(&ElementView<'_>) -> bool,
+) -> usize {
+    let first = pool.order.first;
+    let (mut link, mut count) = (first, 0);
+    while let Some(element) = get(elements, link)
+        && count < items
+        && each(&seen.view(pool, element, link))
+    {
+        count += 1;
+        // The next is not needed after the last.
+        if count < items {
+            link = pool.order.next(nodes, link);
+        }
+    }
+    if count > 0 {
+        core::charge(pool, &mut elements[slot(first)], nodes, first);
+    }
+    count
+}
+
+impl Core<'_> {
+    /// What is not usual: draws, and charging several.
+    fn select(
+        &mut self,
+        link: Link,
+        items: usize,
+        random: &mut dyn Entropy,
+        each: Each<'_>,
+    ) -> usize {
+        match (self.slots.pools[slot(link)].kind.is_random(), items) {
             (false, _) => self.take_and_charge(link, items, each),
             (true, 0..=1) => self.draw_one(link, items, random, each),
             (true, 2..=FEW) => self.draw(link, random, each, &mut [Drawn::NONE; FEW][..items]),
             _ => self.draw(link, random, each, &mut [Drawn::NONE; ITEMS_MAX][..items]),
-        })
-    }
-
-    /// The first `items` in order, of which the first is charged.
-    #[inline]
-    fn take_first(&mut self, pool_link: Link, items: usize, each: Each<'_>) -> usize {
-        let (seen, nodes) = self.seen();
-        let pool = &seen.pools[slot(pool_link)];
-        let first = pool.order.first;
-        let (mut link, mut count) = (first, 0);
-        while let Some(element) = get(seen.elements, link)
-            && count < items
-            && each(&seen.view_in(pool, element, link))
-        {
-            count += 1;
-            // The next is not needed after the last.
-            if count < items {
-                link = pool.order.next(nodes, link);
-            }
         }
-        if count > 0 {
-            self.charge(pool_link, first);
-        }
-        count
     }
 
     /// The first `items` in order, of which several are charged.

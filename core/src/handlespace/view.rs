@@ -24,6 +24,12 @@ pub struct ElementView<'a> {
 pub(crate) struct Seen<'a> {
     pub(crate) elements: &'a [Element],
     pub(crate) pools: &'a [Pool],
+    pub(crate) beside: Beside<'a>,
+}
+
+/// Those apart from pools and elements.
+#[derive(Clone, Copy)]
+pub(crate) struct Beside<'a> {
     pub(crate) owner_ids: &'a [IdNode],
     pub(crate) association_ids: &'a [IdNode],
     pub(crate) blocks: &'a [Block],
@@ -33,17 +39,21 @@ impl<'a> Seen<'a> {
     #[inline]
     pub(crate) fn view(&self, link: Link) -> ElementView<'a> {
         let element = &self.elements[slot(link)];
-        self.view_in(&self.pools[slot(element.pool)], element, link)
+        self.beside.view(&self.pools[slot(element.pool)], element, link)
     }
+}
 
-    /// The same where the pool is known.
+impl<'a> Beside<'a> {
     #[inline]
-    pub(crate) fn view_in(
+    pub(crate) fn view<'v>(
         &self,
-        pool: &'a Pool,
-        element: &'a Element,
+        pool: &'v Pool,
+        element: &'v Element,
         link: Link,
-    ) -> ElementView<'a> {
+    ) -> ElementView<'v>
+    where
+        'a: 'v,
+    {
         ElementView {
             index: super::ElementIndex(link),
             element,
@@ -59,7 +69,8 @@ impl<'a> Seen<'a> {
 impl<'a> Peek<'a> {
     pub(crate) fn view(&self, link: Link) -> ElementView<'a> {
         let Slots { elements, pools, owner_ids, association_ids, blocks, .. } = self.slots;
-        Seen { elements, pools, owner_ids, association_ids, blocks }.view(link)
+        let beside = Beside { owner_ids, association_ids, blocks };
+        Seen { elements, pools, beside }.view(link)
     }
 }
 

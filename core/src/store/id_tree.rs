@@ -52,12 +52,11 @@ pub(crate) fn find(nodes: &[IdNode], top: Link, key: u32) -> Link {
     let mut link = top;
     while let Some(node) = get(nodes, link) {
         if node.key == key {
-            break;
+            return link;
         }
-        let [before, after] = node.links.child;
-        link = if node.key < key { after } else { before };
+        link = node.links.child[usize::from(node.key < key)];
     }
-    link
+    0
 }
 
 /// The first node with a key above `key`, or 0.

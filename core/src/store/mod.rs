@@ -25,6 +25,11 @@ pub(crate) fn get<T>(slots: &[T], link: Link) -> Option<&T> {
     slots.get((link as usize).wrapping_sub(1))
 }
 
+/// The same, to change it.
+pub(crate) fn get_mut<T>(slots: &mut [T], link: Link) -> Option<&mut T> {
+    slots.get_mut((link as usize).wrapping_sub(1))
+}
+
 /// The link that names `slot`.
 pub(crate) const fn link_to(slot: usize) -> Link {
     debug_assert!(slot < SLOTS_MAX);

@@ -141,15 +141,15 @@ pub(crate) fn insert<N: Node>(
             if balance == tall(side) {
                 lower(nodes, root, node, side);
             } else {
-                links.set_balance(0);
+                links.up &= !3;
             }
             return;
         }
-        links.set_balance(tall(side));
-        match parent(nodes, node) {
-            None => return,
-            Some(above) => (node, side) = above,
-        }
+        let above = links.parent();
+        links.up |= tall(side);
+        let Some(higher) = get(nodes, above) else { return };
+        side = usize::from(higher.links().child[1] == node);
+        node = above;
     }
 }
 
@@ -284,62 +284,99 @@ fn rebalance_shrunk<N: Node>(nodes: &mut [N], root: &mut Root, node: Link, side:
 /// Rotates at `node`, whose subtree on `side` is too tall by two. Returns what is on top now, and
 /// whether the whole is lower than before.
 fn lower<N: Node>(nodes: &mut [N], root: &mut Root, node: Link, side: Side) -> (Link, bool) {
-    let child = links(nodes, node).child[side];
-    let balance = links(nodes, child).balance();
-    if balance == tall(1 - side) {
-        let grandchild = links(nodes, child).child[1 - side];
-        let balance = links(nodes, grandchild).balance();
-        let (upper, inner) = if balance == 0 {
-            (0, 0)
-        } else if balance == tall(side) {
-            (tall(1 - side), 0)
-        } else {
-            (0, tall(side))
-        };
-        raise(nodes, root, (child, 1 - side), [inner, 0]);
-        raise(nodes, root, (node, side), [upper, 0]);
-        return (grandchild, true);
+    let other = 1 - side;
+    let upper = *links(nodes, node);
+    let child = upper.child[side];
+    let lower = *links(nodes, child);
+    if lower.balance() == tall(other) {
+        return (lower_twice(nodes, root, (node, child), side), true);
     }
-    let is_lower = balance != 0;
-    let balances = if is_lower { [0, 0] } else { [tall(side), tall(1 - side)] };
-    raise(nodes, root, (node, side), balances);
-    (child, is_lower)
-}
-
-/// Rotates the child of `node` on `side` above it, and sets the balances that they have then.
-#[inline]
-fn raise<N: Node>(
-    nodes: &mut [N],
-    root: &mut Root,
-    (node, side): (Link, Side),
-    [upper_balance, lower_balance]: [u32; 2],
-) {
-    let child = links(nodes, node).child[side];
-    let pair = nodes.get_disjoint_mut([slot(node), slot(child)]);
-    let [upper, lower] = pair.expect("no node is its own child");
-    let above = upper.links().parent();
-    let inner = lower.links().child[1 - side];
     if root.weighted {
+        let [above, below] = [slot(node), slot(child)];
+        let (high, low) = (nodes[above].sum_before(), nodes[below].sum_before());
         if side == 0 {
-            upper.set_sum_before(upper.sum_before() - lower.sum_before() - lower.weight());
+            let weight = nodes[below].weight();
+            nodes[above].set_sum_before(high - low - weight);
         } else {
-            lower.set_sum_before(lower.sum_before() + upper.sum_before() + upper.weight());
+            let weight = nodes[above].weight();
+            nodes[below].set_sum_before(low + high + weight);
         }
     }
-    let links = upper.links_mut();
+    let is_lower = lower.balance() != 0;
+    let [upper_balance, lower_balance] = if is_lower { [0, 0] } else { [tall(side), tall(other)] };
+    let inner = lower.child[other];
+    let links = links_mut(nodes, node);
     links.child[side] = inner;
     links.up = child << 2 | upper_balance;
-    let links = lower.links_mut();
-    links.child[1 - side] = node;
-    links.up = above << 2 | lower_balance;
+    let links = links_mut(nodes, child);
+    links.child[other] = node;
+    links.up = upper.up & !3 | lower_balance;
     if inner != 0 {
         links_mut(nodes, inner).set_parent(node);
     }
+    hook(nodes, root, upper.parent(), node, child);
+    (child, is_lower)
+}
+
+/// Puts the inner grandchild of `node` above it and above its child on `side`; returns it.
+fn lower_twice<N: Node>(
+    nodes: &mut [N],
+    root: &mut Root,
+    (node, child): (Link, Link),
+    side: Side,
+) -> Link {
+    let other = 1 - side;
+    let grandchild = links(nodes, child).child[other];
+    if root.weighted {
+        sum_twice(nodes, [node, child, grandchild].map(slot), side);
+    }
+    let Links { child: halves, up: balance } = *links(nodes, grandchild);
+    let balance = balance & 3;
+    let (near, far) = (halves[side], halves[other]);
+    let up = links(nodes, node).up;
+    let links = links_mut(nodes, node);
+    links.child[side] = far;
+    links.up = grandchild << 2 | if balance == tall(side) { tall(other) } else { 0 };
+    let links = links_mut(nodes, child);
+    links.child[other] = near;
+    links.up = grandchild << 2 | if balance == tall(other) { tall(side) } else { 0 };
+    let links = links_mut(nodes, grandchild);
+    links.child[side] = child;
+    links.child[other] = node;
+    links.up = up & !3;
+    if near != 0 {
+        links_mut(nodes, near).set_parent(child);
+    }
+    if far != 0 {
+        links_mut(nodes, far).set_parent(node);
+    }
+    hook(nodes, root, up >> 2, node, grandchild);
+    grandchild
+}
+
+/// The sums of a double rotation, before it: of a node, its child on `side`, the inner grandchild.
+fn sum_twice<N: Node>(nodes: &mut [N], slots: [usize; 3], side: Side) {
+    let [high, middle, low] = slots.map(|slot| nodes[slot].sum_before());
+    let [node, child, grandchild] = slots;
+    let own = nodes[grandchild].weight();
+    if side == 0 {
+        let before = middle + nodes[child].weight();
+        nodes[grandchild].set_sum_before(before + low);
+        nodes[node].set_sum_before(high - before - low - own);
+    } else {
+        nodes[grandchild].set_sum_before(high + nodes[node].weight() + low);
+        nodes[child].set_sum_before(middle - low - own);
+    }
+}
+
+/// Lets `above`, or the root, point to `new` where it pointed to `old`.
+#[inline]
+fn hook<N: Node>(nodes: &mut [N], root: &mut Root, above: Link, old: Link, new: Link) {
     if above == 0 {
-        root.top = child;
+        root.top = new;
     } else {
         let links = links_mut(nodes, above);
-        links.child[usize::from(links.child[1] == node)] = child;
+        links.child[usize::from(links.child[1] == old)] = new;
     }
 }
 

@@ -118,13 +118,21 @@ impl HeapStorage {
     }
 
     fn grow_elements(&mut self, len: usize) {
-        self.order.resize(len, OrderNode::EMPTY);
-        self.ids.resize(len, IdNode::EMPTY);
-        self.elements.resize(len, Element::EMPTY);
-        self.due.resize(len, OrderNode::EMPTY);
-        self.association_ids.resize(len, IdNode::EMPTY);
-        self.associations.resize(len, Members::EMPTY);
+        lengthen(&mut self.order, len, const { &[OrderNode::EMPTY; 32] });
+        lengthen(&mut self.ids, len, const { &[IdNode::EMPTY; 32] });
+        lengthen(&mut self.elements, len, const { &[Element::EMPTY; 32] });
+        lengthen(&mut self.due, len, const { &[OrderNode::EMPTY; 32] });
+        lengthen(&mut self.association_ids, len, const { &[IdNode::EMPTY; 32] });
+        lengthen(&mut self.associations, len, const { &[Members::EMPTY; 32] });
     }
+}
+
+/// Lengthens in steps that are copied, which is faster than to make each slot.
+fn lengthen<T: Copy, const STEP: usize>(slots: &mut Vec<T>, len: usize, empty: &[T; STEP]) {
+    while slots.len() + STEP <= len {
+        slots.extend_from_slice(empty);
+    }
+    slots.resize(len, empty[0]);
 }
 
 impl Storage for HeapStorage {
