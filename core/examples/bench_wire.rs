@@ -45,6 +45,7 @@ fn main() {
 
 /// What the messages tell; it is there before they are built.
 struct Content<'a> {
+    pool: PoolHandle<'a>,
     registration: AsapMessage<'a>,
     keep_alive: AsapMessage<'a>,
     presence: EnrpMessage<'a>,
@@ -61,6 +62,7 @@ impl<'a> Content<'a> {
         let presence = Presence::new(false, RegistrarId(0), PeChecksum(0xcbc3), server);
         let element = |id| element(id, transport);
         Self {
+            pool: pool(),
             registration: AsapMessage::Registration(Registration::new(pool(), element(1))),
             keep_alive: AsapMessage::EndpointKeepAlive(keep_alive),
             presence: EnrpMessage::Presence(presence),
@@ -80,18 +82,20 @@ fn builder(message: &str) -> Build {
         "asap-endpoint-keep-alive" => |content, buf| content.keep_alive.emit(buf).expect("room"),
         "enrp-presence" => |content, buf| content.presence.emit(buf).expect("room"),
         "asap-handle-resolution-response-1" => {
-            |content, buf| build_response(&content.elements[..1], buf)
+            |content, buf| build_response(content.pool, &content.elements[..1], buf)
         }
         "asap-handle-resolution-response-10" => {
-            |content, buf| build_response(&content.elements, buf)
+            |content, buf| build_response(content.pool, &content.elements, buf)
         }
-        "enrp-handle-table-response-128" => |content, buf| build_table(&content.owned, buf),
+        "enrp-handle-table-response-128" => {
+            |content, buf| build_table(content.pool, &content.owned, buf)
+        }
         _ => panic!("no message {message}"),
     }
 }
 
-fn build_response(elements: &[PoolElement<'_>], buf: &mut [u8]) -> usize {
-    let mut builder = HandleResolutionResponseBuilder::new(buf, pool()).expect("room");
+fn build_response(pool: PoolHandle<'_>, elements: &[PoolElement<'_>], buf: &mut [u8]) -> usize {
+    let mut builder = HandleResolutionResponseBuilder::new(buf, pool).expect("room");
     builder.policy(elements[0].policy).expect("room");
     for element in elements {
         builder.element(element).expect("room");
@@ -99,17 +103,17 @@ fn build_response(elements: &[PoolElement<'_>], buf: &mut [u8]) -> usize {
     builder.finish()
 }
 
-fn build_table(elements: &[PoolElement<'_>], buf: &mut [u8]) -> usize {
+fn build_table(pool: PoolHandle<'_>, elements: &[PoolElement<'_>], buf: &mut [u8]) -> usize {
     let mut builder =
         HandleTableResponseBuilder::new(buf, RegistrarId(1), RegistrarId(2)).expect("room");
     for element in elements {
-        builder.element(pool(), element).expect("room");
+        builder.element(pool, element).expect("room");
     }
     builder.finish()
 }
 
 fn pool() -> PoolHandle<'static> {
-    PoolHandle::new(black_box(b"EchoPool")).expect("short enough")
+    PoolHandle::new(b"EchoPool").expect("short enough")
 }
 
 fn element(id: u32, transport: Transport<'_>) -> PoolElement<'_> {
@@ -177,7 +181,10 @@ fn read_enrp(bytes: &[u8]) {
 fn read_element(element: &PoolElement<'_>) {
     let fixed = element.id.0 ^ element.home.0 ^ element.registration_life.0;
     let transports = transport_fields(&element.user_transport)
-        ^ element.asap_transport.as_ref().map_or(0, transport_fields);
+        ^ match &element.asap_transport {
+            Some(transport) => transport_fields(transport),
+            None => 0,
+        };
     black_box(fixed ^ transports ^ policy_fields(Some(element.policy)));
 }
 

@@ -46,13 +46,14 @@ impl<'b> Builder<'b> {
     }
 
     /// Appends `len` bytes that `write` writes.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn append(
         &mut self,
         len: usize,
         write: impl FnOnce(&mut Writer<'_>) -> Result<(), EmitError>,
     ) -> Result<(), EmitError> {
-        let end = self.len.saturating_add(len);
+        // Should this ever wrap, the range is no range.
+        let end = self.len.wrapping_add(len);
         let place = self.buf.get_mut(self.len..end).ok_or(EmitError::Full)?;
         let short = u16::try_from(end).map_err(|_| EmitError::TooLong)?;
         write(&mut Writer::new(place))?;

@@ -10,6 +10,8 @@
 //! parameter: | type u16           | length u16 | value ... | 0..3 padding |
 //! ```
 
+use core::mem;
+
 use nom::{IResult, Parser};
 
 use super::error::{EmitError, ParseError, ParseErrorKind};
@@ -54,7 +56,8 @@ pub(crate) const fn padding_len(len: usize) -> usize {
 
 /// `len` and the padding after it.
 pub(crate) const fn padded(len: usize) -> usize {
-    len.saturating_add(padding_len(len))
+    // No slice is so long that this wraps.
+    len.wrapping_add(3) & !3
 }
 
 /// The length of the message that starts with `bytes`, padding included; for byte streams, where
@@ -352,23 +355,27 @@ impl<'a> Iterator for Unrecognized<'a> {
 /// Writes into a buffer, front to back.
 #[derive(Debug)]
 pub(crate) struct Writer<'b> {
-    buf: &'b mut [u8],
-    at: usize,
+    /// Where the next bytes go.
+    rest: &'b mut [u8],
 }
 
 impl<'b> Writer<'b> {
     #[inline]
     pub(crate) fn new(buf: &'b mut [u8]) -> Self {
-        Self { buf, at: 0 }
+        Self { rest: buf }
     }
 
     /// Writes a few bytes whose number is known at compile time.
     #[inline(always)]
     pub(crate) fn put<const N: usize>(&mut self, bytes: [u8; N]) -> Result<(), EmitError> {
-        let end = self.at.wrapping_add(N);
-        let place = self.buf.get_mut(self.at..end).and_then(|place| place.first_chunk_mut());
-        *place.ok_or(EmitError::Full)? = bytes;
-        self.at = end;
+        // Asked first, so that the compiler need not empty `rest` for the case of an error.
+        if self.rest.len() < N {
+            return Err(EmitError::Full);
+        }
+        let rest = mem::take(&mut self.rest);
+        let (place, rest) = rest.split_first_chunk_mut().ok_or(EmitError::Full)?;
+        *place = bytes;
+        self.rest = rest;
         Ok(())
     }
 
@@ -381,6 +388,13 @@ impl<'b> Writer<'b> {
     #[inline(always)]
     pub(crate) fn put_words(&mut self, first: u32, second: u32) -> Result<(), EmitError> {
         self.put((u64::from(first) << 32 | u64::from(second)).to_be_bytes())
+    }
+
+    /// Writes three words.
+    #[inline(always)]
+    pub(crate) fn put_three(&mut self, words: [u32; 3]) -> Result<(), EmitError> {
+        let [[a, b, c, d], [e, f, g, h], [i, j, k, l]] = words.map(u32::to_be_bytes);
+        self.put([a, b, c, d, e, f, g, h, i, j, k, l])
     }
 
     /// Writes `bytes` and the padding after them.
@@ -396,20 +410,14 @@ impl<'b> Writer<'b> {
         if let Ok(&bytes) = <&[u8; 12]>::try_from(bytes) {
             return self.put(bytes);
         }
-        self.put_any(bytes)
+        self.rest = put_any(mem::take(&mut self.rest), bytes).ok_or(EmitError::Full)?;
+        Ok(())
     }
 
-    #[inline(never)]
-    fn put_any(&mut self, bytes: &[u8]) -> Result<(), EmitError> {
-        let end = self.at.saturating_add(bytes.len());
-        self.buf.get_mut(self.at..end).ok_or(EmitError::Full)?.copy_from_slice(bytes);
-        self.at = end;
-        match padding_len(bytes.len()) {
-            0 => Ok(()),
-            1 => self.put([0; 1]),
-            2 => self.put([0; 2]),
-            _ => self.put([0; 3]),
-        }
+    /// How much room is left.
+    #[inline(always)]
+    pub(crate) fn room(&self) -> usize {
+        self.rest.len()
     }
 
     /// Writes a parameter header; `len` counts the header and the value. It fits its field if
@@ -422,7 +430,19 @@ impl<'b> Writer<'b> {
     }
 }
 
+/// Writes `bytes` and the padding after them, and returns the room behind. (Takes the room by value,
+/// so that a [`Writer`] can live in registers.)
+#[inline(never)]
+fn put_any<'b>(room: &'b mut [u8], bytes: &[u8]) -> Option<&'b mut [u8]> {
+    let (place, rest) = room.split_at_mut_checked(bytes.len())?;
+    place.copy_from_slice(bytes);
+    let (padding, rest) = rest.split_at_mut_checked(padding_len(bytes.len()))?;
+    padding.fill(0);
+    Some(rest)
+}
+
 /// Writes a message header; `len` counts the header and the value.
+#[inline]
 pub(crate) fn message_header(kind: u8, flags: u8, len: usize) -> Result<[u8; 4], EmitError> {
     let [high, low] = u16::try_from(len).map_err(|_| EmitError::TooLong)?.to_be_bytes();
     Ok([kind, flags, high, low])
@@ -441,6 +461,12 @@ pub(crate) trait Message<'a>: Copy + PartialEq {
     fn read(flags: u8, tlvs: &mut Tlvs<'a>) -> Result<Self, ParseError<'a>>;
     /// Writes what follows the header.
     fn write(&self, writer: &mut Writer<'_>) -> Result<(), EmitError>;
+    /// Writes the header and what follows it.
+    #[inline(always)]
+    fn write_after(&self, header: [u8; 4], writer: &mut Writer<'_>) -> Result<(), EmitError> {
+        writer.put(header)?;
+        self.write(writer)
+    }
     /// The length of what [`write`](Self::write) writes.
     fn value_len(&self) -> usize;
     fn flags(&self) -> u8;
@@ -489,8 +515,7 @@ pub(crate) trait Message<'a>: Copy + PartialEq {
         }
         let len = HEADER_LEN.wrapping_add(self.value_len());
         let mut writer = Writer::new(buf.get_mut(..len).ok_or(EmitError::Full)?);
-        writer.put(message_header(Self::TYPE, self.flags(), len)?)?;
-        self.write(&mut writer)?;
+        self.write_after(message_header(Self::TYPE, self.flags(), len)?, &mut writer)?;
         Ok(len)
     }
 }
@@ -513,6 +538,7 @@ macro_rules! message_methods {
             /// # Errors
             ///
             /// If the buffer is too small or the message too long for its length field.
+            #[inline(never)]
             pub fn emit(&self, buf: &mut [u8]) -> Result<usize, $crate::wire::EmitError> {
                 $crate::wire::framing::Message::emit_message(self, buf)
             }

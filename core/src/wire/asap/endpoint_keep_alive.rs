@@ -10,8 +10,8 @@ use crate::identifier::{PeId, PoolHandle, RegistrarId};
 use crate::wire::error::{EmitError, ParseError};
 use crate::wire::framing::{Layout, Message, Parsed, Tlvs, Writer, be_u32, message_methods};
 use crate::wire::parameter::{
-    PE_IDENTIFIER_LEN, ParameterType, pe_identifier, pool_handle, pool_handle_len,
-    write_pe_identifier, write_pool_handle,
+    PE_IDENTIFIER_LEN, ParameterType, pe_identifier, pool_handle, pool_handle_header,
+    pool_handle_len, write_pe_identifier, write_pool_handle,
 };
 
 /// A registrar asks whether an element is alive.
@@ -83,9 +83,20 @@ impl<'a> Message<'a> for EndpointKeepAlive<'a> {
         }
     }
 
+    #[inline(always)]
+    fn write_after(&self, header: [u8; 4], writer: &mut Writer<'_>) -> Result<(), EmitError> {
+        let header = u32::from_be_bytes(header);
+        writer.put_three([header, self.registrar.0, pool_handle_header(self.pool_handle)])?;
+        writer.put_padded(self.pool_handle.as_bytes())?;
+        match self.pe_id {
+            Some(id) => write_pe_identifier(id, writer),
+            None => Ok(()),
+        }
+    }
+
     fn value_len(&self) -> usize {
         let id_len = if self.pe_id.is_some() { PE_IDENTIFIER_LEN } else { 0 };
-        pool_handle_len(self.pool_handle).saturating_add(id_len).saturating_add(4)
+        pool_handle_len(self.pool_handle).wrapping_add(id_len).wrapping_add(4)
     }
 
     fn flags(&self) -> u8 {

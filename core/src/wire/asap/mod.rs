@@ -19,8 +19,8 @@ use super::error::{EmitError, ParseError};
 use super::framing::{Message, Tlvs, Writer};
 use super::parameter::{
     OperationError, PE_IDENTIFIER_LEN, ParameterType, Policy, PoolElement, PoolElements,
-    operation_error, pe_identifier, policy, pool_handle, pool_handle_len, write_pe_identifier,
-    write_pool_handle,
+    operation_error, pe_identifier, pool_handle, pool_handle_len, usual_or_any_policy,
+    write_pe_identifier, write_pool_handle,
 };
 use super::unknown::{self, UnknownMessage};
 use crate::identifier::{PeId, PoolHandle};
@@ -291,6 +291,7 @@ struct PoolContent<'a> {
 }
 
 impl<'a> PoolContent<'a> {
+    #[inline(always)]
     fn read(tlvs: &mut Tlvs<'a>, with_error: bool) -> Result<Self, ParseError<'a>> {
         let (mut handle, mut selection, mut error) = (None, None, None);
         // From the first element on, and behind the last one.
@@ -312,7 +313,7 @@ impl<'a> PoolContent<'a> {
                     tlvs.rank(1);
                 }
                 ParameterType::POLICY if selection.is_none() => {
-                    let (found, plain) = policy(tlv)?;
+                    let (found, plain) = usual_or_any_policy(tlv)?;
                     selection = Some(found);
                     tlvs.rank(2);
                     tlvs.odd_if(!plain);

@@ -7,7 +7,9 @@
 use crate::identifier::PoolHandle;
 use crate::wire::error::{EmitError, ParseError};
 use crate::wire::framing::{Layout, Message, Tlvs, Writer, message_methods};
-use crate::wire::parameter::{PoolElement, pool_handle_len, write_pool_handle};
+use crate::wire::parameter::{
+    PoolElement, pool_handle_header, pool_handle_len, write_pool_handle,
+};
 
 /// An element wants to join a pool, or renews its registration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,8 +48,17 @@ impl<'a> Message<'a> for Registration<'a> {
         self.element.write(writer)
     }
 
+    #[inline(always)]
+    fn write_after(&self, header: [u8; 4], writer: &mut Writer<'_>) -> Result<(), EmitError> {
+        let header = u32::from_be_bytes(header);
+        writer.put_words(header, pool_handle_header(self.pool_handle))?;
+        writer.put_padded(self.pool_handle.as_bytes())?;
+        // The element is the last; the room is as long as the message.
+        self.element.write_sized(writer.room(), writer)
+    }
+
     fn value_len(&self) -> usize {
-        pool_handle_len(self.pool_handle).saturating_add(self.element.encoded_len())
+        pool_handle_len(self.pool_handle).wrapping_add(self.element.encoded_len())
     }
 
     fn flags(&self) -> u8 {

@@ -101,7 +101,10 @@ impl Iterator for Addresses<'_> {
 
     #[inline]
     fn next(&mut self) -> Option<IpAddr> {
-        if let Some((&[0, 1, 0, 8, a, b, c, d], rest)) = self.0.split_first_chunk() {
+        // The header is compared as a word, not byte by byte.
+        if let Some((&[h, i, j, k, a, b, c, d], rest)) = self.0.split_first_chunk()
+            && u32::from_be_bytes([h, i, j, k]) == 0x0001_0008
+        {
             self.0 = rest;
             return Some(IpAddr::V4(Ipv4Addr::new(a, b, c, d)));
         }

@@ -25,8 +25,10 @@ pub(crate) use handle_resolution_option::{ITEMS_LEN, items, write_items};
 pub(crate) use operation_error::operation_error;
 pub(crate) use pe_checksum::{CHECKSUM_LEN, checksum, write_checksum};
 pub(crate) use pe_identifier::{PE_IDENTIFIER_LEN, pe_identifier, write_pe_identifier};
-pub(crate) use policy::policy;
-pub(crate) use pool_handle::{pool_handle, pool_handle_len, write_pool_handle};
+pub(crate) use policy::usual_or_any_policy;
+pub(crate) use pool_handle::{
+    pool_handle, pool_handle_header, pool_handle_len, write_pool_handle,
+};
 pub(crate) use transport::transport;
 
 /// The type of a parameter (RFC 5354 §3).

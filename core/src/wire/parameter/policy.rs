@@ -249,10 +249,10 @@ impl Policy {
     #[must_use]
     #[inline]
     pub const fn encoded_len(&self) -> usize {
-        FIXED_LEN.saturating_add((self.word_count() as usize).saturating_mul(4))
+        FIXED_LEN.wrapping_add((self.word_count() as usize).wrapping_mul(4))
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn write(&self, writer: &mut Writer<'_>) -> Result<(), EmitError> {
         match self.one_word() {
             Some((kind, word)) => writer.put(block::<12>(12, [kind.0, word, 0, 0, 0])),
@@ -273,6 +273,7 @@ impl Policy {
         })
     }
 
+    #[inline(never)]
     fn write_any(&self, writer: &mut Writer<'_>) -> Result<(), EmitError> {
         let PolicyWords { words: [a, b, c, d], count } = self.words();
         let len = FIXED_LEN.wrapping_add(usize::from(count).wrapping_mul(4));
@@ -348,6 +349,15 @@ fn usual_policy_of_any_size(input: &[u8]) -> Option<(&[u8], Policy)> {
         // Whole words leave no padding.
         Ok(([], policy)) if len & 3 == 0 => Some((rest, policy)),
         _ => None,
+    }
+}
+
+/// As [`policy`], but first tries what is usual.
+#[inline(always)]
+pub(crate) fn usual_or_any_policy(tlv: Tlv<'_>) -> Result<(Policy, bool), ParseError<'_>> {
+    match usual_policy(tlv.bytes) {
+        Some(([], found)) => Ok((found, true)),
+        _ => policy(tlv),
     }
 }
 

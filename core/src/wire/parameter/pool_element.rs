@@ -193,21 +193,19 @@ impl<'a> PoolElement<'a> {
     }
 
     /// Writes it; `len` is its encoded length.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn write_sized(
         &self,
         len: usize,
         writer: &mut Writer<'_>,
     ) -> Result<(), EmitError> {
-        if let Some(bytes) = self.verbatim() {
-            return writer.put_padded(bytes);
-        }
         let user = <&[u8; 16]>::try_from(self.user_transport.as_bytes());
-        if let (Ok(user), Some((kind, word))) = (user, self.policy.one_word()) {
+        match (self.layout.0, user, self.policy.one_word()) {
             // One IPv4 address, a policy with one word: the sizes of all parts are known.
-            writer.put::<44>(self.block(len, user, [0x0008_000c, kind.0, word]))?;
-        } else {
-            self.write_any(len, writer)?;
+            (None, Ok(user), Some((kind, word))) => {
+                writer.put::<44>(self.block(len, user, [0x0008_000c, kind.0, word]))?;
+            }
+            _ => return self.write_any(len, writer),
         }
         match self.asap_transport {
             Some(transport) => transport.write(writer),
@@ -232,14 +230,21 @@ impl<'a> PoolElement<'a> {
         bytes
     }
 
-    /// All but the ASAP transport.
+    /// Writes an element of any kind.
     #[inline(never)]
     fn write_any(&self, len: usize, writer: &mut Writer<'_>) -> Result<(), EmitError> {
+        if let Some(bytes) = self.verbatim() {
+            return writer.put_padded(bytes);
+        }
         writer.put_header(ParameterType::POOL_ELEMENT, len)?;
         writer.put_words(self.id.0, self.home.0)?;
         writer.put_u32(self.registration_life.0)?;
         self.user_transport.write(writer)?;
-        self.policy.write(writer)
+        self.policy.write(writer)?;
+        match self.asap_transport {
+            Some(transport) => transport.write(writer),
+            None => Ok(()),
+        }
     }
 
     #[inline]

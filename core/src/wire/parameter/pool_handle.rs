@@ -20,13 +20,20 @@ pub(crate) fn write_pool_handle(
     writer: &mut Writer<'_>,
 ) -> Result<(), EmitError> {
     let bytes = handle.as_bytes();
-    writer.put_header(ParameterType::POOL_HANDLE, HEADER_LEN.saturating_add(bytes.len()))?;
+    writer.put_header(ParameterType::POOL_HANDLE, HEADER_LEN.wrapping_add(bytes.len()))?;
     writer.put_padded(bytes)
+}
+
+/// The parameter's header as a word.
+#[inline(always)]
+pub(crate) const fn pool_handle_header(handle: PoolHandle<'_>) -> u32 {
+    let len = HEADER_LEN.wrapping_add(handle.as_bytes().len());
+    (ParameterType::POOL_HANDLE.0 as u32) << 16 | len as u32
 }
 
 #[inline]
 pub(crate) const fn pool_handle_len(handle: PoolHandle<'_>) -> usize {
-    padded(HEADER_LEN.saturating_add(handle.as_bytes().len()))
+    padded(HEADER_LEN.wrapping_add(handle.as_bytes().len()))
 }
 
 #[cfg(test)]
