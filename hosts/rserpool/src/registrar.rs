@@ -136,7 +136,6 @@ async fn run(
     loop {
         driven.flush().await;
         while let Some(event) = driven.machine.poll_event() {
-            tracing::debug!(?event, "registrar");
             let _ = events.try_send(event);
         }
         if driven.machine.is_stopped() {
