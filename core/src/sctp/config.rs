@@ -17,15 +17,11 @@ pub struct Config {
     pub rto_min: Duration,
     /// The largest retransmission timeout (RTO.Max).
     pub rto_max: Duration,
-    /// How many packets one event may release at most (Max.Burst).
-    pub burst_max: u8,
     /// How long a State Cookie is good (Valid.Cookie.Life).
     pub cookie_life: Duration,
     /// Consecutive unanswered sendings after which the peer counts as lost
     /// (Association.Max.Retrans).
     pub association_retransmissions_max: u8,
-    /// Consecutive unanswered sendings after which a path counts as inactive (Path.Max.Retrans).
-    pub path_retransmissions_max: u8,
     /// How often INIT and COOKIE ECHO are repeated (Max.Init.Retransmits).
     pub init_retransmissions_max: u8,
     /// How long a path is idle before it is probed, beyond its RTO (HB.interval); `None` switches
@@ -52,10 +48,8 @@ impl Config {
         rto_initial: Duration::from_secs(1),
         rto_min: Duration::from_secs(1),
         rto_max: Duration::from_secs(60),
-        burst_max: 4,
         cookie_life: Duration::from_secs(60),
         association_retransmissions_max: 10,
-        path_retransmissions_max: 5,
         init_retransmissions_max: 8,
         heartbeat_interval: Some(Duration::from_secs(30)),
         sack_delay: Duration::from_millis(200),
