@@ -430,8 +430,8 @@ impl<'b> Writer<'b> {
     }
 }
 
-/// Writes `bytes` and the padding after them, and returns the room behind. (Takes the room by value,
-/// so that a [`Writer`] can live in registers.)
+/// Writes `bytes` and the padding after them, and returns the room behind. (Takes the room by
+/// value, so that a [`Writer`] can live in registers.)
 #[inline(never)]
 fn put_any<'b>(room: &'b mut [u8], bytes: &[u8]) -> Option<&'b mut [u8]> {
     let (place, rest) = room.split_at_mut_checked(bytes.len())?;

@@ -66,7 +66,8 @@ impl Driver {
         };
         let mut storage = HeapStorage::new(lens, config.association_count_max);
         storage.reserve(0);
-        let sctp_config = sctp::Config::default();
+        let mut sctp_config = sctp::Config::default();
+        sctp_config.heartbeat_interval = Some(HEARTBEAT_INTERVAL);
         Self {
             clock: Clock::start(),
             packet: vec![0; usize::from(sctp_config.mtu)],
@@ -366,6 +367,10 @@ const BATCH_COUNT_MAX: usize = 64;
 
 /// How many addresses are remembered with their lane.
 const REMEMBERED_COUNT_MAX: usize = 4_096;
+
+/// How long an association is idle before it is probed. The RFC's 30 s would be how long an
+/// element does not notice that its registrar was restarted at the same address.
+const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(3);
 
 /// How long associations may take to shut down after the last handle was dropped.
 const PATIENCE_OF_ORPHANS: Duration = Duration::from_secs(2);
