@@ -3,7 +3,7 @@
 //! An announce can be forged by anybody (RFC 5352 §9.2), so all it does is to put a registrar on
 //! a bounded list, behind those that are there, for the few seconds of T7.
 
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
 
 use super::InputError;
 use super::hunt::{ASAP_PORT, ServerHunt};
@@ -29,7 +29,8 @@ pub(crate) fn on_server_announce(
         Err(_) => return Err(InputError::Malformed { cause: None }),
     };
     let endpoint = endpoint_of(&announce, profile, source).ok_or(InputError::Unexpected)?;
-    hunt.add_announced(now, &endpoint, announce.registrar).map_err(|_| InputError::Full)
+    hunt.add_announced(now, source.ip(), &endpoint, announce.registrar)
+        .map_err(|_| InputError::Full)
 }
 
 /// Where the registrar is: at its first usable SCTP transport. Without any transport, RFC 5352
@@ -50,8 +51,23 @@ fn endpoint_of(
     }
     transports
         .filter(|transport| transport.protocol() == Protocol::Sctp)
-        .find_map(UserTransport::of_usable)
-        .map(|transport| transport.endpoint)
+        .filter_map(UserTransport::of_usable)
+        .find_map(|transport| usable_from(transport.endpoint, source.ip()))
+}
+
+/// Keeps the addresses that can be meant for us: a loopback address only if it was announced on
+/// loopback, and no link-local address of IPv6, which nobody can use without its interface. The
+/// address that the announce came from is tried first if it is among them.
+fn usable_from(mut endpoint: Endpoint, source: IpAddr) -> Option<Endpoint> {
+    let source = source.to_canonical();
+    endpoint.addresses.retain(|address| {
+        let is_link_local = matches!(address, IpAddr::V6(v6) if v6.is_unicast_link_local());
+        !is_link_local && (source.is_loopback() || !address.to_canonical().is_loopback())
+    });
+    if let Some(index) = endpoint.addresses.iter().position(|address| *address == source) {
+        endpoint.addresses.swap(0, index);
+    }
+    (!endpoint.addresses.is_empty()).then_some(endpoint)
 }
 
 #[cfg(test)]
@@ -60,11 +76,21 @@ mod tests {
     use crate::asap::Timers;
     use crate::association::Transmit;
     use crate::entropy::SplitMix64;
+    use crate::identifier::RegistrarId;
+    use crate::wire::{TransportBuf, TransportUse, Transports};
 
     /// Where a hunt goes after an announce from 10.77.0.12:40000.
     fn announced(profile: Profile, bytes: &[u8]) -> Result<std::string::String, InputError> {
+        announced_by(profile, [10, 77, 0, 12], bytes)
+    }
+
+    fn announced_by(
+        profile: Profile,
+        source: [u8; 4],
+        bytes: &[u8],
+    ) -> Result<std::string::String, InputError> {
         let mut hunt = ServerHunt::new(Timers::of(profile));
-        let source = SocketAddr::from(([10, 77, 0, 12], 40_000));
+        let source = SocketAddr::from((source, 40_000));
         on_server_announce(&mut hunt, profile, Instant::ZERO, source, bytes)?;
         let _ = hunt.start(Instant::ZERO, &mut SplitMix64::new(0));
         let Some(Transmit::Connect { endpoint, .. }) = hunt.poll_transmit() else {
@@ -105,5 +131,33 @@ mod tests {
         let mut to_all = WITH_SCTP;
         to_all[20..].copy_from_slice(&[239, 0, 0, 50]);
         assert_eq!(announced(Profile::Rsplib, &to_all), Err(InputError::Unexpected));
+    }
+    /// An announce with an SCTP transport of these addresses.
+    fn with_addresses(addresses: &[&str]) -> std::vec::Vec<u8> {
+        let addresses: std::vec::Vec<IpAddr> =
+            addresses.iter().map(|address| address.parse().unwrap()).collect();
+        let transport =
+            TransportBuf::<84>::new(Protocol::Sctp, 3863, TransportUse::Data, &addresses).unwrap();
+        let transports = Transports::one(transport.as_transport());
+        let mut bytes = std::vec![0; 128];
+        let len = ServerAnnounce::new(RegistrarId(1), transports).emit(&mut bytes).unwrap();
+        bytes.truncate(len);
+        bytes
+    }
+
+    #[test]
+    fn loopback_is_meant_only_for_this_machine() {
+        let all = with_addresses(&["127.0.0.1", "10.77.0.11", "fe80::1"]);
+        assert_eq!(announced(Profile::Rsplib, &all).unwrap(), "10.77.0.11:3863");
+        let here = announced_by(Profile::Rsplib, [127, 0, 0, 1], &all).unwrap();
+        assert_eq!(here, "127.0.0.1:3863");
+        let nobody = with_addresses(&["127.0.0.1", "fe80::1"]);
+        assert_eq!(announced(Profile::Rsplib, &nobody), Err(InputError::Unexpected));
+    }
+
+    #[test]
+    fn the_address_that_announced_is_tried_first() {
+        let all = with_addresses(&["172.17.0.1", "10.77.0.11", "10.77.0.12"]);
+        assert_eq!(announced(Profile::Rsplib, &all).unwrap(), "10.77.0.12:3863");
     }
 }

@@ -11,6 +11,7 @@
 //! A hunt may run beside a home that does not answer (RFC 5352 §3.7.2); a registrar that comes
 //! up then replaces it.
 
+use core::net::IpAddr;
 use core::time::Duration;
 
 use heapless::Vec;
@@ -26,6 +27,10 @@ pub const REGISTRARS_MAX: usize = 8;
 
 /// RFC 5352 §3.6, SH1: the most registrars that are asked at the same time.
 pub const CANDIDATES_MAX: usize = 3;
+
+/// The most registrars that are known from the announces of one host, so that one host alone
+/// cannot fill the list.
+const ANNOUNCED_PER_HOST_MAX: usize = REGISTRARS_MAX / 2;
 
 /// The list of registrars is full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,12 +72,39 @@ pub(crate) struct Home {
 struct Known {
     endpoint: Endpoint,
     registrar: RegistrarId,
+    /// Who announced it; none if it was configured.
+    announced_by: Option<IpAddr>,
     /// The end of T7-ENRPoutdate; configured registrars never expire.
     expires: Instant,
     /// Until then it is asked after all the others.
     dead_until: Instant,
     /// Asked in this round already.
     asked: bool,
+}
+
+impl Known {
+    fn new(
+        endpoint: &Endpoint,
+        registrar: RegistrarId,
+        announced_by: Option<IpAddr>,
+        expires: Instant,
+    ) -> Self {
+        let (endpoint, dead_until) = (endpoint.clone(), Instant::ZERO);
+        Self { endpoint, registrar, announced_by, expires, dead_until, asked: false }
+    }
+
+    /// Whether `announced` is this one. Of a configured registrar one address may be enough to
+    /// know, and announces say nothing of its UDP port.
+    fn is(&self, announced: &Endpoint) -> bool {
+        let Endpoint { addresses, port, .. } = &self.endpoint;
+        match self.announced_by {
+            Some(_) => self.endpoint == *announced,
+            None => {
+                *port == announced.port
+                    && announced.addresses.iter().any(|a| addresses.contains(a))
+            }
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -107,6 +139,9 @@ pub(crate) struct ServerHunt {
     next_connect: u32,
     /// The last home was lost before it said anything: asking it again must not become a loop.
     lost_unconfirmed: bool,
+    /// A newcomer that ends a pause is not asked before: a flood of announces must not become a
+    /// flood of attempts.
+    newcomer_after: Instant,
     /// Attempts to cancel. One that does not fit is aborted when it comes up.
     cancels: Vec<ConnectId, { 2 * CANDIDATES_MAX }>,
     closings: Vec<Closing, CLOSINGS_MAX>,
@@ -123,6 +158,7 @@ impl ServerHunt {
             pause: timers.hunt_pause_min,
             next_connect: 0,
             lost_unconfirmed: false,
+            newcomer_after: Instant::ZERO,
             cancels: Vec::new(),
             closings: Vec::new(),
         }
@@ -130,53 +166,66 @@ impl ServerHunt {
 
     /// Adds a configured registrar; it never expires.
     pub(crate) fn add_static(&mut self, endpoint: &Endpoint) -> Result<(), RegistrarsFull> {
-        self.insert(Instant::ZERO, endpoint, RegistrarId::UNKNOWN, Instant::NEVER)
+        let mut known = self.known.iter_mut().flatten();
+        if let Some(known) = known.find(|known| known.endpoint == *endpoint) {
+            (known.announced_by, known.expires) = (None, Instant::NEVER);
+            return Ok(());
+        }
+        let place = |known: &Known| known.announced_by.is_some();
+        self.insert(place, Known::new(endpoint, RegistrarId::UNKNOWN, None, Instant::NEVER))
     }
 
-    /// Adds or renews a registrar that announced itself (T7-ENRPoutdate).
+    /// Adds or renews a registrar that `source` announced (T7-ENRPoutdate).
     pub(crate) fn add_announced(
         &mut self,
         now: Instant,
+        source: IpAddr,
         endpoint: &Endpoint,
         registrar: RegistrarId,
     ) -> Result<(), RegistrarsFull> {
         let expires = now + self.timers.t7_enrp_outdate;
-        self.insert(now, endpoint, registrar, expires)?;
-        // A newcomer ends the pause, but the others are not asked again before its end.
-        if matches!(self.hunting, Hunting::Paused { .. }) && self.any_to_ask() {
-            self.activate(now);
-        }
-        Ok(())
-    }
-
-    fn insert(
-        &mut self,
-        now: Instant,
-        endpoint: &Endpoint,
-        registrar: RegistrarId,
-        expires: Instant,
-    ) -> Result<(), RegistrarsFull> {
-        if let Some(known) =
-            self.known.iter_mut().flatten().find(|known| known.endpoint == *endpoint)
-        {
+        if let Some(known) = self.known.iter_mut().flatten().find(|known| known.is(endpoint)) {
             known.expires = known.expires.max(expires);
             if registrar != RegistrarId::UNKNOWN {
                 known.registrar = registrar;
             }
             return Ok(());
         }
-        let index = (0..REGISTRARS_MAX).find(|&index| match &self.known[index] {
-            None => true,
-            Some(known) => known.expires <= now && !self.in_use(index),
-        });
-        let index = index.ok_or(RegistrarsFull)?;
-        self.known[index] = Some(Known {
-            endpoint: endpoint.clone(),
-            registrar,
-            expires,
-            dead_until: Instant::ZERO,
-            asked: false,
-        });
+        let is_of_source =
+            |known: &&Known| known.announced_by == Some(source) && known.expires > now;
+        if self.known.iter().flatten().filter(is_of_source).count() >= ANNOUNCED_PER_HOST_MAX {
+            return Err(RegistrarsFull);
+        }
+        // What is past its time gives way, and between two rounds what did not answer. What
+        // announces itself and was not tried stays, however many others come.
+        let is_between_rounds = !matches!(self.hunting, Hunting::Active { .. });
+        let place = |known: &Known| {
+            let is_dead = is_between_rounds && known.dead_until > now;
+            known.announced_by.is_some() && (known.expires <= now || is_dead)
+        };
+        self.insert(place, Known::new(endpoint, registrar, Some(source), expires))?;
+        // A newcomer ends the pause, but the others are not asked again before its end.
+        if matches!(self.hunting, Hunting::Paused { .. }) && self.any_to_ask() {
+            let at = self.newcomer_after.max(now);
+            self.newcomer_after = at + self.timers.t6_server_announce;
+            self.activate(at);
+        }
+        Ok(())
+    }
+
+    /// Puts `new` where nobody is, or in place of one that is not in use and that `may_go`.
+    fn insert(
+        &mut self,
+        may_go: impl Fn(&Known) -> bool,
+        new: Known,
+    ) -> Result<(), RegistrarsFull> {
+        let is_free = |index: &usize| self.known[*index].is_none();
+        let gives_way = |index: &usize| {
+            self.known[*index].as_ref().is_some_and(&may_go) && !self.in_use(*index)
+        };
+        let index = (0..REGISTRARS_MAX).find(is_free);
+        let index = index.or_else(|| (0..REGISTRARS_MAX).find(gives_way)).ok_or(RegistrarsFull)?;
+        self.known[index] = Some(new);
         Ok(())
     }
 
@@ -385,9 +434,10 @@ impl ServerHunt {
         self.activate(now);
     }
 
-    fn activate(&mut self, now: Instant) {
-        let t5 = now + self.t5;
-        self.hunting = Hunting::Active { t5, next_start: now, candidates: Vec::new() };
+    /// Goes on with the round at `at`.
+    fn activate(&mut self, at: Instant) {
+        let t5 = at + self.t5;
+        self.hunting = Hunting::Active { t5, next_start: at, candidates: Vec::new() };
     }
 
     /// RFC 5352 §3.6, SH1: asks as many as may and are due; notices the end of a round.
@@ -448,7 +498,8 @@ impl ServerHunt {
         (0..REGISTRARS_MAX).any(|index| self.may_ask(index))
     }
 
-    /// One that was not asked yet, at random; those that failed of late only after the others.
+    /// One that was not asked yet, at random among the best: configured ones before announced
+    /// ones, and those that failed of late only after all others.
     fn choose(&mut self, now: Instant, random: &mut dyn Entropy) -> Option<u8> {
         for index in 0..REGISTRARS_MAX {
             if !self.in_use(index) && self.known[index].as_ref().is_some_and(|k| k.expires <= now)
@@ -456,19 +507,15 @@ impl ServerHunt {
                 self.known[index] = None;
             }
         }
-        let alive = |index: &usize| {
-            self.known[*index].as_ref().is_some_and(|known| known.dead_until <= now)
+        let rank = |index: usize| {
+            let known = self.known[index].as_ref()?;
+            Some((known.dead_until > now, known.announced_by.is_some()))
         };
         let to_ask = || (0..REGISTRARS_MAX).filter(|&index| self.may_ask(index));
-        let pick = |count: usize, random: &mut dyn Entropy| {
-            usize::try_from(random.below(count as u64)).unwrap_or(0)
-        };
-        let alive_count = to_ask().filter(alive).count();
-        let index = if alive_count > 0 {
-            to_ask().filter(alive).nth(pick(alive_count, random))
-        } else {
-            to_ask().nth(pick(to_ask().count(), random))
-        };
+        let best = to_ask().filter_map(rank).min()?;
+        let best_ones = || to_ask().filter(|&index| rank(index) == Some(best));
+        let pick = random.below(best_ones().count() as u64);
+        let index = best_ones().nth(usize::try_from(pick).unwrap_or(0));
         index.and_then(|index| u8::try_from(index).ok())
     }
 
@@ -551,6 +598,12 @@ mod tests {
 
         fn timeout(&mut self, at: u64) -> Outcome {
             self.hunt.handle_timeout(MS(at), &mut self.random)
+        }
+
+        /// The registrar at 10.77.0.`last` announces itself; `last` is its identifier, too.
+        fn announced(&mut self, at: u64, last: u8) -> Result<(), RegistrarsFull> {
+            let (endpoint, id) = (endpoint(last), RegistrarId(last.into()));
+            self.hunt.add_announced(MS(at), endpoint.addresses[0], &endpoint, id)
         }
 
         fn failed(&mut self, at: u64, connect: u32) -> Outcome {
@@ -726,19 +779,19 @@ mod tests {
     fn nobody_known_is_an_exhausted_round_until_an_announce_comes() {
         let mut trace = Trace::with_registrars(0);
         assert_eq!(trace.start(0), Outcome::Exhausted);
-        trace.hunt.add_announced(MS(10), &endpoint(11), RegistrarId(0x1111_1111)).unwrap();
+        trace.announced(10, 11).unwrap();
         assert_eq!(trace.hunt.poll_timeout(), Some(MS(10)));
         assert_eq!(trace.timeout(10), Outcome::None);
         assert_eq!(trace.drain().0, [0]);
         assert_eq!(trace.hunt.on_up(AssociationId(1), ConnectId(0)), Outcome::Found);
-        assert_eq!(trace.hunt.home().unwrap().registrar, RegistrarId(0x1111_1111));
+        assert_eq!(trace.hunt.home().unwrap().registrar, RegistrarId(11));
     }
 
     #[test]
     fn t7_forgets_an_announced_registrar_after_5_s() {
         for (asked_at, expected) in [(4_999, Outcome::None), (5_000, Outcome::Exhausted)] {
             let mut trace = Trace::with_registrars(0);
-            trace.hunt.add_announced(MS(0), &endpoint(11), RegistrarId(1)).unwrap();
+            trace.announced(0, 11).unwrap();
             assert_eq!(trace.start(asked_at), expected);
         }
     }
@@ -747,12 +800,120 @@ mod tests {
     fn announces_neither_overflow_nor_displace_anybody() {
         let mut trace = Trace::with_registrars(2);
         for last in 13..19 {
-            trace.hunt.add_announced(MS(0), &endpoint(last), RegistrarId(1)).unwrap();
+            trace.announced(0, last).unwrap();
         }
-        let full = trace.hunt.add_announced(MS(1), &endpoint(99), RegistrarId(1));
+        let full = trace.announced(1, 99);
         assert_eq!(full, Err(RegistrarsFull));
         // After T7 there is room again.
-        trace.hunt.add_announced(MS(5_000), &endpoint(99), RegistrarId(1)).unwrap();
+        trace.announced(5_000, 99).unwrap();
+    }
+
+    /// Whom the attempts that are owed now go to, by the last byte of the address.
+    fn asked(trace: &mut Trace) -> vec::Vec<u8> {
+        let mut asked = vec![];
+        while let Some(transmit) = trace.hunt.poll_transmit() {
+            if let Transmit::Connect { endpoint, .. } = transmit {
+                let Some(IpAddr::V4(address)) = endpoint.addresses.first() else { panic!() };
+                asked.push(address.octets()[3]);
+            }
+        }
+        asked
+    }
+
+    #[test]
+    fn configured_registrars_are_asked_before_announced_ones() {
+        for seed in 0..50 {
+            let mut trace = Trace::with_registrars(1);
+            trace.random = SplitMix64::new(seed);
+            trace.announced(0, 50).unwrap();
+            trace.announced(0, 51).unwrap();
+            trace.start(0);
+            trace.timeout(200);
+            trace.timeout(400);
+            let mut order = asked(&mut trace);
+            assert_eq!(order.remove(0), 11, "seed {seed}");
+            order.sort_unstable();
+            assert_eq!(order, [50, 51]);
+        }
+    }
+
+    #[test]
+    fn an_announce_of_a_configured_registrar_adds_only_its_identifier() {
+        let mut trace = Trace::with_registrars(1);
+        trace.hunt = ServerHunt::new(Timers::of(Profile::Rsplib));
+        trace.hunt.add_static(&Endpoint { udp_port: Some(13_863), ..endpoint(11) }).unwrap();
+        trace.announced(0, 11).unwrap();
+        trace.start(6_000);
+        let Some(Transmit::Connect { endpoint, connect }) = trace.hunt.poll_transmit() else {
+            panic!("a configured registrar does not expire");
+        };
+        assert_eq!(endpoint.udp_port, Some(13_863));
+        trace.timeout(6_200);
+        assert_eq!(trace.drain().0, [], "there is one registrar");
+        trace.hunt.on_up(AssociationId(1), connect);
+        assert_eq!(trace.hunt.home().unwrap().registrar, RegistrarId(11));
+    }
+
+    #[test]
+    fn one_host_announces_half_a_list_at_most() {
+        let mut trace = Trace::with_registrars(0);
+        let one = endpoint(66).addresses[0];
+        for last in 1..=10 {
+            let added = trace.hunt.add_announced(MS(0), one, &endpoint(last), RegistrarId(1));
+            assert_eq!(added.is_ok(), usize::from(last) <= ANNOUNCED_PER_HOST_MAX, "{last}");
+        }
+        trace.announced(0, 11).unwrap();
+    }
+
+    #[test]
+    fn a_configured_registrar_displaces_an_announced_one() {
+        let mut trace = Trace::with_registrars(0);
+        for last in 1..=8 {
+            trace.announced(0, last).unwrap();
+        }
+        trace.hunt.add_static(&endpoint(99)).unwrap();
+        trace.start(0);
+        assert_eq!(asked(&mut trace), [99]);
+    }
+
+    #[test]
+    fn what_did_not_answer_gives_way_to_newcomers_in_the_pause() {
+        let mut trace = Trace::with_registrars(0);
+        for last in 1..=8 {
+            trace.announced(0, last).unwrap();
+        }
+        trace.start(0);
+        for connect in 0..8 {
+            assert_eq!(trace.announced(0, 99), Err(RegistrarsFull), "the round is on");
+            trace.drain();
+            trace.failed(1, connect);
+        }
+        trace.announced(2, 99).unwrap();
+        trace.timeout(2);
+        assert_eq!(asked(&mut trace), [99]);
+    }
+
+    #[test]
+    fn a_flood_of_announces_is_no_flood_of_attempts() {
+        let mut trace = Trace::with_registrars(0);
+        assert_eq!(trace.start(0), Outcome::Exhausted);
+        let mut attempt_count = 0;
+        // A new forged registrar each millisecond, and each refuses at once.
+        for at in 1..=10_000_u32 {
+            let [.., high, low] = at.to_be_bytes();
+            let endpoint = Endpoint::new(SocketAddr::from(([10, 66, high, low], 3863)));
+            let (source, id) = (endpoint.addresses[0], RegistrarId(at));
+            let _ = trace.hunt.add_announced(MS(at.into()), source, &endpoint, id);
+            if trace.hunt.poll_timeout().is_some_and(|due| due <= MS(at.into())) {
+                trace.timeout(at.into());
+            }
+            for connect in trace.drain().0 {
+                attempt_count += 1;
+                trace.failed(at.into(), connect);
+            }
+        }
+        let bound = 10 * REGISTRARS_MAX + REGISTRARS_MAX;
+        assert!((10..=bound).contains(&attempt_count), "{attempt_count}");
     }
 
     #[test]
