@@ -135,6 +135,15 @@ pub enum DownReason {
     Lost,
 }
 
+/// A multicast group, which the driver has an address for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
+pub enum Channel {
+    /// Announces of registrars to pool elements and pool users (RFC 5352 §3.6).
+    Asap,
+}
+
 /// What a machine wants of the transport.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -159,6 +168,13 @@ pub enum Transmit {
         stream: StreamId,
         /// What it is.
         ppid: Ppid,
+        /// How many bytes.
+        len: usize,
+    },
+    /// Send the first `len` bytes of the buffer to a multicast group by UDP.
+    Multicast {
+        /// To which group.
+        channel: Channel,
         /// How many bytes.
         len: usize,
     },

@@ -5,7 +5,9 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use rserpool::HeapTables;
-use rserpool_core::association::{AssociationId, DownReason, Input, Ppid, StreamId, Transmit};
+use rserpool_core::association::{
+    AssociationId, Channel, DownReason, Input, Ppid, StreamId, Transmit,
+};
 use rserpool_core::enrp::{Config, Event, InputError, Registrar};
 use rserpool_core::entropy::SplitMix64;
 use rserpool_core::handlespace::Storage;
@@ -44,6 +46,8 @@ pub struct Bench<S> {
 pub enum Said {
     /// An ASAP message.
     Message(u32, Vec<u8>),
+    /// An announce to the multicast group of ASAP.
+    Announce(Vec<u8>),
     /// It had an association aborted.
     Abort(u32),
     /// It had an association shut down.
@@ -54,6 +58,7 @@ impl fmt::Debug for Said {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Message(to, bytes) => write!(f, "to {to}: {:?}", AsapMessage::parse(bytes)),
+            Self::Announce(bytes) => write!(f, "to all: {:?}", AsapMessage::parse(bytes)),
             Self::Abort(id) => write!(f, "abort {id}"),
             Self::Shutdown(id) => write!(f, "shut down {id}"),
         }
@@ -86,6 +91,9 @@ impl<S: Storage> Bench<S> {
                 Transmit::Message { association, stream, ppid, len } => {
                     assert_eq!((stream, ppid), (StreamId(0), Ppid::ASAP));
                     Said::Message(association.0, self.buffer[..len].to_vec())
+                }
+                Transmit::Multicast { channel: Channel::Asap, len } => {
+                    Said::Announce(self.buffer[..len].to_vec())
                 }
                 Transmit::Abort { association } => Said::Abort(association.0),
                 Transmit::Shutdown { association } => Said::Shutdown(association.0),

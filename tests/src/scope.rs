@@ -15,7 +15,7 @@ use rserpool_core::asap::{
     UserTransport,
 };
 use rserpool_core::association::{
-    AssociationId, ConnectId, DownReason, Endpoint, Input, Ppid, StreamId, Transmit,
+    AssociationId, Channel, ConnectId, DownReason, Endpoint, Input, Ppid, StreamId, Transmit,
 };
 use rserpool_core::enrp::{self, Config, Registrar};
 use rserpool_core::entropy::{Entropy, SplitMix64};
@@ -67,10 +67,32 @@ struct Association {
 }
 
 enum Delivery {
-    Up { association: u32, end: usize, connect: Option<ConnectId> },
-    Refused { node: Node, connect: ConnectId },
-    Message { association: u32, end: usize, stream: StreamId, ppid: Ppid, data: Vec<u8> },
-    Down { association: u32, end: usize, reason: DownReason },
+    Up {
+        association: u32,
+        end: usize,
+        connect: Option<ConnectId>,
+    },
+    Refused {
+        node: Node,
+        connect: ConnectId,
+    },
+    Message {
+        association: u32,
+        end: usize,
+        stream: StreamId,
+        ppid: Ppid,
+        data: Vec<u8>,
+    },
+    Down {
+        association: u32,
+        end: usize,
+        reason: DownReason,
+    },
+    /// A datagram to all who may be in the multicast group.
+    Announce {
+        from: Node,
+        data: Vec<u8>,
+    },
 }
 
 /// The scope.
@@ -88,6 +110,8 @@ pub struct Scope {
     next_delivery: u64,
     random: SplitMix64,
     profile: Profile,
+    /// The share of announces that are lost on the way to each receiver, of 256.
+    pub announce_loss: u64,
 }
 
 impl Scope {
@@ -105,6 +129,7 @@ impl Scope {
             next_delivery: 0,
             random: SplitMix64::new(seed),
             profile,
+            announce_loss: 0,
         }
     }
 
@@ -124,6 +149,42 @@ impl Scope {
     /// Starts a registrar anew that was killed: it knows nobody.
     pub fn restart_registrar(&mut self, node: Node) {
         self.bodies[node.0] = self.new_registrar();
+    }
+
+    /// Adds a registrar that announces itself to all.
+    pub fn add_announced_registrar(&mut self) -> Node {
+        let node = self.add_registrar();
+        self.announce(node);
+        node
+    }
+
+    /// Lets a registrar announce itself from now on.
+    pub fn announce(&mut self, node: Node) {
+        let now = self.now;
+        let Body::Registrar(registrar) = &mut self.bodies[node.0] else {
+            panic!("{node:?} is no registrar")
+        };
+        registrar.start_announcing(now, &node.endpoint()).expect("an endpoint");
+        self.drain(node);
+    }
+
+    /// Lets a datagram arrive at all nodes, as if `source` had sent it to the multicast group.
+    pub fn flood(&mut self, source: SocketAddr, data: &[u8]) {
+        for place in 0..self.bodies.len() {
+            self.announced(Node(place), source, data);
+        }
+    }
+
+    fn announced(&mut self, to: Node, source: SocketAddr, data: &[u8]) {
+        let now = self.now;
+        // Refused announces are dropped, as a driver does it.
+        let _ = match &mut self.bodies[to.0] {
+            Body::Registrar(machine) => machine.handle_announce(now, source, data).is_ok(),
+            Body::Element(machine, _) => machine.handle_announce(now, source, data).is_ok(),
+            Body::User(machine, _) => machine.handle_announce(now, source, data).is_ok(),
+            Body::Dead | Body::Unplugged => return,
+        };
+        self.drain(to);
     }
 
     /// Adds an element that registers in `pool`.
@@ -364,6 +425,14 @@ impl Scope {
                 let association = AssociationId(association);
                 self.input(node, Input::Down { association, reason });
             }
+            Delivery::Announce { from, data } => {
+                let source = SocketAddr::new(from.address(), 40_000);
+                for place in 0..self.bodies.len() {
+                    if self.random.below(256) >= self.announce_loss {
+                        self.announced(Node(place), source, &data);
+                    }
+                }
+            }
         }
     }
 
@@ -431,6 +500,10 @@ impl Scope {
             }
             Transmit::Shutdown { association } => self.down(association.0, DownReason::Shutdown),
             Transmit::Abort { association } => self.down(association.0, DownReason::Aborted),
+            Transmit::Multicast { channel: Channel::Asap, len } => {
+                let at = self.now + Duration::from_millis(1);
+                self.push(at, Delivery::Announce { from: node, data: buffer[..len].to_vec() });
+            }
             other => panic!("nobody taught the scope to {other:?}"),
         }
     }

@@ -131,6 +131,9 @@ where
                 }
                 Transmit::Shutdown { association } => format!("shutdown {}", association.0),
                 Transmit::Abort { association } => format!("abort {}", association.0),
+                Transmit::Multicast { channel, len } => {
+                    format!("{channel:?}> {}", hex(&self.buf[..len]))
+                }
             };
             self.log.push(format!("{} {line}", self.now_ms));
         }

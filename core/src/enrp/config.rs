@@ -52,6 +52,8 @@ impl RateLimit {
 /// | `max_bad_pe_reports` | 3 | 3 | MAX-BAD-PE-REPORT, RFC 5352 §3.5 gives none |
 /// | `handle_resolution_items` | 128 | 3 | RFC 5352 §3.3 (all); RSPLIB's MaxHResItems |
 /// | `expire_own_elements` | yes | no | RFC 5352 §3.2; RSPLIB expires only foreign elements |
+/// | `t6_server_announce` | 1 s | 1 s | T6-Serverannounce, RFC 5352 §7.1 |
+/// | `t7_enrp_outdate` | 5 s | 5 s | T7-ENRPoutdate, RFC 5352 §7.1 |
 /// | unit of the registration life | 1 s | 1 ms | RFC 5354 §3.9; RSPLIB |
 /// | `known_identifier` | challenge | move | RFC 5354 §3.12.5; RSPLIB |
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,6 +77,12 @@ pub struct Config {
     /// An element is removed when more than this many distinct reporters call it unreachable
     /// although it answers (MAX-BAD-PE-REPORT); `u8::MAX` never removes.
     pub max_bad_pe_reports: u8,
+    /// The time between two announces; with profile `rfc` of all registrars together, with
+    /// `rsplib` of this one, an eighth more or less (T6-Serverannounce).
+    pub t6_server_announce: Duration,
+    /// How long another registrar is remembered after its next announce was due
+    /// (T7-ENRPoutdate).
+    pub t7_enrp_outdate: Duration,
     /// How many elements a handle resolution yields that does not say how many it wants.
     pub handle_resolution_items: u32,
     /// Whether an element of this registrar is removed when its registration life ends.
@@ -124,6 +132,8 @@ impl Config {
             probe_interval_min: Duration::from_secs(1),
             challenge_timeout: Duration::from_secs(2),
             max_bad_pe_reports: 3,
+            t6_server_announce: Duration::from_secs(1),
+            t7_enrp_outdate: Duration::from_secs(5),
             handle_resolution_items: if rfc { HANDLE_RESOLUTION_ITEMS_MAX } else { 3 },
             expire_own_elements: rfc,
             known_identifier: if rfc { KnownIdentifier::Challenge } else { KnownIdentifier::Move },
@@ -179,6 +189,8 @@ mod tests {
             assert_eq!(config.probe_interval_min, Duration::from_secs(1));
             assert_eq!(config.challenge_timeout, Duration::from_secs(2));
             assert_eq!(config.max_bad_pe_reports, 3);
+            assert_eq!(config.t6_server_announce, Duration::from_secs(1));
+            assert_eq!(config.t7_enrp_outdate, Duration::from_secs(5));
         }
         assert_eq!((rfc.handle_resolution_items, rsplib.handle_resolution_items), (128, 3));
         assert!(rfc.expire_own_elements && !rsplib.expire_own_elements);

@@ -115,6 +115,8 @@ pub enum Limit {
     UnreachableRate,
     /// `error_rate`.
     ErrorRate,
+    /// More registrars announce themselves than are counted.
+    Announces,
     /// The storage for registrations that await the answer to a challenge is full.
     Challenges,
     /// `reports_per_reporter_max`, or the storage for reports is full: a report probes, but does

@@ -4,9 +4,10 @@
 //! resolutions and watches over its elements. Each procedure has a file, and each file opens with
 //! the sections of the RFC to read before editing it.
 //!
-//! Deliberately absent: peers (RFC 5353 §3), announces (the driver multicasts them) and TLS.
+//! Deliberately absent: peers (RFC 5353 §3) and TLS.
 
 mod addresses;
+mod announce;
 mod associations;
 mod challenge;
 mod config;
@@ -19,6 +20,7 @@ mod registration;
 mod ring;
 mod tables;
 
+pub use announce::NotAnnounceable;
 pub use config::{Config, HANDLE_RESOLUTION_ITEMS_MAX, KnownIdentifier, RateLimit};
 pub use event::{Counters, Event, InputError, Limit, RemovalReason};
 pub use registrar::{Registrar, TRANSMIT_LEN_MIN};

@@ -10,6 +10,7 @@ use crate::machine::Machine;
 use crate::time::Instant;
 use crate::wire::{AsapMessage, Cause, ParseError};
 
+use super::announce::Announcer;
 use super::associations::{self, AddError, Associations};
 use super::config::Config;
 use super::event::{Counters, Event, InputError, Limit, RemovalReason};
@@ -65,6 +66,7 @@ pub struct Registrar<S, T, E> {
     pub(super) counters: Counters,
     pub(super) replies: Ring,
     pub(super) challenge_deadline: Option<Instant>,
+    pub(super) announcer: Announcer,
     associations: Associations,
     events: Ring,
     lost_event_count: u32,
@@ -99,6 +101,7 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
             counters: Counters::default(),
             replies: Ring::NEW,
             challenge_deadline: None,
+            announcer: Announcer::NEW,
             associations: Associations::NEW,
             events: Ring::NEW,
             lost_event_count: 0,
@@ -144,6 +147,7 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
             return;
         }
         self.phase = Phase::Stopping;
+        self.announcer.stop();
         let slots = self.tables.lend().associations;
         for place in 0..slots.len() {
             if slots[place].state == AssociationState::Up {
@@ -160,6 +164,10 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
         matches!(self.phase, Phase::Stopped)
     }
 
+    pub(super) const fn is_running(&self) -> bool {
+        matches!(self.phase, Phase::Running)
+    }
+
     fn stopped_if_alone(&mut self) {
         if self.phase == Phase::Stopping && self.associations.count() == 0 {
             self.phase = Phase::Stopped;
@@ -168,7 +176,7 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
     }
 
     /// Time does not run backwards here.
-    fn advance(&mut self, now: Instant) -> Instant {
+    pub(super) fn advance(&mut self, now: Instant) -> Instant {
         self.now = self.now.max(now);
         self.now
     }
@@ -410,10 +418,13 @@ impl<S: Storage, T: Tables, E: Entropy> Machine for Registrar<S, T, E> {
         let now = self.advance(now);
         self.on_challenge_timeouts(now);
         self.on_element_deadlines(now);
+        self.announcer.handle_timeout(now, &self.config, &mut self.entropy);
     }
 
     fn poll_timeout(&self) -> Option<Instant> {
-        Instant::earliest(self.handlespace.next_deadline(), self.challenge_deadline)
+        let deadline =
+            Instant::earliest(self.handlespace.next_deadline(), self.challenge_deadline);
+        Instant::earliest(deadline, self.announcer.poll_timeout())
     }
 
     fn poll_transmit(&mut self, now: Instant, buf: &mut [u8]) -> Option<Transmit> {
@@ -425,11 +436,13 @@ impl<S: Storage, T: Tables, E: Entropy> Machine for Registrar<S, T, E> {
             return Some(transmit);
         }
         let slots = self.tables.lend().associations;
-        let (association, how) = self.associations.next_ending(slots)?;
-        Some(match how {
-            AssociationState::ShutdownOwed => Transmit::Shutdown { association },
-            _ => Transmit::Abort { association },
-        })
+        match self.associations.next_ending(slots) {
+            Some((association, AssociationState::ShutdownOwed)) => {
+                Some(Transmit::Shutdown { association })
+            }
+            Some((association, _)) => Some(Transmit::Abort { association }),
+            None => self.announcer.poll_transmit(self.identifier, buf),
+        }
     }
 
     fn poll_event(&mut self) -> Option<Event> {

@@ -4,9 +4,10 @@
 //! ones about a handful of pools and elements, sound ones with a byte changed, or bytes as they
 //! come. After each step the machine's contract and the registrar's own invariants must hold.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
-use rserpool_core::association::{AssociationId, DownReason, Input, Ppid, StreamId};
+use rserpool_core::association::{AssociationId, DownReason, Endpoint, Input, Ppid, StreamId};
 use rserpool_core::enrp::{Config, Event, InputError};
 use rserpool_core::handlespace::slots::{Slots, SlotsMut};
 use rserpool_core::handlespace::{Inline, Storage};
@@ -120,19 +121,43 @@ impl Model {
                 message[place] ^= program.byte();
                 let _ = self.bench.hears(id, message);
             }
-            9 if program.byte() == 0xff => {
+            9 => self.seldom(id, program),
+            _ => self.sound(id, program),
+        }
+    }
+
+    /// What happens seldom: another protocol, and announces.
+    fn seldom(&mut self, id: u32, program: &mut Program<'_>) {
+        match program.byte() {
+            0xff => {
                 let data = &sound(program);
                 let (association, stream) = (AssociationId(id), StreamId(0));
                 let ppid = Ppid(u32::from(program.byte()));
                 let _ = self.bench.input(Input::Message { association, stream, ppid, data });
             }
-            _ => {
-                let result = self.bench.hears(id, sound(program));
-                assert_ne!(result, Err(InputError::Busy), "everything was drained");
-                if !self.up.contains(&id) {
-                    assert_eq!(result, Err(InputError::UnknownAssociation));
-                }
+            0xfe => {
+                let (now, port) = (self.bench.now, u16::from(program.byte()));
+                let endpoint = Endpoint::new(SocketAddr::from(([10, 77, 0, 11], port)));
+                let started = self.bench.registrar.start_announcing(now, &endpoint);
+                assert_eq!(started.is_ok(), port != 0);
             }
+            0xfd => self.bench.registrar.stop_announcing(),
+            0xfc => {
+                let (now, source) = (self.bench.now, SocketAddr::from(([10, 77, 0, 12], 3863)));
+                let announce = [10, 0, 0, 8, 0, 0, program.byte(), program.byte()];
+                let len = 8 - program.below(16).saturating_sub(8) as usize;
+                let _ = self.bench.registrar.handle_announce(now, source, &announce[..len]);
+            }
+            _ => self.sound(id, program),
+        }
+        self.bench.drain();
+    }
+
+    fn sound(&mut self, id: u32, program: &mut Program<'_>) {
+        let result = self.bench.hears(id, sound(program));
+        assert_ne!(result, Err(InputError::Busy), "everything was drained");
+        if !self.up.contains(&id) {
+            assert_eq!(result, Err(InputError::UnknownAssociation));
         }
     }
 
@@ -159,6 +184,9 @@ impl Model {
         for said in self.bench.said() {
             if let Said::Message(to, bytes) = &said {
                 assert!(self.up.contains(to), "{said:?} to an association that is gone");
+                check_message(bytes);
+            }
+            if let Said::Announce(bytes) = &said {
                 check_message(bytes);
             }
             self.note(format!("{said:?}").as_bytes());
@@ -221,6 +249,7 @@ fn check_message(bytes: &[u8]) {
         }
         AsapMessage::DeregistrationResponse(_)
         | AsapMessage::EndpointKeepAlive(_)
+        | AsapMessage::ServerAnnounce(_)
         | AsapMessage::Error(_) => {}
         other => panic!("a registrar does not say {other:?}"),
     }
