@@ -1,0 +1,214 @@
+//! How the SCTP packets of one board travel over UDP on the loopback interface (RFC 6951).
+//!
+//! A board that speaks SCTP right above IP names no UDP port, and its peers are processes that
+//! may be at 9899 or at another: so an INIT goes to all of them, the first INIT ACK tells which
+//! it is, and what the others answer is kept from the board. Nothing in here reads more of a
+//! packet than its ports, its tag and the type of its first chunk.
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+
+/// The UDP port of SCTP (RFC 6951 §6).
+pub(crate) const SCTP_UDP_PORT: u16 = 9899;
+
+/// The UDP port of a process that serves SCTP port `port` and could not have 9899: the same, but
+/// for the two whose UDP twins carry multicast announcements.
+pub(crate) const fn fallback_udp_port(port: u16) -> u16 {
+    match port {
+        3863 => 13_863,
+        9901 => 19_901,
+        port => port,
+    }
+}
+
+/// An association, as seen from the board.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct FlowKey {
+    pub(crate) peer: Ipv4Addr,
+    pub(crate) peer_port: u16,
+    pub(crate) port: u16,
+}
+
+/// How an association's packets travel: `S` names one of our sockets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Flow<S> {
+    /// Where the peer sends to, and so where its answers come from.
+    pub(crate) socket: S,
+    /// The peer's UDP port.
+    pub(crate) udp_port: u16,
+}
+
+/// The associations of one board.
+#[derive(Debug)]
+pub(crate) struct Lanes<S> {
+    flows: BTreeMap<FlowKey, Flow<S>>,
+    races: BTreeMap<FlowKey, Race>,
+}
+
+/// An INIT that went to several UDP ports.
+#[derive(Debug)]
+struct Race {
+    initiate_tag: [u8; 4],
+    /// Those that have not refused.
+    open: Vec<u16>,
+    winner: Option<u16>,
+}
+
+impl<S: Copy> Lanes<S> {
+    pub(crate) const fn new() -> Self {
+        Self { flows: BTreeMap::new(), races: BTreeMap::new() }
+    }
+
+    /// How packets of an association travelled last.
+    pub(crate) fn flow(&self, key: FlowKey) -> Option<Flow<S>> {
+        self.flows.get(&key).copied()
+    }
+
+    /// A packet that names no UDP port goes out: to which it goes.
+    pub(crate) fn on_outgoing(&mut self, key: FlowKey, packet: &[u8]) -> Vec<u16> {
+        let known = self.flows.get(&key).map(|flow| flow.udp_port);
+        let Some(initiate_tag) = initiate_tag_of(packet) else {
+            return known.map_or_else(|| candidates(key, None), |udp_port| vec![udp_port]);
+        };
+        let open = candidates(key, known);
+        if self.races.len() >= RACE_COUNT_MAX {
+            self.races.clear();
+        }
+        let is_repeated =
+            self.races.get(&key).is_some_and(|race| race.initiate_tag == initiate_tag);
+        if !is_repeated {
+            let race = Race { initiate_tag, open: open.clone(), winner: None };
+            self.races.insert(key, race);
+        }
+        open
+    }
+
+    /// A packet came in by `flow`. Returns whether the board shall see it.
+    pub(crate) fn on_incoming(&mut self, key: FlowKey, flow: Flow<S>, packet: &[u8]) -> bool {
+        if !self.is_wanted(key, flow.udp_port, packet) {
+            return false;
+        }
+        if self.flows.len() >= FLOW_COUNT_MAX {
+            self.flows.clear();
+        }
+        self.flows.insert(key, flow);
+        true
+    }
+
+    fn is_wanted(&mut self, key: FlowKey, udp_port: u16, packet: &[u8]) -> bool {
+        let Some(race) = self.races.get_mut(&key) else { return true };
+        let is_answer = tag_of(packet) == Some(race.initiate_tag);
+        match (first_chunk_of(packet), race.winner) {
+            (Some(INIT_ACK), None) if is_answer => {
+                race.winner = Some(udp_port);
+                true
+            }
+            (Some(INIT_ACK | ABORT), Some(winner)) => winner == udp_port,
+            (Some(ABORT), None) if is_answer => {
+                race.open.retain(|&open| open != udp_port);
+                race.open.is_empty()
+            }
+            _ => true,
+        }
+    }
+}
+
+/// Where the peer may be, the most likely one first.
+fn candidates(key: FlowKey, known: Option<u16>) -> Vec<u16> {
+    let usual = [SCTP_UDP_PORT, fallback_udp_port(key.peer_port)];
+    let others = usual.into_iter().filter(|&udp_port| Some(udp_port) != known);
+    let mut all: Vec<u16> = known.into_iter().chain(others).collect();
+    all.dedup();
+    all
+}
+
+/// The source and destination port of an SCTP packet.
+pub(crate) fn ports_of(packet: &[u8]) -> Option<(u16, u16)> {
+    if packet.len() < HEADER_LEN {
+        return None;
+    }
+    let [a, b, c, d] = *packet.first_chunk::<4>()?;
+    Some((u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d])))
+}
+
+fn tag_of(packet: &[u8]) -> Option<[u8; 4]> {
+    packet.get(4..8)?.try_into().ok()
+}
+
+fn first_chunk_of(packet: &[u8]) -> Option<u8> {
+    packet.get(HEADER_LEN).copied()
+}
+
+/// The tag that an INIT asks its peer to use; `None` if it is no INIT (RFC 9260 §3.3.2).
+fn initiate_tag_of(packet: &[u8]) -> Option<[u8; 4]> {
+    let is_init = first_chunk_of(packet) == Some(INIT) && tag_of(packet) == Some([0; 4]);
+    is_init.then(|| packet.get(16..20)?.try_into().ok()).flatten()
+}
+
+/// The common header of SCTP (RFC 9260 §3.1).
+const HEADER_LEN: usize = 12;
+
+const INIT: u8 = 1;
+const INIT_ACK: u8 = 2;
+const ABORT: u8 = 6;
+
+const RACE_COUNT_MAX: usize = 64;
+const FLOW_COUNT_MAX: usize = 1_024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEY: FlowKey = FlowKey { peer: Ipv4Addr::LOCALHOST, peer_port: 3863, port: 50_000 };
+
+    fn packet(tag: [u8; 4], chunk: u8) -> Vec<u8> {
+        let mut packet = vec![0; 32];
+        packet[4..8].copy_from_slice(&tag);
+        packet[12] = chunk;
+        packet[16..20].copy_from_slice(b"ours");
+        packet
+    }
+
+    fn flow(udp_port: u16) -> Flow<u8> {
+        Flow { socket: 1, udp_port }
+    }
+
+    #[test]
+    fn an_init_goes_wherever_the_peer_may_be_and_the_rest_to_the_winner() {
+        let mut lanes = Lanes::new();
+        assert_eq!(lanes.on_outgoing(KEY, &packet([0; 4], INIT)), [9899, 13_863]);
+        assert!(lanes.on_incoming(KEY, flow(13_863), &packet(*b"ours", INIT_ACK)));
+        assert_eq!(lanes.on_outgoing(KEY, &packet(*b"peer", 10)), [13_863]);
+        // Another one: the winner of last time first.
+        assert_eq!(lanes.on_outgoing(KEY, &packet([0; 4], INIT)), [13_863, 9899]);
+    }
+
+    #[test]
+    fn what_the_losers_answer_is_kept_from_the_board() {
+        let mut lanes = Lanes::new();
+        let _ = lanes.on_outgoing(KEY, &packet([0; 4], INIT));
+        assert!(!lanes.on_incoming(KEY, flow(9899), &packet(*b"ours", ABORT)));
+        assert!(lanes.on_incoming(KEY, flow(13_863), &packet(*b"ours", INIT_ACK)));
+        assert!(!lanes.on_incoming(KEY, flow(9899), &packet(*b"ours", ABORT)));
+        assert_eq!(lanes.flow(KEY), Some(flow(13_863)));
+        // The winner may abort.
+        assert!(lanes.on_incoming(KEY, flow(13_863), &packet(*b"ours", ABORT)));
+    }
+
+    #[test]
+    fn when_all_refuse_the_board_learns_of_it() {
+        let mut lanes = Lanes::new();
+        let _ = lanes.on_outgoing(KEY, &packet([0; 4], INIT));
+        assert!(!lanes.on_incoming(KEY, flow(9899), &packet(*b"ours", ABORT)));
+        // The board repeats its INIT; those that refused may do so again.
+        let _ = lanes.on_outgoing(KEY, &packet([0; 4], INIT));
+        assert!(!lanes.on_incoming(KEY, flow(9899), &packet(*b"ours", ABORT)));
+        assert!(lanes.on_incoming(KEY, flow(13_863), &packet(*b"ours", ABORT)));
+    }
+
+    #[test]
+    fn rubbish_has_no_ports() {
+        assert_eq!(ports_of(&[0; 11]), None);
+        assert_eq!(ports_of(&[0x0f, 0x17, 0, 7, 0, 0, 0, 0, 0, 0, 0, 0]), Some((3863, 7)));
+    }
+}

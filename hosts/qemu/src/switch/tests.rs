@@ -1,0 +1,248 @@
+//! The switch between boards that are tests and a world that is a list.
+
+use std::time::Duration;
+
+use super::*;
+
+const NOW: Instant = Instant::from_millis(1_000);
+const MAC_A: EthernetAddress = EthernetAddress([2, 0, 0, 0, 0, 0xa]);
+const MAC_B: EthernetAddress = EthernetAddress([2, 0, 0, 0, 0, 0xb]);
+const A: Ipv4Addr = Ipv4Addr::new(127, 77, 0, 10);
+const B: Ipv4Addr = Ipv4Addr::new(127, 77, 0, 11);
+const HOST: Ipv4Addr = Ipv4Addr::LOCALHOST;
+
+/// Sockets that are only numbers.
+#[derive(Default)]
+struct Desk {
+    /// Addresses that somebody else has.
+    taken: Vec<SocketAddrV4>,
+    bound: Vec<(SocketId, SocketAddrV4)>,
+    count: u32,
+    sent: Vec<(SocketId, SocketAddrV4, Vec<u8>)>,
+    delivered: Vec<(BoardId, Vec<u8>)>,
+}
+
+impl Desk {
+    fn socket_at(&self, address: Ipv4Addr, port: u16) -> SocketId {
+        let wanted = SocketAddrV4::new(address, port);
+        self.bound.iter().find(|(_, bound)| *bound == wanted).unwrap().0
+    }
+}
+
+impl Outside for Desk {
+    fn bind(&mut self, address: SocketAddrV4) -> Option<SocketId> {
+        if self.taken.contains(&address) {
+            return None;
+        }
+        let id = SocketId(self.count);
+        self.count += 1;
+        self.bound.push((id, address));
+        Some(id)
+    }
+
+    fn unbind(&mut self, socket: SocketId) {
+        self.bound.retain(|(id, _)| *id != socket);
+    }
+
+    fn send(&mut self, socket: SocketId, to: SocketAddrV4, data: &[u8]) {
+        self.sent.push((socket, to, data.to_vec()));
+    }
+
+    fn deliver(&mut self, board: BoardId, frame: &[u8]) -> bool {
+        self.delivered.push((board, frame.to_vec()));
+        true
+    }
+}
+
+fn switch() -> (Switch, Desk, BoardId, BoardId) {
+    let (mut switch, mut desk) = (Switch::new(7), Desk::default());
+    let a = switch.add(A, MAC_A, &mut desk);
+    let b = switch.add(B, MAC_B, &mut desk);
+    (switch, desk, a, b)
+}
+
+fn at(address: Ipv4Addr, port: u16) -> SocketAddrV4 {
+    SocketAddrV4::new(address, port)
+}
+
+/// An SCTP packet of no more than ports, tag and the type of a chunk.
+fn packet(source: u16, destination: u16, chunk: u8) -> Vec<u8> {
+    let mut packet = [source.to_be_bytes(), destination.to_be_bytes()].concat();
+    packet.resize(32, 0);
+    packet[12] = chunk;
+    packet
+}
+
+fn arp_request(mac: EthernetAddress, sender: Ipv4Addr, target: Ipv4Addr) -> Vec<u8> {
+    // A reply is turned into a request by its operation and destination.
+    let mut frame = frame::arp_reply((mac, sender), (EthernetAddress::BROADCAST, target));
+    frame[21] = 1;
+    frame
+}
+
+#[test]
+fn arp_is_answered_for_whoever_is_no_board() {
+    let (mut switch, mut desk, a, b) = switch();
+    switch.handle_frame(NOW, a, &arp_request(MAC_A, A, HOST), &mut desk);
+    // The other board hears the question, the asker the answer.
+    let [(heard, _), (answered, reply)] = desk.delivered.as_slice() else {
+        panic!("{:?}", desk.delivered)
+    };
+    assert_eq!((*heard, *answered), (b, a));
+    assert_eq!(Frame::parse(reply).unwrap().source, GATEWAY);
+    desk.delivered.clear();
+    // Boards answer for themselves; and a board may ask whether its own address is free.
+    switch.handle_frame(NOW, a, &arp_request(MAC_A, A, B), &mut desk);
+    switch.handle_frame(NOW, a, &arp_request(MAC_A, A, A), &mut desk);
+    assert!(desk.delivered.iter().all(|(board, _)| *board == b), "{:?}", desk.delivered);
+}
+
+#[test]
+fn boards_reach_each_other_without_sockets() {
+    let (mut switch, mut desk, a, b) = switch();
+    let bytes = frame::udp((MAC_A, MAC_B), at(A, 7), at(B, 9), b"hello");
+    switch.handle_frame(NOW, a, &bytes, &mut desk);
+    assert_eq!(desk.delivered, [(b, bytes)]);
+    assert!(desk.sent.is_empty());
+}
+
+#[test]
+fn datagrams_leave_by_the_boards_own_address_and_come_back() {
+    let (mut switch, mut desk, a, _) = switch();
+    let bytes = frame::udp((MAC_A, GATEWAY), at(A, 7), at(HOST, 9), b"ping");
+    switch.handle_frame(NOW, a, &bytes, &mut desk);
+    let socket = desk.socket_at(A, 7);
+    assert_eq!(desk.sent, [(socket, at(HOST, 9), b"ping".to_vec())]);
+    switch.handle_datagram(NOW, socket, at(HOST, 9), b"pong", &mut desk);
+    let expected = frame::udp((GATEWAY, MAC_A), at(HOST, 9), at(A, 7), b"pong");
+    assert_eq!(desk.delivered, [(a, expected)]);
+    // A frame that carries another's address goes nowhere.
+    let forged = frame::udp((MAC_A, GATEWAY), at(B, 7), at(HOST, 9), b"ping");
+    switch.handle_frame(NOW, a, &forged, &mut desk);
+    assert_eq!(desk.sent.len(), 1);
+}
+
+#[test]
+fn raw_sctp_becomes_udp_and_back() {
+    let (mut switch, mut desk, a, _) = switch();
+    let init = packet(5_000, 3863, 1);
+    switch.handle_frame(NOW, a, &frame::sctp((MAC_A, GATEWAY), (A, HOST), &init), &mut desk);
+    let usual = desk.socket_at(A, SCTP_UDP_PORT);
+    let to: Vec<_> = desk.sent.iter().map(|(socket, to, _)| (*socket, *to)).collect();
+    assert_eq!(to, [(usual, at(HOST, 9899)), (usual, at(HOST, 13_863))]);
+    // The peer opens an association of its own, to the UDP port of the board's SCTP port.
+    let lane = desk.socket_at(A, 5_000);
+    let init = packet(6_000, 5_000, 1);
+    switch.handle_datagram(NOW, lane, at(HOST, 6_001), &init, &mut desk);
+    let expected = frame::sctp((GATEWAY, MAC_A), (HOST, A), &init);
+    assert_eq!(desk.delivered, [(a, expected)]);
+    // The answer goes back the same way.
+    desk.sent.clear();
+    let answer = packet(5_000, 6_000, 2);
+    switch.handle_frame(NOW, a, &frame::sctp((MAC_A, GATEWAY), (A, HOST), &answer), &mut desk);
+    assert_eq!(desk.sent, [(lane, at(HOST, 6_001), answer)]);
+}
+
+#[test]
+fn sctp_over_udp_reaches_the_board_at_its_port_by_every_lane() {
+    let (mut switch, mut desk, a, _) = switch();
+    let init = packet(5_000, 4_000, 1);
+    let bytes = frame::udp((MAC_A, GATEWAY), at(A, 9899), at(HOST, 4_001), &init);
+    switch.handle_frame(NOW, a, &bytes, &mut desk);
+    let usual = desk.socket_at(A, SCTP_UDP_PORT);
+    assert_eq!(desk.sent, [(usual, at(HOST, 4_001), init)]);
+    let lane = desk.socket_at(A, 5_000);
+    let init = packet(6_000, 5_000, 1);
+    switch.handle_datagram(NOW, lane, at(HOST, 6_001), &init, &mut desk);
+    let expected = frame::udp((GATEWAY, MAC_A), at(HOST, 6_001), at(A, 9899), &init);
+    assert_eq!(desk.delivered, [(a, expected)]);
+    desk.sent.clear();
+    let answer = packet(5_000, 6_000, 2);
+    let bytes = frame::udp((MAC_A, GATEWAY), at(A, 9899), at(HOST, 6_001), &answer);
+    switch.handle_frame(NOW, a, &bytes, &mut desk);
+    assert_eq!(desk.sent, [(lane, at(HOST, 6_001), answer)]);
+}
+
+#[test]
+fn where_9899_is_taken_another_port_does() {
+    let mut desk = Desk { taken: vec![at(A, 9899)], ..Desk::default() };
+    let mut switch = Switch::new(7);
+    let a = switch.add(A, MAC_A, &mut desk);
+    assert_eq!(switch.counters(a).refused_binds, 1);
+    let bytes =
+        frame::udp((MAC_A, GATEWAY), at(A, 9899), at(HOST, 4_000), &packet(5_000, 4_000, 1));
+    switch.handle_frame(NOW, a, &bytes, &mut desk);
+    let substitute = desk.socket_at(A, 0);
+    assert_eq!(desk.sent[0].0, substitute);
+    // What comes back to it is for the board's 9899.
+    let answer = packet(4_000, 5_000, 2);
+    switch.handle_datagram(NOW, substitute, at(HOST, 4_000), &answer, &mut desk);
+    let expected = frame::udp((GATEWAY, MAC_A), at(HOST, 4_000), at(A, 9899), &answer);
+    assert_eq!(desk.delivered, [(a, expected)]);
+}
+
+#[test]
+fn announcements_reach_every_board_but_not_as_an_echo() {
+    let (mut switch, mut desk, a, b) = switch();
+    let group = at(Ipv4Addr::new(239, 0, 0, 50), 3863);
+    switch.handle_multicast(NOW, at(HOST, 4_000), group, b"here I am", &mut desk);
+    let boards: Vec<_> = desk.delivered.iter().map(|(board, _)| *board).collect();
+    assert_eq!(boards, [a, b]);
+    let parsed = Frame::parse(&desk.delivered[0].1).unwrap();
+    assert_eq!(parsed.destination, frame::multicast_mac(*group.ip()));
+    switch.handle_multicast(NOW, at(A, 4_000), group, b"an echo", &mut desk);
+    assert_eq!(desk.delivered.len(), 2);
+    // A board's own goes to the other boards and to this machine.
+    desk.delivered.clear();
+    let macs = (MAC_A, frame::multicast_mac(*group.ip()));
+    let bytes = frame::udp(macs, at(A, 4_000), group, b"from a board");
+    switch.handle_frame(NOW, a, &bytes, &mut desk);
+    assert_eq!(desk.delivered, [(b, bytes)]);
+    assert_eq!(desk.sent, [(desk.socket_at(A, 4_000), group, b"from a board".to_vec())]);
+}
+
+#[test]
+fn an_impaired_link_drops_delays_and_reorders_by_the_clock_of_the_caller() {
+    let (mut switch, mut desk, a, _) = switch();
+    let delay = Duration::from_millis(10);
+    switch.impair(a, Impairment::drop(200).reorder(200).delay(delay));
+    let socket = desk.socket_at(A, SCTP_UDP_PORT);
+    for number in 0..200_u8 {
+        switch.handle_datagram(NOW, socket, at(HOST, 1), &[number], &mut desk);
+    }
+    assert!(desk.delivered.is_empty());
+    assert_eq!(switch.poll_timeout(), Some(NOW + delay));
+    while let Some(due) = switch.poll_timeout() {
+        switch.handle_timeout(due, &mut desk);
+    }
+    let order: Vec<u8> = desk.delivered.iter().map(|(_, frame)| *frame.last().unwrap()).collect();
+    let counters = switch.counters(a);
+    assert_eq!(counters.delivered, order.len() as u64);
+    assert_eq!(counters.delivered + counters.dropped, 200);
+    assert!((20..70).contains(&counters.dropped), "{counters:?}");
+    assert!(!order.is_sorted());
+}
+
+#[test]
+fn a_link_that_keeps_order_keeps_it_when_its_delay_ends() {
+    let (mut switch, mut desk, a, _) = switch();
+    let socket = desk.socket_at(A, SCTP_UDP_PORT);
+    switch.impair(a, Impairment::NONE.delay(Duration::from_millis(10)));
+    switch.handle_datagram(NOW, socket, at(HOST, 1), b"1", &mut desk);
+    switch.impair(a, Impairment::NONE);
+    let later = NOW + Duration::from_millis(10);
+    switch.handle_datagram(later, socket, at(HOST, 1), b"2", &mut desk);
+    switch.handle_timeout(later, &mut desk);
+    let order: Vec<_> = desk.delivered.iter().map(|(_, frame)| *frame.last().unwrap()).collect();
+    assert_eq!(order, *b"12");
+}
+
+#[test]
+fn a_removed_board_has_no_sockets_and_gets_nothing() {
+    let (mut switch, mut desk, a, _) = switch();
+    let socket = desk.socket_at(A, SCTP_UDP_PORT);
+    switch.remove(a, &mut desk);
+    assert!(desk.bound.iter().all(|(_, address)| *address.ip() != A));
+    switch.handle_datagram(NOW, socket, at(HOST, 1), b"late", &mut desk);
+    assert!(desk.delivered.is_empty());
+}
