@@ -4,6 +4,8 @@
 //! Associations are reliable and ordered with a random delay, as SCTP's are; what they suffer is
 //! what reaches the machines of real trouble: they are refused, cut, or fall silent.
 
+mod announces;
+
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -149,42 +151,6 @@ impl Scope {
     /// Starts a registrar anew that was killed: it knows nobody.
     pub fn restart_registrar(&mut self, node: Node) {
         self.bodies[node.0] = self.new_registrar();
-    }
-
-    /// Adds a registrar that announces itself to all.
-    pub fn add_announced_registrar(&mut self) -> Node {
-        let node = self.add_registrar();
-        self.announce(node);
-        node
-    }
-
-    /// Lets a registrar announce itself from now on.
-    pub fn announce(&mut self, node: Node) {
-        let now = self.now;
-        let Body::Registrar(registrar) = &mut self.bodies[node.0] else {
-            panic!("{node:?} is no registrar")
-        };
-        registrar.start_announcing(now, &node.endpoint()).expect("an endpoint");
-        self.drain(node);
-    }
-
-    /// Lets a datagram arrive at all nodes, as if `source` had sent it to the multicast group.
-    pub fn flood(&mut self, source: SocketAddr, data: &[u8]) {
-        for place in 0..self.bodies.len() {
-            self.announced(Node(place), source, data);
-        }
-    }
-
-    fn announced(&mut self, to: Node, source: SocketAddr, data: &[u8]) {
-        let now = self.now;
-        // Refused announces are dropped, as a driver does it.
-        let _ = match &mut self.bodies[to.0] {
-            Body::Registrar(machine) => machine.handle_announce(now, source, data).is_ok(),
-            Body::Element(machine, _) => machine.handle_announce(now, source, data).is_ok(),
-            Body::User(machine, _) => machine.handle_announce(now, source, data).is_ok(),
-            Body::Dead | Body::Unplugged => return,
-        };
-        self.drain(to);
     }
 
     /// Adds an element that registers in `pool`.
@@ -425,14 +391,7 @@ impl Scope {
                 let association = AssociationId(association);
                 self.input(node, Input::Down { association, reason });
             }
-            Delivery::Announce { from, data } => {
-                let source = SocketAddr::new(from.address(), 40_000);
-                for place in 0..self.bodies.len() {
-                    if self.random.below(256) >= self.announce_loss {
-                        self.announced(Node(place), source, &data);
-                    }
-                }
-            }
+            Delivery::Announce { from, data } => self.to_all(from, &data),
         }
     }
 

@@ -179,7 +179,8 @@ fn rsplibs_registrars_are_found_where_its_own_elements_find_them() {
     for path in captures("") {
         let (announces, asked) = recorded(&path);
         for (source, announce) in announces {
-            // RSPLIB takes server information in an announce; the RFC does not, and nobody sends it.
+            // RSPLIB takes server information in an announce; the RFC does not, and nobody sends
+            // it.
             if path.ends_with("crafted-announce-2.pcapng") {
                 assert_eq!(hunted(source, &announce), None);
                 continue;
