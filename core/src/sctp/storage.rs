@@ -17,6 +17,20 @@ pub trait Storage {
     fn lend(&mut self, index: usize) -> Option<Lent<'_>>;
 }
 
+impl<S: Storage + ?Sized> Storage for &mut S {
+    fn slots(&self) -> &[Slot] {
+        (**self).slots()
+    }
+
+    fn slots_mut(&mut self) -> &mut [Slot] {
+        (**self).slots_mut()
+    }
+
+    fn lend(&mut self, index: usize) -> Option<Lent<'_>> {
+        (**self).lend(index)
+    }
+}
+
 /// What an endpoint keeps of one association, its buffers apart.
 #[derive(Debug)]
 pub struct Slot {
