@@ -391,7 +391,7 @@ impl Scope {
                 let association = AssociationId(association);
                 self.input(node, Input::Down { association, reason });
             }
-            Delivery::Announce { from, data } => self.to_all(from, &data),
+            Delivery::Announce { from, data } => self.deliver_to_all(from, &data),
         }
     }
 

@@ -159,8 +159,8 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
     ///
     /// # Errors
     ///
-    /// If `endpoint` has no port or no address; then what was announced before goes on. A registrar
-    /// that is stopping takes it, and stays silent.
+    /// If `endpoint` has no port or no address; then what was announced before goes on. A
+    /// registrar that is stopping takes it, and stays silent.
     pub fn start_announcing(
         &mut self,
         now: Instant,

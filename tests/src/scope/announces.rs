@@ -44,7 +44,7 @@ impl Scope {
     }
 
     /// Delivers an announce to each node that it does not get lost to.
-    pub(super) fn to_all(&mut self, from: Node, data: &[u8]) {
+    pub(super) fn deliver_to_all(&mut self, from: Node, data: &[u8]) {
         let source = SocketAddr::new(from.address(), 40_000);
         for place in 0..self.bodies.len() {
             if self.random.below(256) >= self.announce_loss {
