@@ -66,6 +66,7 @@ mod types;
 
 pub use config::Config;
 pub use endpoint::{Endpoint, LISTEN_PORTS_MAX};
+pub use packet::crc32c;
 pub use statistics::Statistics;
 pub use storage::{Inline, Lent, Slot, Storage};
 pub use transfer::{RxDescriptor, TxDescriptor};

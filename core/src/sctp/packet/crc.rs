@@ -3,6 +3,16 @@
 //! Hosts switch the feature `crc-slicing` on and take eight bytes a step with 8 KiB of tables;
 //! boards take four bits a step with 64 bytes.
 
+/// The CRC32c of `bytes`, as SCTP packets carry it with its low byte first.
+///
+/// ```
+/// assert_eq!(rserpool_core::sctp::crc32c(b"123456789"), 0xe306_9283);
+/// ```
+#[must_use]
+pub fn crc32c(bytes: &[u8]) -> u32 {
+    Crc32c::of(bytes)
+}
+
 /// A checksum in the making.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Crc32c(u32);

@@ -13,6 +13,8 @@ mod init;
 mod sack;
 mod writer;
 
+pub use crc::crc32c;
+
 pub(crate) use cause::Cause;
 pub(crate) use chunk::{Chunk, ChunkType};
 pub(crate) use data::DataChunk;
