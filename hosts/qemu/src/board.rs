@@ -1,7 +1,8 @@
-//! QEMU as a board: `qemu-system-arm -M mps2-an385` with one link to a [`Network`].
+//! QEMU as a board: `qemu-system-arm -M mps2-an385` with one link to a [`Network`](crate::Network).
 
 use std::ffi::OsString;
-use std::io::{BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
@@ -11,7 +12,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use crate::error::BenchError;
-use crate::network::{Link, Network};
+use crate::network::Link;
 use crate::qmp::Qmp;
 
 /// What a board runs.
@@ -50,6 +51,7 @@ pub struct Board {
     link: Link,
     child: Child,
     qmp: Qmp,
+    serial: BufReader<UnixStream>,
     readers: Vec<JoinHandle<()>>,
 }
 
@@ -61,13 +63,12 @@ impl Board {
     ///
     /// If QEMU is not installed, or ends at once.
     pub fn start(
-        network: &Network,
         link: Link,
         config: &BoardConfig,
         output: impl FnMut(&[u8]) + Send + 'static,
     ) -> Result<Self, BenchError> {
-        let control = network.folder().join(format!("{}.qmp", link.address()));
-        let arguments = arguments(&link, config, &control);
+        let sockets = link.board_path();
+        let arguments = arguments(&link, config, sockets);
         let mut child = command()?
             .args(&arguments)
             .stdin(Stdio::null())
@@ -79,8 +80,8 @@ impl Board {
             .map_err(BenchError::system("start QEMU"))?;
         let stdout = child.stdout.take().expect("standard output was asked to be a pipe");
         let stderr = child.stderr.take().expect("standard error was asked to be a pipe");
-        let qmp = match connect(&mut child, &control) {
-            Ok(qmp) => qmp,
+        let (qmp, serial) = match connect(&mut child, sockets) {
+            Ok(connected) => connected,
             Err(error) => {
                 let ended = child.try_wait().ok().flatten();
                 let _ = child.kill();
@@ -93,7 +94,7 @@ impl Board {
                 }));
             }
         };
-        let mut board = Self { link, child, qmp, readers: Vec::new() };
+        let mut board = Self { link, child, qmp, serial, readers: Vec::new() };
         board.readers.push(thread::spawn(move || copy(stdout, output)));
         // QEMU's own warnings: nobody waits for them, but they must not fill the pipe.
         board.readers.push(thread::spawn(move || drop(std::io::read_to_string(stderr))));
@@ -139,6 +140,30 @@ impl Board {
         self.qmp.execute("cont", json!({})).map(drop)
     }
 
+    /// Says a line on the board's serial port.
+    ///
+    /// # Errors
+    ///
+    /// If QEMU has ended.
+    pub fn say(&mut self, line: &str) -> Result<(), BenchError> {
+        let sent = self.serial.get_mut().write_all(format!("{line}\n").as_bytes());
+        sent.map_err(BenchError::system("write to the board's serial port"))
+    }
+
+    /// The next line that the board says on its serial port.
+    ///
+    /// # Errors
+    ///
+    /// If nothing comes for half a minute, or QEMU has ended.
+    pub fn hear(&mut self) -> Result<String, BenchError> {
+        let mut line = String::new();
+        let len = self.serial.read_line(&mut line);
+        match len.map_err(BenchError::system("read from the board's serial port"))? {
+            0 => Err(BenchError::Control { what: "the board's serial port is closed".into() }),
+            _ => Ok(line.trim_end().to_owned()),
+        }
+    }
+
     /// How it ended, if it did: the firmware's exit code, or the signal that killed QEMU.
     ///
     /// # Errors
@@ -166,7 +191,9 @@ impl Drop for Board {
         for reader in self.readers.drain(..) {
             let _ = reader.join();
         }
-        let _ = std::fs::remove_file(self.link.board_path());
+        for end in ["board", "qmp", "serial"] {
+            let _ = std::fs::remove_file(self.link.board_path().with_extension(end));
+        }
     }
 }
 
@@ -198,7 +225,7 @@ fn find(program: &str) -> Option<PathBuf> {
     std::env::split_paths(&folders).map(|folder| folder.join(program)).find(|path| path.is_file())
 }
 
-fn arguments(link: &Link, config: &BoardConfig, control: &Path) -> Vec<OsString> {
+fn arguments(link: &Link, config: &BoardConfig, sockets: &Path) -> Vec<OsString> {
     let mut semihosting = String::from("enable=on,target=native,arg=firmware");
     let address = format!("ip={}/8", link.address());
     for setting in std::iter::once(&address).chain(&config.settings) {
@@ -211,7 +238,9 @@ fn arguments(link: &Link, config: &BoardConfig, control: &Path) -> Vec<OsString>
         link.board_path().display(),
         link.switch_path().display()
     );
-    let qmp = format!("unix:{},server=on,wait=off", control.display());
+    let [qmp, serial] = ["qmp", "serial"].map(|end| sockets.with_extension(end));
+    let qmp = format!("unix:{},server=on,wait=off", qmp.display());
+    let serial = format!("socket,id=serial,path={},server=on,wait=off", serial.display());
     let mut words: Vec<OsString> = [
         "-M",
         "mps2-an385",
@@ -219,8 +248,10 @@ fn arguments(link: &Link, config: &BoardConfig, control: &Path) -> Vec<OsString>
         "none",
         "-monitor",
         "none",
+        "-chardev",
+        &serial,
         "-serial",
-        "none",
+        "chardev:serial",
         "-semihosting-config",
         &semihosting,
         "-netdev",
@@ -242,12 +273,21 @@ fn arguments(link: &Link, config: &BoardConfig, control: &Path) -> Vec<OsString>
     words
 }
 
-/// Connects to the control socket, as soon as QEMU has made it.
-fn connect(child: &mut Child, control: &Path) -> Result<Qmp, BenchError> {
-    let deadline = Instant::now() + START_PATIENCE;
+/// Connects to the control socket and the serial port, as soon as QEMU has made them.
+fn connect(child: &mut Child, sockets: &Path) -> Result<(Qmp, BufReader<UnixStream>), BenchError> {
+    let deadline = Instant::now() + PATIENCE;
     loop {
-        match Qmp::connect(control) {
-            Ok(qmp) => return Ok(qmp),
+        let serial = || {
+            let serial = UnixStream::connect(sockets.with_extension("serial"))?;
+            serial.set_read_timeout(Some(PATIENCE))?;
+            Ok(BufReader::new(serial))
+        };
+        let connected = Qmp::connect(&sockets.with_extension("qmp")).and_then(|qmp| {
+            let serial = serial().map_err(BenchError::system("reach the board's serial port"));
+            serial.map(|serial| (qmp, serial))
+        });
+        match connected {
+            Ok(connected) => return Ok(connected),
             // It says why on standard error.
             Err(error) if !matches!(child.try_wait(), Ok(None)) => return Err(error),
             Err(error) if Instant::now() >= deadline => return Err(error),
@@ -268,8 +308,8 @@ const QEMU: &str = "qemu-system-arm";
 /// What QEMU calls the board's link.
 const NETDEV: &str = "n0";
 
-/// How long QEMU may take to listen at its control socket, on a busy machine.
-const START_PATIENCE: Duration = Duration::from_secs(30);
+/// How long QEMU may take to listen, and a board to say something, on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// How often the control socket is looked for.
 const LOOK_INTERVAL: Duration = Duration::from_millis(10);
@@ -279,6 +319,7 @@ mod tests {
     use std::net::Ipv4Addr;
 
     use super::*;
+    use crate::Network;
 
     #[test]
     fn commas_in_settings_are_doubled() {
@@ -296,7 +337,7 @@ mod tests {
         let network = Network::start(1).unwrap();
         let link = network.plug(Ipv4Addr::new(127, 77, 200, 2)).unwrap();
         let config = BoardConfig::new("/nowhere/board.elf");
-        match Board::start(&network, link, &config, |_| {}) {
+        match Board::start(link, &config, |_| {}) {
             Err(BenchError::QemuEnded { errors, .. }) => {
                 assert!(errors.contains("/nowhere/board.elf"), "{errors}");
             }

@@ -105,11 +105,6 @@ impl Network {
         let shared = Arc::clone(&self.shared);
         Ok(Link { id, address, mac, switch_path, board_path, shared })
     }
-
-    /// The folder of the network's sockets, for those of its boards' own.
-    pub(crate) fn folder(&self) -> &Path {
-        self.folder.path()
-    }
 }
 
 impl Drop for Network {
