@@ -80,7 +80,6 @@ impl<R: Registers> Chip<R> {
     /// Whether the link is up; takes notice of the PHY's interrupt and of the duplex mode.
     pub(crate) fn link(&mut self) -> Result<bool, Error> {
         self.phy_read(PHY_INT_SOURCE)?; // Reading clears it.
-        self.registers.write(INT_STS, INT_PHY);
         // A lost link stays in the register until it is read; what counts is the second read.
         self.phy_read(PHY_STATUS)?;
         let up = self.phy_read(PHY_STATUS)? & PHY_LINK != 0;
@@ -96,13 +95,18 @@ impl<R: Registers> Chip<R> {
         Ok(up)
     }
 
-    /// Enables interrupts, besides those that are waited for already.
+    /// Enables interrupts besides those that are waited for already, but for those of `mask`.
     ///
     /// The interrupt handler disables all of them, so this also renews the others. If one of
     /// them was handled before this write, its task has been woken and will look again.
-    pub(crate) fn arm(&mut self, interrupts: u32) {
+    pub(crate) fn arm(&mut self, interrupts: u32, mask: u32) {
         self.armed |= interrupts;
-        self.registers.write(INT_EN, self.armed);
+        self.registers.write(INT_EN, self.armed & !mask);
+    }
+
+    /// Nobody waits for these any more; they may come once more.
+    pub(crate) fn disarm(&mut self, interrupts: u32) {
+        self.armed &= !interrupts;
     }
 
     pub(crate) fn clear(&mut self, interrupts: u32) {

@@ -11,6 +11,8 @@ use embassy_sync::waitqueue::AtomicWaker;
 mod chip;
 mod mmio;
 mod registers;
+#[cfg(test)]
+mod tests;
 
 use chip::{Chip, Received};
 pub use mmio::Mmio;
@@ -201,14 +203,17 @@ impl<'d, R: Registers> Lan9118<'d, R> {
 
     /// Whether a frame can be sent; if not, `cx` is woken when it can.
     fn poll_room(&mut self, cx: &Context<'_>) -> bool {
-        if self.chip.has_room() {
-            return true;
+        let mut room = self.chip.has_room();
+        if !room {
+            self.state.send.register(cx.waker());
+            self.arm(registers::INT_ROOM);
+            // What became free before the interrupt was cleared makes no other one.
+            room = self.chip.has_room();
         }
-        self.state.send.register(cx.waker());
-        self.chip.clear(registers::INT_ROOM);
-        self.chip.arm(registers::INT_ROOM);
-        // What became free before the interrupt was cleared makes no other one.
-        self.chip.has_room()
+        if room {
+            self.chip.disarm(registers::INT_ROOM);
+        }
+        room
     }
 
     /// The length of a frame in the buffer; if there is none, `cx` is woken when there is.
@@ -216,10 +221,12 @@ impl<'d, R: Registers> Lan9118<'d, R> {
         let mut received = self.next_frame();
         if received == Received::Empty {
             self.state.receive.register(cx.waker());
-            self.chip.clear(registers::INT_RECEIVED);
-            self.chip.arm(registers::INT_RECEIVED);
+            self.arm(registers::INT_RECEIVED);
             // What came before the interrupt was cleared makes no other one.
             received = self.next_frame();
+        }
+        if received != Received::Empty {
+            self.chip.disarm(registers::INT_RECEIVED);
         }
         match received {
             Received::Frame(len) => Some(len),
@@ -230,6 +237,14 @@ impl<'d, R: Registers> Lan9118<'d, R> {
                 None
             }
         }
+    }
+
+    /// Clears and enables an interrupt, besides those that are waited for already.
+    fn arm(&mut self, interrupt: u32) {
+        self.chip.clear(interrupt);
+        // The PHY's lasts until `link_state` has asked it.
+        let phy = if self.state.phy.load(Ordering::Relaxed) { registers::INT_PHY } else { 0 };
+        self.chip.arm(interrupt, phy);
     }
 }
 
@@ -264,11 +279,14 @@ impl<R: Registers> Driver for Lan9118<'_, R> {
         self.state.link.register(cx.waker());
         if self.state.phy.load(Ordering::Relaxed) {
             self.state.phy.store(false, Ordering::Relaxed);
-            // A PHY that does not answer leaves the link as it was.
-            if let Ok(up) = self.chip.link() {
-                self.link_up = up;
+            match self.chip.link() {
+                Ok(up) => {
+                    self.link_up = up;
+                    self.arm(registers::INT_PHY);
+                }
+                // A PHY that does not answer leaves the link as it was and is asked again.
+                Err(_) => self.state.phy.store(true, Ordering::Relaxed),
             }
-            self.chip.arm(registers::INT_PHY);
         }
         if self.link_up { LinkState::Up } else { LinkState::Down }
     }
