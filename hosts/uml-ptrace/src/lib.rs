@@ -4,6 +4,9 @@
 //! and writes as many back. A processor with more of it, such as AMX, makes the host's kernel
 //! refuse that: it takes the whole state or nothing, and UML dies with "ptrace set fp regs
 //! failed". So a short write becomes: read all, put the short part over its beginning, write all.
+//!
+//! And its guests' processes are tracees that outlive it if it is killed: their system calls
+//! would then be the host's. So every tracee gets the option to die with its tracer.
 //! Everything else goes through as it comes.
 
 use std::cell::UnsafeCell;
@@ -13,6 +16,9 @@ use libc::iovec;
 
 /// The ELF note type of the extended state (`NT_X86_XSTATE`).
 const XSTATE: usize = 0x202;
+
+/// The request of old for setting options; UML uses it.
+const OLD_SET_OPTIONS: c_uint = 21;
 
 /// More than any processor has today: AMX makes it 11 KiB.
 const STATE_LEN_MAX: usize = 64 << 10;
@@ -47,6 +53,11 @@ pub unsafe extern "C" fn ptrace(
         libc::PTRACE_SETREGSET if address as usize == XSTATE && !data.is_null() => {
             // SAFETY: with this request the caller's `data` is an `iovec` of valid bytes.
             unsafe { set_state(pid, &*data.cast::<iovec>()) }
+        }
+        OLD_SET_OPTIONS | libc::PTRACE_SETOPTIONS => {
+            let options = data.map_addr(|options| options | libc::PTRACE_O_EXITKILL as usize);
+            // SAFETY: with these requests the kernel takes `data` as a number.
+            unsafe { call(request, pid, address, options) }
         }
         // SAFETY: passed on as the caller vouches for it.
         _ => unsafe { call(request, pid, address, data) },

@@ -8,6 +8,7 @@ mod bench_handlespace;
 mod bench_wire;
 mod ci;
 mod fuzz;
+mod lab;
 mod process;
 mod setup;
 mod tidy;
@@ -24,6 +25,9 @@ struct Arguments {
 enum Task {
     /// Install what building and testing need, saying what is installed and why.
     Setup {
+        /// Also what the interop lab needs: a kernel with SCTP and RSPLIB (52 MB to load).
+        #[arg(long)]
+        lab: bool,
         /// Only say what would be installed.
         #[arg(long)]
         dry_run: bool,
@@ -53,6 +57,8 @@ enum Task {
         /// Only these targets.
         targets: Vec<String>,
     },
+    /// Run our programs and boards against RSPLIB and the kernel's SCTP.
+    Interop(lab::Options),
 }
 
 #[derive(Subcommand)]
@@ -69,12 +75,13 @@ enum Bench {
 
 fn main() -> ExitCode {
     let result = match Arguments::parse().task {
-        Task::Setup { dry_run } => setup::run_steps(dry_run),
+        Task::Setup { lab, dry_run } => setup::run_steps(lab, dry_run),
         Task::Test { arguments } => ci::test(&arguments),
         Task::Tidy => tidy::check(),
         Task::Ci { full } => ci::run_stages(full),
         Task::Bench(Bench::Wire) => return bench_wire::run(),
         Task::Bench(Bench::Handlespace { quick }) => return bench_handlespace::run(quick),
+        Task::Interop(options) => lab::run_cases(&options),
         Task::Fuzz { seconds, targets } => fuzz::run_targets(seconds, &targets),
     };
     match result {

@@ -4,6 +4,7 @@ use std::process::Command;
 
 use anyhow::Result;
 
+use crate::lab;
 use crate::process::{cargo, command, exists, output, run};
 
 /// The core must compile for these: the smallest Cortex-M to RISC-V, 32 bit all.
@@ -22,14 +23,17 @@ const PROGRAMS: [(&str, &str, &str); 3] = [
     ("c++", "g++", "builds libFuzzer"),
 ];
 
-/// Installs what is missing, or with `dry_run` only says what that is.
+/// Installs what is missing (with `lab` also for the interop lab), or with `dry_run` only says
+/// what that is.
 ///
 /// # Errors
 ///
 /// If an installer fails.
-pub(crate) fn run_steps(dry_run: bool) -> Result<()> {
+pub(crate) fn run_steps(lab: bool, dry_run: bool) -> Result<()> {
     let mut steps: Vec<(String, Command)> = Vec::new();
-    let missing: Vec<_> = PROGRAMS.iter().filter(|(program, ..)| !exists(program)).collect();
+    let of_lab: &[_] = if lab { &lab::PROGRAMS } else { &[] };
+    let mut missing: Vec<_> = PROGRAMS.iter().filter(|(program, ..)| !exists(program)).collect();
+    missing.extend(of_lab.iter().filter(|(program, ..)| !lab::is_there(program)));
     if !missing.is_empty() {
         let reasons: Vec<_> = missing.iter().map(|(_, p, why)| format!("{p} ({why})")).collect();
         let sudo = output(command("id", ["-u"])).trim() != "0";

@@ -1,0 +1,35 @@
+#!/bin/sh
+# The guest's first and only service: sets the machine up, then runs what the lab says.
+# Arguments: the folder on the host for output, the guest's address.
+export PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/run
+mount -t proc proc /proc
+mount -t sysfs sys /sys
+mount -t tmpfs tmp /run
+mount -t tmpfs tmp /tmp
+mkdir -p /run/out /run/modules/lib
+mount -t hostfs none /run/out -o "$1"
+ln -s /usr/lib/uml/modules /run/modules/lib/modules
+# SCTP needs hmac to listen and ipv6 to load.
+for module in hmac crc-ccitt ipv6 udp_tunnel ip6_udp_tunnel sctp veth sch_netem; do
+    modprobe -d /run/modules "$module" || echo "cannot load $module"
+done
+ip link set lo up
+# Userland peers cannot take packets larger than the link's.
+ip link set vec0 gso_max_segs 1 gso_max_size 1400
+ip address add "$2/24" dev vec0
+ip link set vec0 up
+ip route add default dev vec0
+exec 3<>/dev/ttyS0
+stty raw -echo <&3
+echo ready >&3
+# A line: number, seconds (0: in the background), shell command.
+while read -r number seconds command <&3; do
+    if [ "$seconds" = 0 ]; then
+        sh -c "exec $command" >"/run/out/$number.out" 2>&1 </dev/null 3>&- &
+        echo "$number $!" >&3
+    else
+        timeout "$seconds" sh -c "$command" >"/run/out/$number.out" 2>&1 </dev/null 3>&-
+        echo "$number $?" >&3
+    fi
+done
+poweroff -f

@@ -1,0 +1,286 @@
+//! `cargo xtask interop`: our programs and boards against RSPLIB and the kernel's SCTP.
+//!
+//! Each case runs in namespaces of its own (network, processes): a bridge, a User Mode Linux
+//! with Debian's kernel and RSPLIB on it, our processes at addresses of the bridge, boards in
+//! QEMU. They end with the case's first process, so nothing is ever left behind; and that
+//! process ends with `cargo xtask interop`, however that ends.
+//!
+//! What a case leaves is in `target/interop/CASE/`: what each process said, and the traffic.
+
+mod cases;
+mod guest;
+mod network;
+mod process;
+
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail};
+
+use crate::process::{cargo, output, root, run};
+use cases::{CASES, Case};
+use guest::Guest;
+use process::{Process, await_some};
+
+/// User Mode Linux as Debian calls it.
+pub(crate) const UML: &str = "linux.uml";
+
+/// What the lab needs: program, Debian package, what for.
+pub(crate) const PROGRAMS: [(&str, &str, &str); 7] = [
+    (UML, "user-mode-linux", "a kernel with SCTP, as a process"),
+    ("rspregistrar", "rsplib-registrar", "RSPLIB's registrar"),
+    ("rspserver", "rsplib-services", "RSPLIB's pool elements and users"),
+    ("hsdump", "rsplib-tools", "prints the handlespace of RSPLIB's registrar"),
+    ("sctp_darn", "lksctp-tools", "speaks SCTP by hand"),
+    ("ip", "iproute2", "makes the lab's network"),
+    ("modprobe", "kmod", "loads the kernel's SCTP"),
+];
+
+/// How cases are run.
+#[derive(clap::Args)]
+pub(crate) struct Options {
+    /// Only these cases.
+    cases: Vec<String>,
+    /// Say what cases there are.
+    #[arg(long)]
+    list: bool,
+    /// Keep the recorded traffic of cases that pass, too.
+    #[arg(long)]
+    keep: bool,
+    /// Run this case in the namespaces that were made for it.
+    #[arg(long, hide = true, value_name = "FOLDER")]
+    inside: Option<PathBuf>,
+}
+
+/// Runs the lab.
+///
+/// # Errors
+///
+/// If a case fails, or the lab itself.
+pub(crate) fn run_cases(options: &Options) -> Result<()> {
+    if options.list {
+        for case in &CASES {
+            println!("{:<18}{}", case.name, case.what);
+        }
+        return Ok(());
+    }
+    let mut cases = Vec::new();
+    for name in &options.cases {
+        let case = CASES.iter().find(|case| case.name == name);
+        cases.push(case.with_context(|| format!("no case `{name}`; --list shows them"))?);
+    }
+    if cases.is_empty() {
+        cases.extend(&CASES);
+    }
+    if let Some(folder) = &options.inside {
+        end_with_input();
+        std::process::exit(inside(cases[0], folder));
+    }
+    let missing: Vec<_> = PROGRAMS.iter().filter(|(program, ..)| !is_there(program)).collect();
+    if !missing.is_empty() {
+        let packages: Vec<_> = missing.iter().map(|(_, package, _)| *package).collect();
+        bail!("not installed: {}; run `cargo xtask setup --lab`", packages.join(", "));
+    }
+    run(cargo(None, &["build", "-q", "-p", "rsp", "-p", "uml-ptrace"]))?;
+    let mut verdicts = Vec::new();
+    for case in cases {
+        verdicts.push((case.name, outside(case, options.keep)?));
+    }
+    println!();
+    for (name, verdict) in &verdicts {
+        println!("{name:<18}{}", verdict.trim());
+    }
+    match verdicts.iter().filter(|(_, verdict)| verdict.starts_with("FAIL")).count() {
+        0 => Ok(()),
+        count => bail!("{count} of {} cases failed", verdicts.len()),
+    }
+}
+
+/// Whether a program is in the path. Not by starting it: some of these have no `--version`.
+pub(crate) fn is_there(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path)
+        .chain(["/usr/sbin".into(), "/sbin".into()])
+        .any(|folder| folder.join(program).is_file())
+}
+
+/// Runs a case in new namespaces; what it came to.
+fn outside(case: &Case, keep: bool) -> Result<String> {
+    let folder = root().join("target/interop").join(case.name);
+    let _ = std::fs::remove_dir_all(&folder);
+    std::fs::create_dir_all(&folder)?;
+    println!("\n== {}: {}", case.name, case.what);
+    std::io::stdout().flush()?;
+    let start = Instant::now();
+    let mut unshare = Command::new("unshare");
+    unshare.args(["--net", "--pid", "--fork", "--kill-child", "--mount-proc"]);
+    if output(crate::process::command("id", ["-u"])).trim() != "0" {
+        unshare.arg("--map-root-user");
+    }
+    unshare.arg(std::env::current_exe()?).args(["interop", case.name, "--inside"]).arg(&folder);
+    let mut child = unshare.stdin(Stdio::piped()).spawn().context("cannot run unshare")?;
+    let status = await_some(case.patience, || Ok(child.try_wait()?))?;
+    if status.is_none() {
+        child.kill()?;
+        child.wait()?;
+        show_logs(&folder);
+    }
+    let verdict = std::fs::read_to_string(folder.join(VERDICT)).unwrap_or_else(|_| match status {
+        None => format!("FAIL: not done after {} s", case.patience.as_secs()),
+        Some(status) => format!("FAIL: ended without a verdict, {status}"),
+    });
+    if verdict.starts_with("FAIL") {
+        println!("   what was said and sent: {}", folder.display());
+    } else if !keep {
+        let _ = std::fs::remove_file(folder.join(network::TRAFFIC));
+    }
+    Ok(format!("{verdict} ({} s)", start.elapsed().as_secs()))
+}
+
+/// Ends this process, and with it the namespaces, when whoever started it is gone.
+fn end_with_input() {
+    std::thread::spawn(|| {
+        let mut rest = Vec::new();
+        let _ = std::io::stdin().read_to_end(&mut rest);
+        std::process::exit(1);
+    });
+}
+
+/// Runs a case in the namespaces that were made for it; the exit code.
+fn inside(case: &Case, folder: &Path) -> i32 {
+    let result = Lab::new(folder).and_then(|mut lab| (case.run)(&mut lab));
+    let verdict = match &result {
+        Ok(()) => "PASS".to_owned(),
+        Err(error) => match error.downcast_ref::<NotApplicable>() {
+            Some(NotApplicable(reason)) => format!("does not apply: {reason}"),
+            None => format!("FAIL: {error:#}"),
+        },
+    };
+    if verdict.starts_with("FAIL") {
+        show_logs(folder);
+    }
+    let written = std::fs::write(folder.join(VERDICT), verdict);
+    i32::from(result.is_err() || written.is_err())
+}
+
+/// Shows the last lines of all that was said.
+fn show_logs(folder: &Path) {
+    let Ok(entries) = std::fs::read_dir(folder) else { return };
+    let mut paths: Vec<_> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
+    paths.sort();
+    for path in paths {
+        let is_text = path.extension().is_some_and(|end| end == "log" || end == "out");
+        let Ok(bytes) = std::fs::read(&path) else { continue };
+        if !is_text || bytes.is_empty() {
+            continue;
+        }
+        let text = String::from_utf8_lossy(&bytes);
+        let lines: Vec<_> = text.lines().collect();
+        println!("   -- {}", path.file_name().unwrap_or_default().to_string_lossy());
+        for line in &lines[lines.len().saturating_sub(LINES_SHOWN)..] {
+            println!("   {line}");
+        }
+    }
+}
+
+/// What a case has: its network, and what it starts.
+pub(crate) struct Lab {
+    folder: PathBuf,
+    tap_count: usize,
+    recorder: Option<Process>,
+}
+
+impl Lab {
+    fn new(folder: &Path) -> Result<Self> {
+        network::bridge(&ADDRESSES)?;
+        let recorder = network::record(folder)?;
+        Ok(Self { folder: folder.into(), tap_count: 0, recorder })
+    }
+
+    /// Boots the guest.
+    ///
+    /// # Errors
+    ///
+    /// If it does not come up.
+    pub(crate) fn boot(&mut self) -> Result<Guest> {
+        let tap = self.tap()?;
+        let shim = root().join("target/debug/libuml_ptrace.so");
+        let booted = Guest::boot(&self.folder, &shim, &tap, GUEST);
+        self.check("the guest boots", booted)
+    }
+
+    /// Makes a tap device on the case's bridge; its name.
+    ///
+    /// # Errors
+    ///
+    /// If the kernel refuses it.
+    pub(crate) fn tap(&mut self) -> Result<String> {
+        let name = format!("tap{}", self.tap_count);
+        self.tap_count += 1;
+        network::tap(&name)?;
+        Ok(name)
+    }
+
+    /// Starts `rsp` with the words of `arguments`.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be started.
+    pub(crate) fn rsp(&self, name: &str, arguments: &str) -> Result<Process> {
+        let mut command = Command::new(root().join("target/debug/rsp"));
+        command.args(arguments.split_whitespace()).current_dir(&self.folder);
+        command.env("RUST_BACKTRACE", "1");
+        Process::start(name, command, &self.folder)
+    }
+
+    /// Prints what a check came to, and passes it on.
+    ///
+    /// # Errors
+    ///
+    /// If `result` is one.
+    pub(crate) fn check<T>(&self, what: &str, result: Result<T>) -> Result<T> {
+        match &result {
+            Ok(_) => println!("   PASS  {what}"),
+            Err(error) if error.is::<NotApplicable>() => println!("   --    {what}: {error}"),
+            Err(error) => println!("   FAIL  {what}: {error:#}"),
+        }
+        let _ = std::io::stdout().flush();
+        result.with_context(|| what.to_owned())
+    }
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        // Let the recorder write what it has.
+        if let Some(recorder) = &mut self.recorder {
+            recorder.terminate();
+        }
+    }
+}
+
+/// Why a case cannot be run here.
+#[derive(Debug)]
+pub(crate) struct NotApplicable(pub(crate) String);
+
+impl std::fmt::Display for NotApplicable {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for NotApplicable {}
+
+/// The guest's address. RSPLIB registers no loopback addresses.
+pub(crate) const GUEST: &str = "10.77.0.2";
+
+/// Addresses of our processes on the bridge, so that each can have a UDP 9899 of its own: the
+/// kernel's SCTP knows one UDP port for all peers that it connects to.
+pub(crate) const ADDRESSES: [&str; 4] = ["10.77.0.1", "10.77.0.10", "10.77.0.11", "10.77.0.12"];
+
+/// The file that holds what a case came to.
+const VERDICT: &str = "verdict";
+
+/// How much of each log is shown when a case fails.
+const LINES_SHOWN: usize = 12;

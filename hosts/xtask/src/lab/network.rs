@@ -1,0 +1,66 @@
+//! The network of a case: a bridge in a namespace of its own, which ends with the case.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+
+use super::process::Process;
+
+/// The bridge, with the addresses of userland processes.
+const BRIDGE: &str = "lab0";
+
+/// The recorded traffic.
+pub(crate) const TRAFFIC: &str = "traffic.pcapng";
+
+/// Makes the bridge and gives it `addresses`.
+///
+/// # Errors
+///
+/// If the kernel refuses it.
+pub(crate) fn bridge(addresses: &[&str]) -> Result<()> {
+    ip("link set lo up")?;
+    ip(&format!("link add {BRIDGE} type bridge mcast_snooping 0"))?;
+    for address in addresses {
+        ip(&format!("address add {address}/24 dev {BRIDGE}"))?;
+    }
+    ip(&format!("link set {BRIDGE} up"))?;
+    ip(&format!("route add default dev {BRIDGE}"))
+}
+
+/// Makes a tap device on the bridge.
+///
+/// # Errors
+///
+/// If the kernel refuses it.
+pub(crate) fn tap(name: &str) -> Result<()> {
+    ip(&format!("tuntap add dev {name} mode tap"))
+        .context("tap devices need /dev/net/tun to be open to this user")?;
+    ip(&format!("link set {name} master {BRIDGE} up"))
+}
+
+/// Records what passes the bridge, if the recorder is there.
+///
+/// # Errors
+///
+/// If the recorder does not begin to record.
+pub(crate) fn record(folder: &Path) -> Result<Option<Process>> {
+    if !crate::process::exists("dumpcap") {
+        return Ok(None);
+    }
+    let mut command = Command::new("dumpcap");
+    command.args(["-q", "-i", BRIDGE, "-w"]).arg(folder.join(TRAFFIC));
+    let recorder = Process::start("recorder", command, folder)?;
+    recorder.await_text("File:", Duration::from_secs(20))?;
+    Ok(Some(recorder))
+}
+
+fn ip(arguments: &str) -> Result<()> {
+    let output =
+        Command::new("ip").args(arguments.split(' ')).output().context("cannot run ip")?;
+    if !output.status.success() {
+        bail!("`ip {arguments}`: {}", String::from_utf8_lossy(&output.stderr).trim());
+    }
+    Ok(())
+}
