@@ -7,6 +7,7 @@ use clap::{Parser, Subcommand};
 mod bench_handlespace;
 mod bench_wire;
 mod ci;
+mod firmware;
 mod fuzz;
 mod lab;
 mod process;
@@ -49,6 +50,9 @@ enum Task {
     /// Count the instructions of a part, beside RSPLIB's; fails if a bar is not met.
     #[command(subcommand)]
     Bench(Bench),
+    /// Build the boards' firmware, and weigh it.
+    #[command(subcommand)]
+    Firmware(Firmware),
     /// Run the fuzz targets one after the other, each for some seconds.
     Fuzz {
         /// How long each target runs.
@@ -73,6 +77,21 @@ enum Bench {
     },
 }
 
+#[derive(Subcommand)]
+enum Firmware {
+    /// Build the boards that are named, or all.
+    Build {
+        /// The names of folders in `firmware/boards`.
+        boards: Vec<String>,
+    },
+    /// Compare flash, RAM and stack with the budgets of `firmware/sizes.toml`; fails if one is
+    /// exceeded.
+    Sizes {
+        /// Only these boards.
+        boards: Vec<String>,
+    },
+}
+
 fn main() -> ExitCode {
     let result = match Arguments::parse().task {
         Task::Setup { lab, dry_run } => setup::run_steps(lab, dry_run),
@@ -82,6 +101,8 @@ fn main() -> ExitCode {
         Task::Bench(Bench::Wire) => return bench_wire::run(),
         Task::Bench(Bench::Handlespace { quick }) => return bench_handlespace::run(quick),
         Task::Interop(options) => lab::run_cases(&options),
+        Task::Firmware(Firmware::Build { boards }) => firmware::build(&boards),
+        Task::Firmware(Firmware::Sizes { boards }) => firmware::check_sizes(&boards),
         Task::Fuzz { seconds, targets } => fuzz::run_targets(seconds, &targets),
     };
     match result {

@@ -17,7 +17,8 @@ pub(crate) const TARGETS: [&str; 5] = [
 ];
 
 /// Program, Debian package, what for.
-const PROGRAMS: [(&str, &str, &str); 3] = [
+const PROGRAMS: [(&str, &str, &str); 4] = [
+    ("qemu-system-arm", "qemu-system-arm", "emulates a board"),
     ("valgrind", "valgrind", "counts instructions in the benchmarks"),
     ("tshark", "tshark", "judges the messages that we write"),
     ("c++", "g++", "builds libFuzzer"),
