@@ -179,6 +179,19 @@ impl<K: KernelSet, const SLOTS: usize, const USERS: usize, const OUTPUT: usize>
         }
     }
 
+    /// Takes packages again after [`Worker::stop`]; those that are being given back still are.
+    pub fn reopen(&mut self) {
+        self.service = Service::Open;
+    }
+
+    /// Whether it computes with `kernel`.
+    fn offers(&self, kernel: KernelId) -> bool {
+        let index = K::IDS.iter().position(|&id| id == kernel);
+        let bit = index.and_then(|index| u32::try_from(index).ok());
+        bit.and_then(|bit| 1_u32.checked_shl(bit))
+            .is_some_and(|bit| self.config.kernels & bit != 0)
+    }
+
     /// The oldest package of the next user who has one that can be computed.
     fn next_runnable(&mut self) -> Option<&mut Slot<K, OUTPUT>> {
         for ahead in 1..=USERS {
@@ -241,7 +254,10 @@ impl<K: KernelSet, const SLOTS: usize, const USERS: usize, const OUTPUT: usize>
     ) -> Result<(), WorkerError> {
         match RunnerMessage::decode(data).map_err(WorkerError::Decode)? {
             RunnerMessage::Package { work, kernel, deadline_ms, parameters } => {
-                let start = K::start(kernel, parameters);
+                let start = match self.offers(kernel) {
+                    true => K::start(kernel, parameters),
+                    false => Err(KernelError::Unknown),
+                };
                 let origin = Origin { work, kernel, deadline_ms, parameters, offset: 0 };
                 let reason = match start {
                     Err(KernelError::Unknown) => Err(RejectReason::UnknownKernel),
@@ -295,7 +311,11 @@ impl<K: KernelSet, const SLOTS: usize, const USERS: usize, const OUTPUT: usize>
     ) -> Result<(), RejectReason> {
         let &Checkpoint { work, kernel, deadline_ms, offset, total, digest, .. } = checkpoint;
         let parameters = checkpoint.parameters;
-        let computation = match K::resume(kernel, parameters, checkpoint.state) {
+        let resumed = match self.offers(kernel) {
+            true => K::resume(kernel, parameters, checkpoint.state),
+            false => Err(KernelError::Unknown),
+        };
+        let computation = match resumed {
             Err(KernelError::Unknown) => return Err(RejectReason::UnknownKernel),
             Err(_) => return Err(RejectReason::BadCookie),
             Ok(computation) => computation,

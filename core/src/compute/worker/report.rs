@@ -23,6 +23,9 @@ pub struct WorkerConfig {
     pub chunk_len: usize,
     /// The most output that a package may have. Default: no limit, since output is not stored.
     pub output_len_max: u64,
+    /// The kernels that are offered, of those that the worker has: bit `i` stands for the one at
+    /// `i` in its [`KernelSet::IDS`](super::super::kernel::KernelSet::IDS). Default: all.
+    pub kernels: u32,
 }
 
 impl WorkerConfig {
@@ -35,6 +38,7 @@ impl WorkerConfig {
             cookie_interval: Duration::from_millis(500),
             chunk_len: 1_024,
             output_len_max: u64::MAX,
+            kernels: u32::MAX,
         }
     }
 }

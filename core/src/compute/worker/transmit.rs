@@ -2,13 +2,14 @@
 
 use super::super::kernel::KernelSet;
 use super::super::protocol::{
-    CHUNK_OVERHEAD, KERNELS_MAX, KernelIds, Limits, PARAMETER_LEN_MAX, RejectReason,
+    CHUNK_OVERHEAD, KERNELS_MAX, KernelId, KernelIds, Limits, PARAMETER_LEN_MAX, RejectReason,
     STATE_LEN_MAX, WORK_STREAM, WorkerMessage,
 };
 use super::slot::Phase;
 use super::{Event, Worker};
 use crate::association::{AssociationId, Ppid, StreamId, Transmit};
 use crate::time::Instant;
+use heapless::Vec;
 
 impl<K: KernelSet, const SLOTS: usize, const USERS: usize, const OUTPUT: usize>
     Worker<K, SLOTS, USERS, OUTPUT>
@@ -22,8 +23,12 @@ impl<K: KernelSet, const SLOTS: usize, const USERS: usize, const OUTPUT: usize>
             alive_interval_ms: u32::try_from(self.config.alive_interval.as_millis())
                 .unwrap_or(u32::MAX),
         };
+        let mut offered = Vec::<KernelId, KERNELS_MAX>::new();
+        for &kernel in K::IDS.iter().filter(|&&kernel| self.offers(kernel)) {
+            let _ = offered.push(kernel);
+        }
         let mut ids = [0; 2 * KERNELS_MAX];
-        let kernels = KernelIds::encode(K::IDS, &mut ids);
+        let kernels = KernelIds::encode(&offered, &mut ids);
         WorkerMessage::Hello { limits, kernels }.encode(buf).ok()
     }
 

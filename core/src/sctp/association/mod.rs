@@ -308,6 +308,12 @@ impl<'s> Association<'s> {
         })
     }
 
+    /// Whether a message of `len` bytes could be queued now.
+    pub(super) fn is_writable(&mut self, config: &Config, len: usize) -> bool {
+        let chunk_len_max = self.chunk_len_max(config);
+        self.tcb.state == State::Established && self.sender().is_writable(len, chunk_len_max)
+    }
+
     /// The longest DATA chunk to queue. The path may be encapsulated only since it started.
     fn chunk_len_max(&self, config: &Config) -> u16 {
         let at_start = self.tcb.transfers[PRIMARY].chunk_len_max() as usize;

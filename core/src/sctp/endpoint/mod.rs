@@ -13,6 +13,7 @@ mod table;
 use core::net::SocketAddr;
 use core::time::Duration;
 
+use super::association::Association;
 use super::config::Config;
 use super::statistics::Statistics;
 use super::storage::Storage;
@@ -95,6 +96,16 @@ impl<S: Storage, E: Entropy> Endpoint<S, E> {
             .unwrap_or(Err(SendError::Closed));
         self.engine.shared.statistics.messages_out += u64::from(sent.is_ok());
         sent
+    }
+
+    /// Whether a message of `len` bytes would be taken now. If not, [`Event::Writable`] does not
+    /// tell when: only a refusal of [`send`](Self::send) asks for it.
+    pub fn is_writable(&mut self, now: Instant, handle: Handle, len: usize) -> bool {
+        let (storage, entropy) = (&mut self.storage, &mut self.entropy);
+        let asked = |association: &mut Association<'_>, context: &mut Context<'_>| {
+            association.is_writable(&context.shared.config, len)
+        };
+        self.engine.with_handle(now, storage, entropy, handle, asked).unwrap_or(false)
     }
 
     /// The next whole message, copied into `buf`, which should be as long as the storage's receive

@@ -61,9 +61,14 @@ fn a_full_buffer_pushes_back_and_writable_follows() {
     let message = [1; 900];
     let mut sent = 0;
     for _ in 0..50 {
+        let is_writable = a.endpoint.is_writable(a.now, handle, message.len());
         match a.endpoint.send(a.now, handle, StreamId(1), Ppid(1), true, &message) {
-            Ok(()) => sent += 1,
+            Ok(()) => {
+                assert!(is_writable);
+                sent += 1;
+            }
             Err(SendError::Full) => {
+                assert!(!is_writable);
                 run_for(&mut a, &mut b, Duration::from_secs(1));
                 assert!(a.events.contains(&Event::Writable { handle }));
                 a.events.clear();

@@ -255,6 +255,22 @@ fn packages_that_cannot_be_taken_are_refused_with_the_reason() {
 }
 
 #[test]
+fn a_kernel_that_is_not_offered_is_as_unknown_as_one_that_is_not_there() {
+    let config = WorkerConfig { kernels: 0b1001, ..WorkerConfig::new(pool().to_buf()) };
+    let mut worker = TestWorker::new(config, KEY);
+    worker.handle_input(START, up(A)).unwrap();
+    give(&mut worker, A, 1, KernelId(2), &[]);
+    give(&mut worker, A, 2, Synthetic::ID, &synthetic(10));
+    let pulled = pull(&mut worker, START);
+    let said = said(&pulled);
+    let [WorkerMessage::Hello { kernels, .. }, refusal, accept] = said[..] else { panic!() };
+    assert!(kernels.iter().eq([1, 4].map(KernelId)));
+    let reason = RejectReason::UnknownKernel;
+    assert_eq!(refusal, WorkerMessage::Reject { work: work(1), reason });
+    assert!(matches!(accept, WorkerMessage::Accept { .. }));
+}
+
+#[test]
 fn output_beyond_the_limit_is_refused() {
     let config = WorkerConfig { output_len_max: 15, ..WorkerConfig::new(pool().to_buf()) };
     let mut worker = TestWorker::new(config, KEY);
@@ -415,6 +431,12 @@ fn a_worker_that_finishes_computes_what_it_holds_and_no_more() {
     assert_eq!(output_of(&mut worker, 1).len(), 16);
     assert_eq!(events(&mut worker).last(), Some(&Event::Stopped));
     assert_eq!(events(&mut worker), []);
+    worker.reopen();
+    give(&mut worker, A, 3, Synthetic::ID, &synthetic(10));
+    assert!(matches!(
+        events(&mut worker)[..],
+        [Event::Accepted { .. }, Event::LoadChanged { .. }]
+    ));
 }
 
 #[test]
