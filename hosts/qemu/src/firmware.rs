@@ -24,6 +24,9 @@ pub fn build_firmware() -> Result<PathBuf, BenchError> {
     let output = Command::new(cargo)
         .args(arguments)
         .current_dir(&folder)
+        // Flags for this machine's programs must not reach the board's.
+        .env_remove("RUSTFLAGS")
+        .env_remove("CARGO_ENCODED_RUSTFLAGS")
         .stdin(Stdio::null())
         .stderr(Stdio::inherit())
         .output()

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4, UdpSocket};
 use std::os::fd::AsFd;
-use std::os::unix::net::UnixDatagram;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr as UnixAddr, UnixDatagram};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -36,6 +37,8 @@ pub struct Link {
     switch_path: PathBuf,
     board_path: PathBuf,
     shared: Arc<Shared>,
+    /// Says on this machine that the address is ours.
+    _claim: UnixDatagram,
 }
 
 impl Network {
@@ -75,8 +78,37 @@ impl Network {
     ///
     /// # Errors
     ///
-    /// If the operating system refuses the socket of the link.
+    /// If another board on this machine has the address, or the operating system refuses the
+    /// socket of the link.
     pub fn plug(&self, address: Ipv4Addr) -> Result<Link, BenchError> {
+        let claim = claim(address);
+        self.plug_claimed(address, claim.map_err(BenchError::system(format!("claim {address}")))?)
+    }
+
+    /// Plugs a board in at an address that no other board on this machine has.
+    ///
+    /// # Errors
+    ///
+    /// If there is none, or the operating system refuses the socket of the link.
+    pub fn plug_anywhere(&self) -> Result<Link, BenchError> {
+        // Where others are less likely to look: but for that the order does not matter.
+        let start = std::process::id() as u16;
+        let mut refusal = None;
+        for step in 0..ADDRESS_COUNT {
+            // The last octet is never 0 nor 255.
+            let number = start.wrapping_add(step) % ADDRESS_COUNT;
+            let [third, last] = [number / 250, number % 250 + 2].map(|octet| octet as u8);
+            let address = Ipv4Addr::new(127, 77, third, last);
+            match claim(address) {
+                Ok(claim) => return self.plug_claimed(address, claim),
+                Err(error) => refusal = Some(error),
+            }
+        }
+        let error = refusal.unwrap_or_else(|| io::ErrorKind::AddrInUse.into());
+        Err(BenchError::system("find a free address for a board")(error))
+    }
+
+    fn plug_claimed(&self, address: Ipv4Addr, claim: UnixDatagram) -> Result<Link, BenchError> {
         let [a, b, c, d] = address.octets();
         let mac = [0x02, 0x00, a, b, c, d];
         let mut state = self.shared.lock();
@@ -103,7 +135,7 @@ impl Network {
         drop(state);
         self.shared.wake();
         let shared = Arc::clone(&self.shared);
-        Ok(Link { id, address, mac, switch_path, board_path, shared })
+        Ok(Link { id, address, mac, switch_path, board_path, shared, _claim: claim })
     }
 }
 
@@ -393,6 +425,13 @@ fn recv_from(socket: &UdpSocket, buf: &mut [u8]) -> Option<(usize, SocketAddrV4)
     }
 }
 
+/// Takes an address for a board, against every other network on this machine: UDP sockets would
+/// not tell, for they look for another port if theirs is taken.
+fn claim(address: Ipv4Addr) -> io::Result<UnixDatagram> {
+    let name = format!("rsp-board-{address}");
+    UnixDatagram::bind_addr(&UnixAddr::from_abstract_name(name)?)
+}
+
 /// A socket that hears what is said to a group on the loopback interface.
 fn join(group: SocketAddrV4) -> io::Result<UdpSocket> {
     let socket = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP))?;
@@ -410,6 +449,9 @@ const GROUPS: [SocketAddrV4; 2] = [
     SocketAddrV4::new(Ipv4Addr::new(224, 0, 1, 185), 3863),
 ];
 
+/// Addresses that are tried for a board.
+const ADDRESS_COUNT: u16 = 250 * 250;
+
 /// Frames that may wait for a board.
 const WAITING_COUNT_MAX: usize = 256;
 
@@ -418,3 +460,20 @@ const BATCH_COUNT_MAX: usize = 64;
 
 /// Room for any datagram.
 const BUFFER_LEN: usize = 65_536;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_one_boards_only() {
+        let networks = [1, 2].map(|seed| Network::start(seed).unwrap());
+        let first = networks[0].plug_anywhere().unwrap();
+        assert!(networks[1].plug(first.address()).is_err());
+        let second = networks[1].plug_anywhere().unwrap();
+        assert_ne!(first.address(), second.address());
+        let address = first.address();
+        drop(first);
+        networks[1].plug(address).unwrap();
+    }
+}

@@ -50,7 +50,7 @@ enum Task {
     /// Count the instructions of a part, beside RSPLIB's; fails if a bar is not met.
     #[command(subcommand)]
     Bench(Bench),
-    /// Build the boards' firmware, and weigh it.
+    /// Build the boards' firmware, weigh it, run it.
     #[command(subcommand)]
     Firmware(Firmware),
     /// Run the fuzz targets one after the other, each for some seconds.
@@ -90,6 +90,14 @@ enum Firmware {
         /// Only these boards.
         boards: Vec<String>,
     },
+    /// Start emulated boards that join a registrar on this machine; Ctrl-C ends them.
+    ///
+    /// `cargo xtask firmware run -- --help` shows the flags.
+    Run {
+        /// Passed on: --registrar, --transport, --count and more.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
 }
 
 fn main() -> ExitCode {
@@ -103,6 +111,7 @@ fn main() -> ExitCode {
         Task::Interop(options) => lab::run_cases(&options),
         Task::Firmware(Firmware::Build { boards }) => firmware::build(&boards),
         Task::Firmware(Firmware::Sizes { boards }) => firmware::check_sizes(&boards),
+        Task::Firmware(Firmware::Run { arguments }) => firmware::run_boards(&arguments),
         Task::Fuzz { seconds, targets } => fuzz::run_targets(seconds, &targets),
     };
     match result {

@@ -9,8 +9,10 @@ use anyhow::{Context, Result, bail};
 use crate::process::{cargo, root, show};
 
 mod elf;
+mod run;
 mod sizes;
 
+pub(crate) use run::run_boards;
 pub(crate) use sizes::check as check_sizes;
 
 /// Builds the boards that are named, or all of them.
