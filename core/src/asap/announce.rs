@@ -3,7 +3,7 @@
 //! An announce can be forged by anybody (RFC 5352 §9.2), so all it does is to put a registrar on
 //! a bounded list, behind those that are there, for the few seconds of T7.
 
-use core::net::{IpAddr, SocketAddr};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 
 use super::InputError;
 use super::hunt::{ASAP_PORT, ServerHunt};
@@ -13,6 +13,29 @@ use crate::profile::Profile;
 use crate::time::Instant;
 use crate::wire::Protocol;
 use crate::wire::asap::{AsapMessage, ServerAnnounce};
+
+/// The multicast group that registrars announce themselves to: RFC 5352 §8.3's, or the one that
+/// RSPLIB uses.
+///
+/// ```
+/// use rserpool_core::{asap::announce_group_v4, profile::Profile};
+/// assert_eq!(announce_group_v4(Profile::Rsplib), "239.0.0.50:3863".parse()?);
+/// # Ok::<(), core::net::AddrParseError>(())
+/// ```
+#[must_use]
+pub const fn announce_group_v4(profile: Profile) -> SocketAddrV4 {
+    let group = match profile {
+        Profile::Rfc => Ipv4Addr::new(224, 0, 1, 185),
+        Profile::Rsplib => Ipv4Addr::new(239, 0, 0, 50),
+    };
+    SocketAddrV4::new(group, ASAP_PORT)
+}
+
+/// The same for IPv6, of whatever profile: FF05::133, which RFC 5352 §8.3 has for a site.
+#[must_use]
+pub const fn announce_group_v6() -> SocketAddrV6 {
+    SocketAddrV6::new(Ipv6Addr::new(0xff05, 0, 0, 0, 0, 0, 0, 0x133), ASAP_PORT, 0, 0)
+}
 
 /// Takes an announce that came from `source` by UDP.
 pub(crate) fn on_server_announce(
@@ -78,6 +101,7 @@ mod tests {
     use crate::entropy::SplitMix64;
     use crate::identifier::RegistrarId;
     use crate::wire::{TransportBuf, TransportUse, Transports};
+    use std::string::ToString;
 
     /// Where a hunt goes after an announce from 10.77.0.12:40000.
     fn announced(profile: Profile, bytes: &[u8]) -> Result<std::string::String, InputError> {
@@ -97,6 +121,13 @@ mod tests {
             panic!("nobody to ask");
         };
         Ok(std::format!("{endpoint}"))
+    }
+
+    #[test]
+    fn groups_are_those_of_the_rfc_or_of_rsplib() {
+        assert_eq!(announce_group_v4(Profile::Rfc).to_string(), "224.0.1.185:3863");
+        assert_eq!(announce_group_v4(Profile::Rsplib).to_string(), "239.0.0.50:3863");
+        assert_eq!(announce_group_v6().to_string(), "[ff05::133]:3863");
     }
 
     const BARE: [u8; 8] = *b"\x0a\x00\x00\x08\x11\x11\x11\x11";

@@ -97,13 +97,13 @@ impl Known {
     /// know, and announces say nothing of its UDP port.
     fn is(&self, announced: &Endpoint) -> bool {
         let Endpoint { addresses, port, .. } = &self.endpoint;
-        match self.announced_by {
-            Some(_) => self.endpoint == *announced,
-            None => {
-                *port == announced.port
-                    && announced.addresses.iter().any(|a| addresses.contains(a))
-            }
-        }
+        let mut of_both = announced.addresses.iter().map(|address| addresses.contains(address));
+        let is_same = match self.announced_by {
+            // The address that announced comes first, and that may be each of them in turn.
+            Some(_) => addresses.len() == announced.addresses.len() && of_both.all(|both| both),
+            None => of_both.any(|both| both),
+        };
+        *port == announced.port && is_same
     }
 }
 
@@ -852,6 +852,21 @@ mod tests {
         assert_eq!(trace.drain().0, [], "there is one registrar");
         trace.hunt.on_up(AssociationId(1), connect);
         assert_eq!(trace.hunt.home().unwrap().registrar, RegistrarId(11));
+    }
+
+    #[test]
+    fn a_registrar_heard_on_two_interfaces_is_one() {
+        let mut trace = Trace::with_registrars(0);
+        let mut both = endpoint(11);
+        both.addresses.push(endpoint(12).addresses[0]).unwrap();
+        for source in [11, 12] {
+            let source = endpoint(source).addresses[0];
+            trace.hunt.add_announced(MS(0), source, &both, RegistrarId(1)).unwrap();
+            both.addresses.swap(0, 1);
+        }
+        trace.start(0);
+        trace.timeout(200);
+        assert_eq!(trace.drain().0, [0]);
     }
 
     #[test]

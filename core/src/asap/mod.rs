@@ -21,6 +21,7 @@ mod trace;
 mod user;
 mod user_transport;
 
+pub use announce::{announce_group_v4, announce_group_v6};
 pub use answer::InputError;
 pub use element::{
     CommandError, POOL_ELEMENT_MESSAGE_LEN_MAX, PoolElement, PoolElementConfig, PoolElementEvent,

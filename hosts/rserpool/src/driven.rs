@@ -6,6 +6,7 @@ use rserpool_core::association::{Input, Transmit};
 use rserpool_core::machine::Machine;
 use rserpool_core::time::Instant;
 
+use crate::announces::Announcer;
 use crate::clock::Clock;
 use crate::transport::Port;
 
@@ -28,6 +29,8 @@ pub(crate) struct Driven<M> {
     pub(crate) port: Port,
     clock: Clock,
     buf: Vec<u8>,
+    /// What sends to multicast groups; without it, that is lost.
+    pub(crate) announcer: Option<Announcer>,
 }
 
 impl<M: MessageMachine> Driven<M> {
@@ -43,7 +46,7 @@ impl<M: MessageMachine> Driven<M> {
         transmit_len_max: usize,
         clock: Clock,
     ) -> Self {
-        Self { machine, port, clock, buf: vec![0; transmit_len_max] }
+        Self { machine, port, clock, buf: vec![0; transmit_len_max], announcer: None }
     }
 
     pub(crate) fn now(&self) -> Instant {
@@ -55,7 +58,13 @@ impl<M: MessageMachine> Driven<M> {
     pub(crate) async fn flush(&mut self) -> bool {
         let mut has_sent = false;
         while let Some(transmit) = self.machine.poll_transmit(self.clock.now(), &mut self.buf) {
-            self.port.perform(transmit, &self.buf).await;
+            match (transmit, &mut self.announcer) {
+                (Transmit::Multicast { len, .. }, Some(announcer)) => {
+                    announcer.send(&self.buf[..len]);
+                }
+                (Transmit::Multicast { .. }, None) => {}
+                (transmit, _) => self.port.perform(transmit, &self.buf).await,
+            }
             has_sent = true;
         }
         has_sent

@@ -7,6 +7,7 @@
 //! - a [`PoolElement`], which computes work packages;
 //! - a [`PoolUser`], which resolves pool handles, and with [`JobHandle`] lets a pool compute.
 
+mod announces;
 pub mod capture;
 mod clock;
 mod driven;
@@ -20,6 +21,7 @@ mod registrar;
 pub mod transport;
 mod work;
 
+pub use announces::{AnnounceConfig, Interfaces};
 pub use heap_tables::HeapTables;
 pub use job_handle::{JobHandle, JobOutcome, JobSnapshot};
 pub use pool_element::{ElementEvent, PoolElement, PoolElementConfig};

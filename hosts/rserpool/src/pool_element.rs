@@ -15,6 +15,7 @@ use rserpool_core::wire::{Load, Policy};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
 
+use crate::announces::{AnnounceConfig, Listener, local_addresses};
 use crate::clock::OsEntropy;
 use crate::driven::Driven;
 use crate::pool_user::StartError;
@@ -29,6 +30,9 @@ pub struct PoolElementConfig {
     pub profile: Profile,
     /// The registrars to register at; at most [`REGISTRARS_MAX`](asap::REGISTRARS_MAX).
     pub registrars: Vec<Endpoint>,
+    /// Where it hears of other registrars, to register at when these do not answer; `None`:
+    /// nowhere.
+    pub announces: Option<AnnounceConfig>,
     /// The pool to join.
     pub pool: PoolHandleBuf,
     /// The element's identifier; `None` takes a random one.
@@ -43,7 +47,8 @@ pub struct PoolElementConfig {
     pub port: u16,
     /// Pins its UDP port (RFC 6951); 0 takes a free one.
     pub udp_port: Option<u16>,
-    /// The addresses to register; none: the one by which the first registrar sees us.
+    /// The addresses to register; none: the one by which the first registrar sees us, and with
+    /// announces all that it is bound to. A registrar keeps those by which it sees us, too.
     pub addresses: Vec<IpAddr>,
     /// How long a registration holds unless it is renewed; `None`: as the profile says.
     pub registration_life: Option<Duration>,
@@ -58,6 +63,7 @@ impl PoolElementConfig {
         Self {
             profile: Profile::default(),
             registrars,
+            announces: None,
             pool,
             identifier: None,
             policy: Policy::LeastUsed { load: Load(0) },
@@ -154,7 +160,9 @@ impl PoolElement {
         )?;
         let (deregister, deregistrations) = mpsc::channel(1);
         let policy = config.policy;
-        let task = Task { driven, policy, loads, deregistrations, events: event_sender };
+        let announces = config.announces.map(|config| config.bound_to(transport.addresses()));
+        let listener = Listener::start(announces.as_ref());
+        let task = Task { driven, listener, policy, loads, deregistrations, events: event_sender };
         tokio::spawn(task.run());
         Ok(Self { identifier, port, udp_ports, events, deregister, worker })
     }
@@ -215,23 +223,43 @@ fn service_endpoint(
     config: &PoolElementConfig,
     port: u16,
 ) -> Result<Endpoint, StartError> {
+    let addresses = match config.addresses.as_slice() {
+        [] => own_addresses(transport, config),
+        named => named.to_vec(),
+    };
     let mut endpoint = Endpoint { port, ..Endpoint::default() };
-    for &address in &config.addresses {
+    for address in addresses {
         // More than can be registered: the first ones do.
-        let _ = endpoint.addresses.push(address);
+        if !endpoint.addresses.contains(&address) {
+            let _ = endpoint.addresses.push(address);
+        }
     }
-    if endpoint.addresses.is_empty() {
-        let registrars =
-            config.registrars.iter().filter_map(|registrar| registrar.addresses.first());
-        let ours = registrars.filter_map(|&registrar| transport.address_towards(registrar)).next();
-        let _ = endpoint.addresses.push(ours.ok_or(StartError::NoAddress)?);
+    match endpoint.addresses.is_empty() {
+        true => Err(StartError::NoAddress),
+        false => Ok(endpoint),
     }
-    Ok(endpoint)
+}
+
+/// The address by which the first registrar that can be reached sees us. One that announces
+/// itself may see any of those that we are bound to.
+fn own_addresses(transport: &Transport, config: &PoolElementConfig) -> Vec<IpAddr> {
+    let registrars = config.registrars.iter().filter_map(|registrar| registrar.addresses.first());
+    let towards = registrars.filter_map(|&registrar| transport.address_towards(registrar)).next();
+    let mut addresses = Vec::from_iter(towards);
+    for bound in transport.addresses().iter().filter(|_| config.announces.is_some()) {
+        let is_meant = |address: &IpAddr| address.is_ipv4() == bound.is_ipv4();
+        match bound.is_unspecified() {
+            true => addresses.extend(local_addresses().into_iter().filter(is_meant)),
+            false => addresses.push(*bound),
+        }
+    }
+    addresses
 }
 
 /// Owns the machine that keeps the element registered.
 struct Task {
     driven: Driven<asap::PoolElement>,
+    listener: Listener,
     policy: Policy,
     loads: watch::Receiver<Load>,
     deregistrations: mpsc::Receiver<oneshot::Sender<()>>,
@@ -257,6 +285,12 @@ impl Task {
             }
             tokio::select! {
                 is_on = self.driven.step() => if !is_on { return },
+                (source, announce) = self.listener.recv() => {
+                    let now = self.driven.now();
+                    if let Err(error) = self.driven.machine.handle_announce(now, source, &announce) {
+                        tracing::debug!(%error, %source, "announce refused");
+                    }
+                }
                 Ok(()) = self.loads.changed() => self.on_load(),
                 answer = self.deregistrations.recv(), if leaving.is_none() => {
                     let Some(answer) = answer else {

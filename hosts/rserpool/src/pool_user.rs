@@ -12,6 +12,7 @@ use rserpool_core::machine::Machine;
 use rserpool_core::profile::Profile;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::announces::{AnnounceConfig, Listener};
 use crate::clock::OsEntropy;
 use crate::driven::Driven;
 use crate::transport::{Transport, TransportError};
@@ -24,6 +25,8 @@ pub struct PoolUserConfig {
     pub profile: Profile,
     /// The registrars that may be asked; at most [`REGISTRARS_MAX`](asap::REGISTRARS_MAX).
     pub registrars: Vec<Endpoint>,
+    /// Where it hears of other registrars, to be asked when these do not answer; `None`: nowhere.
+    pub announces: Option<AnnounceConfig>,
 }
 
 impl PoolUserConfig {
@@ -117,7 +120,9 @@ impl PoolUser {
         let port = transport.open(0, None, false).await?;
         let (sender, commands) = mpsc::channel(COMMAND_COUNT_MAX);
         let driven = Driven::new(machine, port, POOL_USER_MESSAGE_LEN_MAX);
-        let task = Task { driven, commands, waiting: HashMap::new() };
+        let announces = config.announces.map(|config| config.bound_to(transport.addresses()));
+        let listener = Listener::start(announces.as_ref());
+        let task = Task { driven, listener, commands, waiting: HashMap::new() };
         tokio::spawn(task.run());
         Ok(Self { commands: sender })
     }
@@ -158,6 +163,7 @@ type Large = asap::PoolUser<4, 128, 32>;
 
 struct Task {
     driven: Driven<Large>,
+    listener: Listener,
     commands: mpsc::Receiver<Command>,
     waiting: HashMap<ResolutionId, Answer>,
 }
@@ -171,6 +177,12 @@ impl Task {
             }
             tokio::select! {
                 is_on = self.driven.step() => if !is_on { return },
+                (source, announce) = self.listener.recv() => {
+                    let now = self.driven.now();
+                    if let Err(error) = self.driven.machine.handle_announce(now, source, &announce) {
+                        tracing::debug!(%error, %source, "announce refused");
+                    }
+                }
                 command = self.commands.recv() => match command {
                     Some(command) => self.on_command(command),
                     None => {

@@ -8,6 +8,7 @@ use rserpool_core::machine::Machine;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
+use crate::announces::{AnnounceConfig, Announcer, Interface, InterfaceWatch, Listener};
 use crate::clock::OsEntropy;
 use crate::driven::Driven;
 use crate::heap_storage::{HeapLimits, HeapStorage};
@@ -15,7 +16,7 @@ use crate::heap_tables::HeapTables;
 use crate::transport::{Transport, TransportError};
 
 /// How a registrar behaves.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct RegistrarConfig {
     /// Its profile, identifier, timers and limits.
@@ -24,6 +25,8 @@ pub struct RegistrarConfig {
     pub port: u16,
     /// Pins its UDP port (RFC 6951); 0 takes a free one.
     pub udp_port: Option<u16>,
+    /// Where it announces itself, and hears of others; `None`: nowhere.
+    pub announces: Option<AnnounceConfig>,
     /// The most pool elements.
     pub element_count_max: usize,
     /// The most associations at a time.
@@ -31,12 +34,13 @@ pub struct RegistrarConfig {
 }
 
 impl Default for RegistrarConfig {
-    /// RSPLIB's habits on port 3863, 10,000 elements, 1024 associations.
+    /// RSPLIB's habits on port 3863, 10,000 elements, 1024 associations, no announces.
     fn default() -> Self {
         Self {
             registrar: enrp::Config::default(),
             port: rserpool_core::asap::ASAP_PORT,
             udp_port: None,
+            announces: None,
             element_count_max: 10_000,
             association_count_max: 1_024,
         }
@@ -84,10 +88,16 @@ impl Registrar {
         let tables = HeapTables::new(config.association_count_max);
         let machine = enrp::Registrar::new(config.registrar, storage, tables, OsEntropy);
         let identifier = machine.identifier();
-        let driven = Driven::new(Box::new(machine), port, TRANSMIT_LEN_MAX);
+        let mut driven = Driven::new(Box::new(machine), port, TRANSMIT_LEN_MAX);
+        let bound = transport.addresses();
+        let announces = config.announces.map(|config| config.bound_to(bound));
+        let listener = Listener::start(announces.as_ref());
+        let watch =
+            announces.as_ref().map(|config| InterfaceWatch::new(config.interfaces.clone()));
+        driven.announcer = announces.map(|config| Announcer::new(config, bound.to_vec(), number));
         let (event_sender, events) = mpsc::channel(EVENT_COUNT_MAX);
         let (stop, stops) = mpsc::channel(1);
-        tokio::spawn(run(driven, event_sender, stops));
+        tokio::spawn(run(driven, (listener, watch), event_sender, stops));
         Ok(Self { identifier, port: number, udp_ports, events, stop })
     }
 
@@ -129,6 +139,7 @@ type LargeRegistrar = enrp::Registrar<HeapStorage, HeapTables, OsEntropy>;
 /// Owns the machine.
 async fn run(
     mut driven: Driven<LargeRegistrar>,
+    (mut listener, mut watch): (Listener, Option<InterfaceWatch>),
     events: mpsc::Sender<Event>,
     mut stops: mpsc::Receiver<oneshot::Sender<()>>,
 ) {
@@ -144,12 +155,38 @@ async fn run(
         }
         tokio::select! {
             is_on = driven.step() => if !is_on { return },
+            (source, announce) = listener.recv() => {
+                let now = driven.now();
+                if let Err(error) = driven.machine.handle_announce(now, source, &announce) {
+                    tracing::debug!(%error, %source, "announce refused");
+                }
+            }
+            interfaces = changed(&mut watch) => announce(&mut driven, &interfaces),
             answer = stops.recv(), if stopping.is_none() => {
                 // Without a handle there is nobody to serve for.
                 driven.machine.stop();
                 stopping = Some(answer);
             }
         }
+    }
+}
+
+/// Announces the registrar by these interfaces.
+fn announce(driven: &mut Driven<LargeRegistrar>, interfaces: &[Interface]) {
+    let now = driven.now();
+    let announcer = driven.announcer.as_mut();
+    let endpoint = announcer.and_then(|announcer| announcer.set_interfaces(interfaces));
+    let started = endpoint.map(|endpoint| driven.machine.start_announcing(now, &endpoint));
+    if !matches!(started, Some(Ok(()))) {
+        driven.machine.stop_announcing();
+    }
+}
+
+/// The interfaces when they have changed; never without a watch.
+async fn changed(watch: &mut Option<InterfaceWatch>) -> Vec<Interface> {
+    match watch {
+        Some(watch) => watch.changed().await,
+        None => std::future::pending().await,
     }
 }
 

@@ -13,7 +13,7 @@ use crate::address::Address;
 use crate::decode::DecodeArgs;
 use crate::failure::EXIT_CODES;
 use crate::policy::PolicyChoice;
-use crate::values::{Identifier, Point, PoolKey, Size, Span};
+use crate::values::{Group, Identifier, Point, PoolKey, Size, Span};
 
 /// Reliable Server Pooling: registrar, pool elements that compute, and their users.
 #[derive(Debug, Parser)]
@@ -74,7 +74,8 @@ pub(crate) enum Command {
 #[derive(Args, Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub(crate) struct ScopeOptions {
-    /// A registrar to use; repeat the flag for more. [default: 127.0.0.1:3863]
+    /// A registrar to use; repeat the flag for more. [default: 127.0.0.1:3863, and those that
+    /// announce themselves]
     ///
     /// Without UDPPORT, the usual UDP ports (9899, then the SCTP port or its substitute) are
     /// tried at once.
@@ -83,6 +84,27 @@ pub(crate) struct ScopeOptions {
     /// Whose habits decide where the RFCs and RSPLIB differ. [default: rsplib]
     #[arg(long, value_enum)]
     pub(crate) profile: Option<ProfileChoice>,
+    /// Whether registrars announce themselves by multicast, and the others listen. [default: on,
+    /// but off for who names a --registrar]
+    ///
+    /// With `on`, only the registrars that are named and those that announce themselves are used.
+    #[arg(long, value_enum, value_name = "on|off", help_heading = "Announces")]
+    pub(crate) announces: Option<Switch>,
+    /// A multicast group to use; repeat the flag for more. [default: 239.0.0.50 and ff05::133, port
+    /// 3863; with --profile rfc 224.0.1.185 instead of the former]
+    #[arg(long = "announce-group", value_name = "IP[:PORT]", help_heading = "Announces")]
+    pub(crate) announce_groups: Vec<Group>,
+    /// The interface to use, by its name or an address of it. [default: all; the one of --listen]
+    #[arg(long, value_name = "NAME|IP", help_heading = "Announces")]
+    pub(crate) announce_interface: Option<String>,
+}
+
+/// On or off.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Switch {
+    On,
+    Off,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, ValueEnum)]
@@ -111,6 +133,9 @@ pub(crate) struct RegistrarOptions {
     /// The most associations at a time. [default: 1024]
     #[arg(long, value_name = "COUNT")]
     pub(crate) max_associations: Option<u32>,
+    /// Over how many routers announces may go, and one more. [default: 30]
+    #[arg(long, value_name = "TTL", help_heading = "Announces")]
+    pub(crate) announce_ttl: Option<u8>,
     /// Stop when standard input ends (for those who start a registrar as a child process).
     #[arg(long)]
     #[serde(skip)]
@@ -300,6 +325,9 @@ impl ScopeOptions {
         Self {
             registrars: if_empty(self.registrars, file.registrars),
             profile: self.profile.or(file.profile),
+            announces: self.announces.or(file.announces),
+            announce_groups: if_empty(self.announce_groups, file.announce_groups),
+            announce_interface: self.announce_interface.or(file.announce_interface),
         }
     }
 }
@@ -312,6 +340,7 @@ impl RegistrarOptions {
             identifier: self.identifier.or(file.identifier),
             max_elements: self.max_elements.or(file.max_elements),
             max_associations: self.max_associations.or(file.max_associations),
+            announce_ttl: self.announce_ttl.or(file.announce_ttl),
             exit_with_stdin: self.exit_with_stdin,
         }
     }

@@ -6,9 +6,11 @@ use rserpool_core::enrp;
 use rserpool_core::identifier::RegistrarId;
 
 use crate::address::ASAP_PORT;
-use crate::cli::{RegistrarOptions, ScopeOptions};
+use crate::cli::{RegistrarOptions, ScopeOptions, Switch};
 use crate::failure::Failure;
-use crate::scope::{CLOSE_PATIENCE, listen_at, profile, ready_at, stop_signal, transport_failure};
+use crate::scope::{
+    CLOSE_PATIENCE, announces, listen_at, profile, ready_at, stop_signal, transport_failure,
+};
 
 /// Runs a registrar until a signal comes.
 pub(crate) async fn registrar(
@@ -24,6 +26,11 @@ pub(crate) async fn registrar(
         config.registrar.identifier = RegistrarId(identifier.0);
     }
     (config.port, config.udp_port) = (port, udp_port);
+    if scope.announces != Some(Switch::Off) {
+        let mut announces = announces(&scope);
+        announces.ttl = options.announce_ttl.unwrap_or(announces.ttl);
+        config.announces = Some(announces);
+    }
     let (elements, associations) = (options.max_elements, options.max_associations);
     config.element_count_max =
         count("--max-elements", elements, config.element_count_max, ELEMENTS_MAX)?;

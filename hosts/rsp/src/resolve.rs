@@ -18,7 +18,8 @@ use crate::scope::{
 pub(crate) async fn resolve(scope: ScopeOptions, options: ResolveOptions) -> Result<(), Failure> {
     let pool = pool_handle(&options.pool)?;
     let registrars = registrars(&scope).await?;
-    let mut config = PoolUserConfig::new(registrars.clone());
+    let mut config = PoolUserConfig::new(registrars.configured.clone());
+    config.announces.clone_from(&registrars.announces);
     config.profile = profile(&scope);
     let transport = Transport::start(TransportConfig::default());
     let started = PoolUser::start(&transport, config).await;

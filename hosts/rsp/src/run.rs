@@ -10,7 +10,6 @@ use rserpool::job::{
 };
 use rserpool::transport::{Transport, TransportConfig};
 use rserpool::{JobHandle, JobOutcome, JobSnapshot, PoolUser, PoolUserConfig, ResolveError};
-use rserpool_core::association::Endpoint;
 use rserpool_core::compute::kernels::{FractalKind, Integrand};
 use serde_json::{Value, json};
 
@@ -19,8 +18,8 @@ use crate::failure::Failure;
 use crate::picture::{Palette, check_writable, write_png};
 use crate::resolve::await_pool;
 use crate::scope::{
-    CLOSE_PATIENCE, POOL_DEFAULT, no_registrar, pool_handle, profile, registrars, resolve_failure,
-    start_failure, stop_signal,
+    CLOSE_PATIENCE, POOL_DEFAULT, Registrars, no_registrar, pool_handle, profile, registrars,
+    resolve_failure, start_failure, stop_signal,
 };
 use crate::values::{Point, Size};
 use crate::view::{JobView, json_of};
@@ -148,7 +147,8 @@ async fn compute<J: Job + Send + 'static>(
     tokio::pin!(stopped);
     let pool = pool_handle(options.pool.as_deref().unwrap_or(POOL_DEFAULT))?;
     let registrars = registrars(scope).await?;
-    let mut user_config = PoolUserConfig::new(registrars.clone());
+    let mut user_config = PoolUserConfig::new(registrars.configured.clone());
+    user_config.announces.clone_from(&registrars.announces);
     user_config.profile = profile(scope);
     let mut transport_config = TransportConfig::default();
     transport_config.receive_buffer_len = RECEIVE_BUFFER_LEN;
@@ -196,7 +196,7 @@ async fn compute<J: Job + Send + 'static>(
 /// What became of the job, as success or failure.
 fn complete<J>(
     outcome: JobOutcome<J>,
-    registrars: &[Endpoint],
+    registrars: &Registrars,
 ) -> Result<(J, JobSnapshot), Failure> {
     let JobOutcome { job, result, last, resolve_error, .. } = outcome;
     match (result, resolve_error) {

@@ -1,10 +1,11 @@
 //! What the commands share: registrars, profile, transport, signals.
 
+use std::fmt;
 use std::future::Future;
 use std::time::Duration;
 
 use rserpool::transport::{TransportConfig, TransportError};
-use rserpool::{ResolveError, StartError};
+use rserpool::{AnnounceConfig, Interfaces, ResolveError, StartError};
 use rserpool_core::association::Endpoint;
 use rserpool_core::identifier::{PoolHandle, PoolHandleBuf};
 use rserpool_core::profile::Profile;
@@ -12,32 +13,68 @@ use tokio::io::AsyncReadExt;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::address::{ASAP_PORT, Address};
-use crate::cli::{ProfileChoice, ScopeOptions};
+use crate::cli::{ProfileChoice, ScopeOptions, Switch};
 use crate::failure::{Failure, Status};
 
 /// The pool that computes unless another is named.
 pub(crate) const POOL_DEFAULT: &str = "ComputePool";
 
-/// The registrars that are configured, or the one of this machine.
-pub(crate) async fn registrars(options: &ScopeOptions) -> Result<Vec<Endpoint>, Failure> {
+/// How registrars are found.
+#[derive(Clone, Debug)]
+pub(crate) struct Registrars {
+    /// Those that are configured, or the one of this machine.
+    pub(crate) configured: Vec<Endpoint>,
+    /// Where others announce themselves, if anybody listens.
+    pub(crate) announces: Option<AnnounceConfig>,
+}
+
+impl fmt::Display for Registrars {
+    /// As the user knows them: `10.0.0.1:3863, 10.0.0.2:3863 or any announced address`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<String> = self.configured.iter().map(Endpoint::to_string).collect();
+        f.write_str(&names.join(", "))?;
+        match (names.is_empty(), &self.announces) {
+            (_, None) => Ok(()),
+            (true, Some(_)) => f.write_str("any announced address"),
+            (false, Some(_)) => f.write_str(" or any announced address"),
+        }
+    }
+}
+
+/// How the command finds its registrars.
+pub(crate) async fn registrars(options: &ScopeOptions) -> Result<Registrars, Failure> {
     let local = [Address { host: "127.0.0.1".into(), port: None, udp_port: None }];
-    let addresses: &[Address] = match options.registrars.as_slice() {
-        [] => &local,
-        some => some,
+    let addresses: &[Address] = match (options.registrars.as_slice(), options.announces) {
+        ([], Some(Switch::On)) => &[],
+        ([], _) => &local,
+        (some, _) => some,
     };
-    let mut endpoints = Vec::with_capacity(addresses.len());
+    let mut configured = Vec::with_capacity(addresses.len());
     for address in addresses {
         let mut endpoint = Endpoint::new(address.lookup(ASAP_PORT).await?);
         endpoint.udp_port = address.udp_port;
-        endpoints.push(endpoint);
+        configured.push(endpoint);
     }
-    Ok(endpoints)
+    let listens = match options.announces {
+        Some(said) => said == Switch::On,
+        None => options.registrars.is_empty(),
+    };
+    Ok(Registrars { configured, announces: listens.then(|| announces(options)) })
 }
 
-/// The registrars as the user knows them.
-pub(crate) fn names_of(registrars: &[Endpoint]) -> String {
-    let names: Vec<String> = registrars.iter().map(Endpoint::to_string).collect();
-    names.join(", ")
+/// Where registrars announce themselves.
+pub(crate) fn announces(options: &ScopeOptions) -> AnnounceConfig {
+    let mut config = AnnounceConfig::of(profile(options));
+    if !options.announce_groups.is_empty() {
+        config.groups = options.announce_groups.iter().map(|group| group.0).collect();
+    }
+    if let Some(interface) = &options.announce_interface {
+        config.interfaces = match interface.parse() {
+            Ok(address) => Interfaces::At(address),
+            Err(_) => Interfaces::Named(interface.clone()),
+        };
+    }
+    config
 }
 
 /// The profile that is configured.
@@ -107,19 +144,18 @@ pub(crate) fn start_failure(error: &StartError) -> Failure {
 }
 
 /// No registrar answers.
-pub(crate) fn no_registrar(registrars: &[Endpoint]) -> Failure {
-    let names = names_of(registrars);
-    Failure::new(Status::NoRegistrar, format!("no registrar answers at {names}"))
+pub(crate) fn no_registrar(registrars: &Registrars) -> Failure {
+    Failure::new(Status::NoRegistrar, format!("no registrar answers at {registrars}"))
         .hint("start one with `rsp registrar`, or name one with --registrar HOST[:PORT][/UDPPORT]")
 }
 
 /// How the error of a resolution reads on the command line.
-pub(crate) fn resolve_failure(error: ResolveError, registrars: &[Endpoint]) -> Failure {
+pub(crate) fn resolve_failure(error: ResolveError, registrars: &Registrars) -> Failure {
     match error {
         ResolveError::NoRegistrar => no_registrar(registrars),
         ResolveError::UnknownPool(pool) => Failure::new(
             Status::UnknownPool,
-            format!("the registrar at {} knows no pool \"{pool}\"", names_of(registrars)),
+            format!("the registrar at {registrars} knows no pool \"{pool}\""),
         )
         .hint(format!("start an element with `rsp serve --pool {pool}`, or check the name")),
         other => Failure::failed(other),

@@ -6,7 +6,6 @@ use rserpool::transport::{Transport, TransportConfig};
 use rserpool::{ElementEvent, PoolElement, PoolElementConfig, Slots};
 use rserpool_core::asap::PoolElementEvent;
 use rserpool_core::asap::cookie::CookieKey;
-use rserpool_core::association::Endpoint;
 use rserpool_core::identifier::PeId;
 use rserpool_core::wire::Cause;
 use tokio::sync::mpsc;
@@ -15,7 +14,7 @@ use crate::cli::{ScopeOptions, ServeOptions};
 use crate::failure::{Failure, Status};
 use crate::policy::PolicyChoice;
 use crate::scope::{
-    CLOSE_PATIENCE, POOL_DEFAULT, listen_at, names_of, no_registrar, pool_handle, profile,
+    CLOSE_PATIENCE, POOL_DEFAULT, Registrars, listen_at, no_registrar, pool_handle, profile,
     ready_at, registrars, start_failure, stop_signal,
 };
 use crate::values::PoolKey;
@@ -24,12 +23,12 @@ use crate::values::PoolKey;
 pub(crate) async fn serve(scope: ScopeOptions, options: ServeOptions) -> Result<(), Failure> {
     let stopped = stop_signal(options.exit_with_stdin)?;
     let (transport_config, port, udp_port) = listen_at(options.listen.as_ref(), 0).await?;
-    let mut config = element_config(&scope, &options).await?;
+    let registrars = registrars(&scope).await?;
+    let mut config = element_config(&scope, &options, &registrars)?;
     (config.port, config.udp_port) = (port, udp_port);
     let element_count = options.elements.unwrap_or(1);
     check_count(element_count, &options, port)?;
 
-    let registrars = config.registrars.clone();
     let transport = Transport::start(transport_config.clone());
     let (news_sender, mut news) = mpsc::channel(64);
     let mut stops = Vec::new();
@@ -53,8 +52,7 @@ pub(crate) async fn serve(scope: ScopeOptions, options: ServeOptions) -> Result<
             told = news.recv() => match told {
                 Some(News::Registered) => is_waiting = false,
                 Some(News::NoRegistrar) => {
-                    let names = names_of(&registrars);
-                    tracing::warn!("no registrar answers at {names}; still looking");
+                    tracing::warn!("no registrar answers at {registrars}; still looking");
                 }
                 Some(News::Refused(cause)) => break Err(refused(cause, &registrars)),
                 None => break Err(Failure::failed("the transport has ended by itself")),
@@ -73,13 +71,15 @@ pub(crate) async fn serve(scope: ScopeOptions, options: ServeOptions) -> Result<
     result
 }
 
-async fn element_config(
+fn element_config(
     scope: &ScopeOptions,
     options: &ServeOptions,
+    registrars: &Registrars,
 ) -> Result<PoolElementConfig, Failure> {
     let pool = pool_handle(options.pool.as_deref().unwrap_or(POOL_DEFAULT))?;
     let key = CookieKey::new(pool_key(options)?.0);
-    let mut config = PoolElementConfig::new(registrars(scope).await?, pool, key);
+    let mut config = PoolElementConfig::new(registrars.configured.clone(), pool, key);
+    config.announces.clone_from(&registrars.announces);
     config.profile = profile(scope);
     config.identifier = options.identifier.map(|identifier| PeId(identifier.0));
     config.policy = options.policy.unwrap_or(PolicyChoice::LeastUsed).to_policy();
@@ -216,7 +216,7 @@ impl Keeper {
 }
 
 /// Why the registrar refused, and what to do.
-fn refused(cause: Option<Cause>, registrars: &[Endpoint]) -> Failure {
+fn refused(cause: Option<Cause>, registrars: &Registrars) -> Failure {
     let (why, hint) = match cause {
         Some(Cause::LACK_OF_RESOURCES) => (
             "its handlespace is full",
@@ -239,10 +239,9 @@ fn refused(cause: Option<Cause>, registrars: &[Endpoint]) -> Failure {
         _ => ("it does not say why", "look into the registrar's log (--log info)"),
     };
     let code = cause.map_or_else(String::new, |cause| format!(" (error cause {:#06x})", cause.0));
-    let names = names_of(registrars);
     Failure::new(
         Status::Rejected,
-        format!("the registrar at {names} refuses the registration: {why}{code}"),
+        format!("the registrar at {registrars} refuses the registration: {why}{code}"),
     )
     .hint(hint)
 }

@@ -1,10 +1,13 @@
 //! Values as they are written on the command line and in the configuration file.
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::str::FromStr;
 use std::time::Duration;
 
 use serde::{Deserialize, Deserializer};
+
+use crate::address::ASAP_PORT;
 
 /// Reads a value that is written as text in TOML, too.
 macro_rules! deserialize_from_text {
@@ -69,6 +72,24 @@ impl fmt::Display for Point {
 }
 
 deserialize_from_text!(Point);
+
+/// A multicast group and its UDP port: `IP[:PORT]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Group(pub(crate) SocketAddr);
+
+impl FromStr for Group {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let alone = || Some(SocketAddr::new(text.parse().ok()?, ASAP_PORT));
+        let group = text.parse().ok().or_else(alone);
+        group.filter(|group| group.ip().is_multicast() && group.port() != 0).map(Self).ok_or(
+            format!("\"{text}\" is no multicast group: write 239.0.0.50 or [ff05::133]:3863"),
+        )
+    }
+}
+
+deserialize_from_text!(Group);
 
 /// An identifier of 32 bits: decimal, or hexadecimal after `0x`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -206,6 +227,15 @@ mod tests {
         assert_eq!("-0.5,1e-3".parse(), Ok(Point { re: -0.5, im: 0.001 }));
         for text in ["", "1", "nan,0", "1,inf", "a,b"] {
             assert!(text.parse::<Point>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_group_is_a_multicast_address() {
+        assert_eq!("239.0.0.50".parse(), Ok(Group(([239, 0, 0, 50], 3863).into())));
+        assert_eq!("[ff05::133]:7".parse(), Ok(Group("[ff05::133]:7".parse().unwrap())));
+        for text in ["", "10.0.0.1", "239.0.0.50:0", "ff05::133:x", "all"] {
+            assert!(text.parse::<Group>().is_err(), "{text}");
         }
     }
 

@@ -116,6 +116,11 @@ impl Transport {
         }
     }
 
+    /// The addresses that it is bound to.
+    pub(crate) fn addresses(&self) -> &[IpAddr] {
+        &self.addresses
+    }
+
     /// The address by which `remote` sees us: what is bound, or the one that the route to
     /// `remote` has.
     #[must_use]

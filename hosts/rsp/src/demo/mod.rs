@@ -86,7 +86,7 @@ impl Stage {
     ) -> Result<Endpoint, Failure> {
         let log = log.unwrap_or("error");
         let common = ["--exit-with-stdin", "--listen", "127.0.0.1:0/0", "--log", log];
-        let arguments = [&["registrar"], &common[..]].concat();
+        let arguments = [&["registrar", "--announces", "off"], &common[..]].concat();
         let registrar = self.registrar.insert(Process::start("the registrar", &arguments, None)?);
         let place = registrar.ready_at().await?;
         println!("registrar   process {:<8} at {place}", registrar.id());

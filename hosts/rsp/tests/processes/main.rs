@@ -1,5 +1,6 @@
 //! Real processes of `rsp` on the loopback interface, with ports that the system chooses.
 
+mod announces;
 mod chaos;
 mod commands;
 mod demo;

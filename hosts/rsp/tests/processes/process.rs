@@ -56,7 +56,7 @@ impl Process {
 
     /// A registrar and where it listens.
     pub(crate) fn registrar(arguments: &[&str]) -> (Self, String) {
-        let common = ["registrar", "--listen", "127.0.0.1:0/0"];
+        let common = ["registrar", "--listen", "127.0.0.1:0/0", "--announces", "off"];
         let process = Self::start(&[&common[..], arguments].concat());
         let place = process.place();
         (process, place)
