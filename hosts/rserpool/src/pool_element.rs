@@ -1,7 +1,7 @@
 //! A pool element that computes: registered by one task, working in a thread of its own, so that
 //! keep-alives are answered however busy it is.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use rserpool_core::asap::cookie::CookieKey;
@@ -285,12 +285,7 @@ impl Task {
             }
             tokio::select! {
                 is_on = self.driven.step() => if !is_on { return },
-                (source, announce) = self.listener.recv() => {
-                    let now = self.driven.now();
-                    if let Err(error) = self.driven.machine.handle_announce(now, source, &announce) {
-                        tracing::debug!(%error, %source, "announce refused");
-                    }
-                }
+                (source, announce) = self.listener.recv() => self.on_announce(source, &announce),
                 Ok(()) = self.loads.changed() => self.on_load(),
                 answer = self.deregistrations.recv(), if leaving.is_none() => {
                     let Some(answer) = answer else {
@@ -307,6 +302,13 @@ impl Task {
                     leaving = Some(answer);
                 }
             }
+        }
+    }
+
+    fn on_announce(&mut self, source: SocketAddr, announce: &[u8]) {
+        let now = self.driven.now();
+        if let Err(error) = self.driven.machine.handle_announce(now, source, announce) {
+            tracing::debug!(%error, %source, "announce refused");
         }
     }
 

@@ -1,6 +1,7 @@
 //! A pool user: resolves pool handles.
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
 
 use rserpool_core::asap::{
     self, POOL_USER_MESSAGE_LEN_MAX, PoolUserEvent, PoolUserFull, RegistrarsFull,
@@ -177,12 +178,7 @@ impl Task {
             }
             tokio::select! {
                 is_on = self.driven.step() => if !is_on { return },
-                (source, announce) = self.listener.recv() => {
-                    let now = self.driven.now();
-                    if let Err(error) = self.driven.machine.handle_announce(now, source, &announce) {
-                        tracing::debug!(%error, %source, "announce refused");
-                    }
-                }
+                (source, announce) = self.listener.recv() => self.on_announce(source, &announce),
                 command = self.commands.recv() => match command {
                     Some(command) => self.on_command(command),
                     None => {
@@ -192,6 +188,13 @@ impl Task {
                     }
                 },
             }
+        }
+    }
+
+    fn on_announce(&mut self, source: SocketAddr, announce: &[u8]) {
+        let now = self.driven.now();
+        if let Err(error) = self.driven.machine.handle_announce(now, source, announce) {
+            tracing::debug!(%error, %source, "announce refused");
         }
     }
 

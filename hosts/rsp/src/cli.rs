@@ -90,8 +90,8 @@ pub(crate) struct ScopeOptions {
     /// With `on`, only the registrars that are named and those that announce themselves are used.
     #[arg(long, value_enum, value_name = "on|off", help_heading = "Announces")]
     pub(crate) announces: Option<Switch>,
-    /// A multicast group to use; repeat the flag for more. [default: 239.0.0.50 and ff05::133, port
-    /// 3863; with --profile rfc 224.0.1.185 instead of the former]
+    /// A multicast group to use; repeat the flag for more. [default: 239.0.0.50 and ff05::133,
+    /// port 3863; with --profile rfc 224.0.1.185 instead of the former]
     #[arg(long = "announce-group", value_name = "IP[:PORT]", help_heading = "Announces")]
     pub(crate) announce_groups: Vec<Group>,
     /// The interface to use, by its name or an address of it. [default: all; the one of --listen]
