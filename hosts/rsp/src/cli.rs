@@ -309,11 +309,21 @@ pub(crate) struct DemoOptions {
     pub(crate) span: f64,
     /// How many pool elements to start.
     #[arg(long, default_value_t = 3, value_name = "COUNT",
-          value_parser = clap::value_parser!(u16).range(1..=64))]
+          value_parser = clap::value_parser!(u16).range(0..=64))]
     pub(crate) elements: u16,
-    /// How many of them to kill halfway.
-    #[arg(long, default_value_t = 1, value_name = "COUNT")]
-    pub(crate) kill: u16,
+    /// How many of them to kill halfway. [default: 1, with boards 0]
+    #[arg(long, value_name = "COUNT")]
+    pub(crate) kill: Option<u16>,
+    /// How many emulated boards to start beside them (needs QEMU).
+    #[arg(long, default_value_t = 0, value_name = "COUNT",
+          value_parser = clap::value_parser!(u16).range(0..=32))]
+    pub(crate) boards: u16,
+    /// How many of the boards to kill halfway. [default: 1]
+    #[arg(long, value_name = "COUNT", requires = "boards")]
+    pub(crate) kill_board: Option<u16>,
+    /// The boards' firmware. [default: built from the source tree]
+    #[arg(long, value_name = "ELF", requires = "boards")]
+    pub(crate) firmware: Option<PathBuf>,
     /// The PNG to write.
     #[arg(long, default_value = "mandelbrot.png", value_name = "FILE")]
     pub(crate) out: PathBuf,
@@ -458,6 +468,7 @@ const DEMO_HELP: &str = "\
 Examples:
   cargo demo
   rsp demo --elements 5 --kill 2 --out picture.png
+  cargo demo --boards 2
   rsp demo --size 3840x2160 --center -1.25066,0.02012 --span 0.0005
 
 Needs no privileges, no free well-known port and nothing else running. Exit

@@ -1,5 +1,6 @@
 //! `rsp demo`: a registrar, elements and a job on this machine, and the death of some elements.
 
+mod boards;
 mod children;
 mod report;
 
@@ -10,8 +11,9 @@ use rserpool::transport::{Transport, TransportConfig};
 use rserpool::{JobHandle, JobSnapshot, PoolUser, PoolUserConfig};
 use rserpool_core::association::Endpoint;
 use rserpool_core::compute::kernels::FractalKind;
-use rserpool_core::identifier::PeId;
+use rserpool_core::identifier::{PeId, PoolHandleBuf};
 
+use self::boards::{Bench, Microcontroller, await_boards, transport_of};
 use self::children::Process;
 use self::report::Report;
 use crate::address::{ASAP_PORT, Address};
@@ -40,14 +42,30 @@ fn check(options: &DemoOptions) -> Result<(), Failure> {
     checked_span(options.span)?;
     checked_iterations(options.iterations)?;
     check_writable(&options.out)?;
-    if options.kill >= options.elements {
-        let (kill, elements) = (options.kill, options.elements);
-        return Err(Failure::usage(format!(
-            "--kill {kill} of --elements {elements} leaves nobody"
-        ))
-        .hint("leave at least one element alive, or it cannot be completed"));
+    let (kill, kill_board) = (kill_count(options), kill_board_count(options));
+    let (elements, boards) = (options.elements, options.boards);
+    if kill_board > boards {
+        return Err(Failure::usage(format!("--kill-board {kill_board} of --boards {boards}")));
+    }
+    if kill > elements || kill + kill_board >= elements + boards {
+        let of = match boards {
+            0 => format!("--kill {kill} of --elements {elements}"),
+            _ => format!("--kill {kill} --kill-board {kill_board}"),
+        };
+        return Err(Failure::usage(format!("{of} leaves nobody"))
+            .hint("leave at least one element alive, or it cannot be completed"));
     }
     Ok(())
+}
+
+/// How many of the elements that are processes to kill.
+fn kill_count(options: &DemoOptions) -> u16 {
+    options.kill.unwrap_or(u16::from(options.boards == 0))
+}
+
+/// How many of the boards to kill.
+fn kill_board_count(options: &DemoOptions) -> u16 {
+    options.kill_board.unwrap_or(u16::from(options.boards > 0))
 }
 
 /// All processes that the demo has started.
@@ -55,25 +73,64 @@ fn check(options: &DemoOptions) -> Result<(), Failure> {
 struct Stage {
     registrar: Option<Process>,
     elements: Vec<Cast>,
+    network: Option<rserpool_qemu::Network>,
 }
 
 /// An element and its process.
 struct Cast {
+    name: String,
     identifier: PeId,
-    process: Process,
+    body: Body,
     is_killed: bool,
+}
+
+/// What an element runs on.
+enum Body {
+    Process(Process),
+    Board(Microcontroller),
+}
+
+impl Body {
+    fn id(&self) -> u32 {
+        match self {
+            Self::Process(process) => process.id(),
+            Self::Board(board) => board.id(),
+        }
+    }
+
+    async fn kill(&mut self) -> Result<(), Failure> {
+        match self {
+            Self::Process(process) => process.kill().await,
+            Self::Board(board) => board.kill(),
+        }
+    }
+
+    fn ask_to_stop(&mut self) {
+        match self {
+            Self::Process(process) => process.ask_to_stop(),
+            Self::Board(board) => board.ask_to_stop(),
+        }
+    }
+
+    async fn end(self) {
+        match self {
+            Self::Process(process) => process.end().await,
+            Self::Board(board) => board.end().await,
+        }
+    }
 }
 
 impl Stage {
     /// Ends all processes, the elements first, so that they can say goodbye.
     async fn clear(self) {
-        let Self { registrar, mut elements } = self;
+        let Self { registrar, mut elements, network } = self;
         for element in &mut elements {
-            element.process.ask_to_stop();
+            element.body.ask_to_stop();
         }
         for element in elements {
-            element.process.end().await;
+            element.body.end().await;
         }
+        drop(network);
         if let Some(registrar) = registrar {
             registrar.end().await;
         }
@@ -84,6 +141,10 @@ impl Stage {
         options: &DemoOptions,
         log: Option<&str>,
     ) -> Result<Endpoint, Failure> {
+        let firmware = match options.boards {
+            0 => None,
+            _ => Some(boards::firmware(options.firmware.as_deref()).await?),
+        };
         let log = log.unwrap_or("error");
         let common = ["--exit-with-stdin", "--listen", "127.0.0.1:0/0", "--log", log];
         let arguments = [&["registrar", "--announces", "off"], &common[..]].concat();
@@ -92,23 +153,45 @@ impl Stage {
         println!("registrar   process {:<8} at {place}", registrar.id());
         let key = random_key()?;
         let arguments = [&["serve", "--grace", "0s", "--registrar", &place], &common[..]].concat();
+        let mut processes = Vec::new();
         for number in 1..=options.elements {
-            let process = Process::start(&format!("element {number}"), &arguments, Some(&key))?;
-            self.elements.push(Cast { identifier: PeId(0), process, is_killed: false });
+            processes.push(Process::start(&format!("element {number}"), &arguments, Some(&key))?);
         }
-        for element in &mut self.elements {
-            let place = element.process.ready_at().await?;
-            element.identifier = identifier_of(&element.process.ready)?;
-            let (name, id) = (&element.process.name, element.process.id());
-            println!("{name:<11} process {id:<8} at {place}   {}", element.identifier);
+        for mut process in processes {
+            let place = process.ready_at().await?;
+            let identifier = identifier_of(&process.ready)?;
+            let (name, id) = (process.name.clone(), process.id());
+            println!("{name:<11} process {id:<8} at {place}   {identifier}");
+            self.elements.push(Cast::new(name, identifier, Body::Process(process)));
+        }
+        if let Some(firmware) = &firmware {
+            let network = self.network.insert(boards::network()?);
+            let bench = Bench { network, firmware, registrar: &place, key: &key };
+            for number in 1..=options.boards {
+                let identifier = random_identifier()?;
+                let board = Microcontroller::start(&bench, number, identifier)?;
+                let (name, id, address) = (format!("board {number}"), board.id(), board.address());
+                let transport = transport_of(number);
+                println!("{name:<11} process {id:<8} at {address} {transport}   {identifier}");
+                self.elements.push(Cast::new(name, identifier, Body::Board(board)));
+            }
         }
         endpoint_of(&place)
     }
 
-    /// Kills `count` elements that take part, the busiest ones first.
+    /// Waits until the boards are in the pool.
+    async fn await_boards(&mut self, user: &PoolUser, pool: PoolHandleBuf) -> Result<(), Failure> {
+        let boards = self.elements.iter_mut().filter_map(|cast| match &mut cast.body {
+            Body::Board(board) => Some((cast.identifier, cast.name.as_str(), board)),
+            Body::Process(_) => None,
+        });
+        await_boards(user, pool, boards).await
+    }
+
+    /// Kills elements that take part, the busiest ones first.
     async fn kill(
         &mut self,
-        count: u16,
+        options: &DemoOptions,
         snapshot: &JobSnapshot,
         view: &JobView,
     ) -> Result<(), Failure> {
@@ -116,17 +199,28 @@ impl Stage {
             let element = snapshot.elements.iter().find(|it| it.element == identifier);
             element.map_or(0, |element| element.in_flight_count)
         };
-        for _ in 0..count {
-            let alive = self.elements.iter_mut().filter(|element| !element.is_killed);
-            let Some(element) = alive.max_by_key(|element| busy(element.identifier)) else {
-                return Ok(());
-            };
-            element.is_killed = true;
-            let (name, id) = (&element.process.name, element.process.id());
-            view.say(&format!("  ! kill -9 {id}: {name}"));
-            element.process.kill().await?;
+        for (count, are_boards) in
+            [(kill_count(options), false), (kill_board_count(options), true)]
+        {
+            for _ in 0..count {
+                let alive = self.elements.iter_mut().filter(|element| {
+                    !element.is_killed && matches!(element.body, Body::Board(_)) == are_boards
+                });
+                let Some(element) = alive.max_by_key(|element| busy(element.identifier)) else {
+                    break;
+                };
+                element.is_killed = true;
+                view.say(&format!("  ! kill -9 {}: {}", element.body.id(), element.name));
+                element.body.kill().await?;
+            }
         }
         Ok(())
+    }
+}
+
+impl Cast {
+    fn new(name: String, identifier: PeId, body: Body) -> Self {
+        Self { name, identifier, body, is_killed: false }
     }
 }
 
@@ -178,16 +272,17 @@ async fn compute(
     let pool = pool_handle(crate::scope::POOL_DEFAULT)?;
     let started = PoolUser::start(&transport, PoolUserConfig::new(vec![registrar])).await;
     let user = started.map_err(|error| start_failure(&error))?;
+    stage.await_boards(&user, pool).await?;
     let job = fractal_job(fractal, Some(PACKAGES));
     let mut view = JobView::new("computing", true);
     for element in &stage.elements {
-        view.name(element.identifier, element.process.name.clone());
+        view.name(element.identifier, element.name.clone());
     }
     let started = JobHandle::start(&transport, user, pool, job, RunnerConfig::default()).await;
     let mut handle = started.map_err(|error| start_failure(&error))?;
     let mut report = Report::start();
     let mut ticks = tokio::time::interval(TICK);
-    let mut to_kill = options.kill;
+    let mut to_kill = kill_count(options) + kill_board_count(options);
     loop {
         tokio::select! {
             event = handle.next_event() => match event {
@@ -201,7 +296,7 @@ async fn compute(
                 let snapshot = handle.snapshot();
                 view.show(&snapshot);
                 if to_kill > 0 && is_halfway(&snapshot) {
-                    stage.kill(to_kill, &snapshot, &view).await?;
+                    stage.kill(options, &snapshot, &view).await?;
                     report.on_kill(to_kill);
                     to_kill = 0;
                 }
@@ -245,6 +340,13 @@ fn random_key() -> Result<PoolKey, Failure> {
     getrandom::fill(&mut key)
         .map_err(|error| Failure::failed(format!("no random numbers for a pool key: {error}")))?;
     Ok(PoolKey(key))
+}
+
+/// An identifier for a board: any but 0.
+fn random_identifier() -> Result<PeId, Failure> {
+    let number = getrandom::u32()
+        .map_err(|error| Failure::failed(format!("no random number for a board: {error}")))?;
+    Ok(PeId(number.max(1)))
 }
 
 /// The identifier in `element 0x1234abcd in ComputePool ready at ...`.
