@@ -7,6 +7,7 @@ use rserpool::{ElementEvent, PoolElement, PoolElementConfig, Slots};
 use rserpool_core::asap::PoolElementEvent;
 use rserpool_core::asap::cookie::CookieKey;
 use rserpool_core::identifier::PeId;
+use rserpool_core::sctp::LISTEN_PORTS_MAX;
 use rserpool_core::wire::Cause;
 use tokio::sync::mpsc;
 
@@ -99,6 +100,10 @@ fn check_count(count: u16, options: &ServeOptions, port: u16) -> Result<(), Fail
         0 => Err(Failure::usage("--elements 0: there is nothing to serve")
             .hint("run at least one element")),
         1 => Ok(()),
+        count if usize::from(count) > ELEMENTS_MAX => Err(Failure::usage(format!(
+            "--elements {count}: a process has room for {ELEMENTS_MAX}"
+        ))
+        .hint("run several `rsp serve`")),
         _ if options.identifier.is_some() => {
             Err(Failure::usage("several elements cannot have the same --identifier")
                 .hint("leave --identifier out, or run one `rsp serve` for each"))
@@ -245,6 +250,9 @@ fn refused(cause: Option<Cause>, registrars: &Registrars) -> Failure {
     )
     .hint(hint)
 }
+
+/// Each element listens on two ports: one for users, one for registrars.
+const ELEMENTS_MAX: usize = LISTEN_PORTS_MAX / 2;
 
 /// How long unfinished packages may go on.
 const GRACE_DEFAULT: Duration = Duration::from_secs(2);

@@ -32,7 +32,7 @@ pub(super) use replies::Route;
 pub(super) use table::Links;
 
 /// How many ports of an endpoint can listen at once.
-pub const LISTEN_PORTS_MAX: usize = 8;
+pub const LISTEN_PORTS_MAX: usize = 32;
 
 /// An SCTP endpoint: all associations of one process, whatever their ports.
 ///

@@ -25,6 +25,18 @@ fn a_resolved_pool_is_printed_and_an_unknown_one_is_named() {
 }
 
 #[test]
+fn a_process_runs_as_many_elements_as_the_help_says() {
+    let (_registrar, place) = Process::registrar(&[]);
+    let element = Process::element(&place, &["--elements", "8"]);
+    for _ in 1..8 {
+        assert!(element.line().contains("ready at"));
+    }
+    let many = rsp(&["serve", "--registrar", &place, "--elements", "17"]);
+    assert_eq!(many.code, Some(2), "{}", many.errors);
+    assert!(many.errors.contains("several `rsp serve`"), "{}", many.errors);
+}
+
+#[test]
 fn without_a_registrar_users_say_what_to_do() {
     // A registrar that was there a moment ago: its port is free again.
     let (registrar, place) = Process::registrar(&[]);
