@@ -2,7 +2,9 @@
 
 mod our_element;
 mod our_registrar;
+mod ours;
 mod rsplib;
+mod trouble;
 
 use std::time::Duration;
 
@@ -20,7 +22,7 @@ pub(crate) struct Case {
 }
 
 /// All of them, in the order in which they run.
-pub(crate) const CASES: [Case; 2] = [
+pub(crate) const CASES: [Case; 3] = [
     Case {
         name: "our-element",
         what: "rsp serve and rsp run at rspregistrar, over UDP 9899",
@@ -32,5 +34,11 @@ pub(crate) const CASES: [Case; 2] = [
         what: "rspserver and pingpongclient at rsp registrar, over UDP 9899",
         patience: Duration::from_secs(240),
         run: our_registrar::run,
+    },
+    Case {
+        name: "trouble",
+        what: "rsp serve and rspregistrar with loss, no link, a crowd, a restart",
+        patience: Duration::from_secs(300),
+        run: trouble::run,
     },
 ];

@@ -1,0 +1,67 @@
+//! Our element and RSPLIB's registrar when the network and the registrar are not well.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+
+use super::ours::{self, AT, element};
+use super::rsplib::{self, PATIENCE};
+use crate::lab::Lab;
+use crate::lab::guest::Guest;
+use crate::lab::process::{Process, await_some};
+
+pub(super) fn run(lab: &mut Lab) -> Result<()> {
+    let mut guest = lab.boot()?;
+    rsplib::encapsulate(&mut guest)?;
+    let started = rsplib::registrar(&mut guest);
+    let registrar = lab.check("rspregistrar serves", started)?;
+    let (_element, identifier) = element(lab, "only", ADDRESS)?;
+
+    guest.must("tc qdisc add dev vec0 root netem loss 20% delay 30ms 20ms")?;
+    let alive = rsplib::await_keep_alives(&registrar, &identifier, 5);
+    lab.check("it answers five keep-alives while a fifth of the packets to it is lost", alive)?;
+    guest.must("tc qdisc del dev vec0 root")?;
+
+    // Longer than the registrar waits for an answer, shorter than SCTP waits for a path.
+    guest.must(
+        "ip link set vec0 down; sleep 9; ip link set vec0 up; ip route add default dev vec0",
+    )?;
+    let back = await_entry(&mut guest, &identifier);
+    lab.check("it is registered again after 9 s without a link", back)?;
+
+    let crowd: Vec<_> = (0..CROWD_PROCESS_COUNT)
+        .map(|number| {
+            lab.rsp(
+                &format!("crowd{number}"),
+                &format!("serve --listen {OTHERS} --elements 8 {AT}"),
+            )
+        })
+        .collect::<Result<_>>()?;
+    let ready = |process: &Process| process.output().matches("ready at").count() == 8;
+    let registered = await_some(PATIENCE, || Ok(crowd.iter().all(ready).then_some(())))?;
+    lab.check("48 elements register from six processes", registered.context("not all do"))?;
+    let resolved = ours::resolve(lab).and_then(|lines| match lines.len() {
+        49 => Ok(()),
+        count => bail!("{count} elements in the answer"),
+    });
+    lab.check("rsp resolve finds all 49, in an answer of several packets", resolved)?;
+
+    let before = rsplib::keep_alive_count(&registrar, &identifier);
+    guest.signal(&registrar, "KILL")?;
+    let started = rsplib::registrar(&mut guest);
+    let registrar = lab.check("rspregistrar is killed and started again", started)?;
+    let again = ours::await_registration(&registrar, &identifier, 0);
+    lab.check("the element registers at the new one", again)?;
+    let alive = rsplib::await_keep_alives(&registrar, &identifier, 2);
+    lab.check(&format!("it answers keep-alives again, after {before} of the old one"), alive)
+}
+
+/// Waits until RSPLIB's registrar has the element.
+fn await_entry(guest: &mut Guest, element: &str) -> Result<()> {
+    let there = || Ok(rsplib::entry(guest, element)?.map(drop));
+    await_some(Duration::from_secs(60), there)?.context("it is not there after 60 s")
+}
+
+const ADDRESS: &str = "10.77.0.11";
+const CROWD_PROCESS_COUNT: usize = 6;
+const OTHERS: &str = "10.77.0.12";
