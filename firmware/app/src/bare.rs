@@ -82,11 +82,7 @@ impl<'m> Node<'m> {
     }
 
     /// Nothing to compute.
-    pub fn work(&mut self, _units: u32) {}
-
-    /// Never.
-    #[must_use]
-    pub fn wants_work(&self) -> bool {
+    pub fn work(&mut self, _units: u32) -> bool {
         core::hint::black_box(false)
     }
 

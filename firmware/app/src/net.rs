@@ -82,17 +82,29 @@ pub(crate) fn address_of(stack: Stack<'_>) -> Option<IpAddr> {
 /// The memory of the sockets; all zero bits.
 #[derive(Debug)]
 pub(crate) struct SocketMemory {
+    rx: [u8; RX_LEN],
+    tx: [u8; TX_LEN],
+}
+
+impl SocketMemory {
+    pub(crate) const fn new() -> Self {
+        Self { rx: [0; RX_LEN], tx: [0; TX_LEN] }
+    }
+}
+
+/// What the sockets note about the packets in their memory. It is not zero at the beginning, so
+/// it stands apart: together, all of it would come from flash.
+#[derive(Debug)]
+pub(crate) struct SocketNotes {
     udp_rx: [udp::PacketMetadata; RX_PACKETS],
     udp_tx: [udp::PacketMetadata; TX_PACKETS],
     #[cfg(feature = "raw")]
     raw_rx: [raw::PacketMetadata; RX_PACKETS],
     #[cfg(feature = "raw")]
     raw_tx: [raw::PacketMetadata; TX_PACKETS],
-    rx: [u8; RX_LEN],
-    tx: [u8; TX_LEN],
 }
 
-impl SocketMemory {
+impl SocketNotes {
     pub(crate) const fn new() -> Self {
         Self {
             udp_rx: [udp::PacketMetadata::EMPTY; RX_PACKETS],
@@ -101,8 +113,6 @@ impl SocketMemory {
             raw_rx: [raw::PacketMetadata::EMPTY; RX_PACKETS],
             #[cfg(feature = "raw")]
             raw_tx: [raw::PacketMetadata::EMPTY; TX_PACKETS],
-            rx: [0; RX_LEN],
-            tx: [0; TX_LEN],
         }
     }
 }
@@ -118,22 +128,23 @@ impl<'a> SctpSocket<'a> {
     pub(crate) fn open(
         stack: Stack<'a>,
         settings: &Settings,
+        notes: &'a mut SocketNotes,
         memory: &'a mut SocketMemory,
     ) -> Self {
-        let SocketMemory { rx, tx, .. } = memory;
+        let SocketMemory { rx, tx } = memory;
         match settings.transport {
             #[cfg(feature = "raw")]
             Transport::Raw => Self::Raw(RawSocket::new(
                 stack,
                 None,
                 Some(IpProtocol::from(SCTP_PROTOCOL)),
-                &mut memory.raw_rx,
+                &mut notes.raw_rx,
                 rx,
-                &mut memory.raw_tx,
+                &mut notes.raw_tx,
                 tx,
             )),
             _ => {
-                let (rx_meta, tx_meta) = (&mut memory.udp_rx, &mut memory.udp_tx);
+                let (rx_meta, tx_meta) = (&mut notes.udp_rx, &mut notes.udp_tx);
                 let mut socket = UdpSocket::new(stack, rx_meta, rx, tx_meta, tx);
                 // Only port 0 is refused, and a socket that is bound: neither is so.
                 let _ = socket.bind(settings.udp_port);

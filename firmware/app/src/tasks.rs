@@ -17,7 +17,7 @@ use embassy_time::{Duration, Timer};
 use rserpool_core::time::Instant;
 use static_cell::{ConstStaticCell, StaticCell};
 
-use crate::net::{HEADROOM, PACKET_LEN, SctpSocket, SocketMemory, address_of};
+use crate::net::{HEADROOM, PACKET_LEN, SctpSocket, SocketMemory, SocketNotes, address_of};
 use crate::node::{Node, NodeMemory};
 use crate::settings::Settings;
 use crate::{Command, Event, Status};
@@ -41,6 +41,8 @@ pub async fn run_element(
     observe: &mut dyn FnMut(&Event, &Status),
 ) {
     let memory = MEMORY.take();
+    let mut notes = SocketNotes::new();
+    let mut announce_notes = [udp::PacketMetadata::EMPTY; 2];
     let node = NODE.init_with(|| Node::new(settings, seed, NODE_MEMORY.take()));
     let mut element = Element {
         stack,
@@ -52,8 +54,10 @@ pub async fn run_element(
         unflushed: None,
     };
     loop {
-        let socket = SctpSocket::open(stack, settings, &mut memory.sctp);
-        let announces = settings.listens_for_announces.then(|| memory.announces.open(stack));
+        let socket = SctpSocket::open(stack, settings, &mut notes, &mut memory.sctp);
+        let announces = settings
+            .listens_for_announces
+            .then(|| open_announces(stack, &mut announce_notes, &mut memory.announces));
         if element.serve(socket, announces.as_ref()).await == Serve::Stopped {
             return;
         }
@@ -92,14 +96,14 @@ impl Element<'_> {
         loop {
             self.look_at_link();
             self.receive(&socket, announces).await;
-            self.node.work(SLICE_UNITS);
+            let is_busy = self.node.work(SLICE_UNITS);
             if self.transmit(&socket).await.is_err() || self.is_stuck(&mut socket).await {
                 return Serve::Stuck;
             }
             if self.tell() {
                 return Serve::Stopped;
             }
-            if self.node.wants_work() {
+            if is_busy {
                 yield_now().await;
                 self.look_at_time();
             } else {
@@ -117,7 +121,7 @@ impl Element<'_> {
         self.address = address;
         match address {
             Some(address) => {
-                if address.is_ipv4() {
+                if let IpAddr::V4(_) = address {
                     let _ = self.stack.join_multicast_group(ANNOUNCE_GROUP);
                 }
                 self.node.link_up(now(), address);
@@ -264,28 +268,25 @@ fn embassy(at: Instant) -> embassy_time::Instant {
 
 struct Memory {
     sctp: SocketMemory,
-    announces: AnnounceMemory,
+    announces: [u8; ANNOUNCES_LEN],
     packet: [u8; PACKET_LEN],
 }
 
-struct AnnounceMemory {
-    meta: [udp::PacketMetadata; 2],
-    rx: [u8; ANNOUNCES_LEN],
-}
-
-impl AnnounceMemory {
-    fn open<'a>(&'a mut self, stack: Stack<'a>) -> UdpSocket<'a> {
-        let mut socket = UdpSocket::new(stack, &mut self.meta, &mut self.rx, &mut [], &mut []);
-        // Only port 0 is refused, and a socket that is bound: neither is so.
-        let _ = socket.bind(ANNOUNCE_PORT);
-        socket
-    }
+fn open_announces<'a>(
+    stack: Stack<'a>,
+    notes: &'a mut [udp::PacketMetadata],
+    memory: &'a mut [u8],
+) -> UdpSocket<'a> {
+    let mut socket = UdpSocket::new(stack, notes, memory, &mut [], &mut []);
+    // Only port 0 is refused, and a socket that is bound: neither is so.
+    let _ = socket.bind(ANNOUNCE_PORT);
+    socket
 }
 
 /// All zero bits, so that it takes no flash.
 static MEMORY: ConstStaticCell<Memory> = ConstStaticCell::new(Memory {
     sctp: SocketMemory::new(),
-    announces: AnnounceMemory { meta: [udp::PacketMetadata::EMPTY; 2], rx: [0; ANNOUNCES_LEN] },
+    announces: [0; ANNOUNCES_LEN],
     packet: [0; PACKET_LEN],
 });
 static NODE_MEMORY: ConstStaticCell<NodeMemory> = ConstStaticCell::new(NodeMemory::new());

@@ -1,81 +1,113 @@
-//! A pool element on Arm's MPS2 AN385.
+//! A pool element on Arm's MPS2 AN385, as QEMU emulates it.
+//!
+//! Settings are those of the build, changed by `-semihosting-config arg=KEY=VALUE`. Over UART0 it
+//! takes the lines `status`, which it answers by one line, and `stop`: it leaves its pool and ends
+//! QEMU with status 0. Status 1 says that it could not start, 101 that it panicked.
 #![no_std]
 #![no_main]
 
-use core::net::Ipv4Addr;
+use core::cell::Cell;
 
+use critical_section::Mutex;
 use embassy_executor::Spawner;
-use embassy_net::udp::{PacketMetadata, UdpSocket};
-use embassy_net::{Config, Ipv4Cidr, Runner, Stack, StackResources, StaticConfigV4};
-use mps2_an385_bsp::{Nic, host, say, stack, uart};
+use embassy_net::{Runner, Stack};
+use mps2_an385_bsp::host::{self, ARGUMENTS_LEN_MAX};
+use mps2_an385_bsp::{Nic, say, stack, uart};
+use rserpool_core::asap::PoolElementStatus;
+use rserpool_firmware::settings::Settings;
+use rserpool_firmware::tasks::{Commands, run_element};
+use rserpool_firmware::{Command, Event, Status, net};
 use static_cell::StaticCell;
 
 #[cortex_m_rt::entry]
 fn main() -> ! {
+    let settings = settings();
     let nic = match mps2_an385_bsp::start() {
         Ok(nic) => nic,
-        Err(error) => {
-            say!("the network chip does not start: {error}");
-            host::exit(1)
-        }
+        Err(error) => give_up(&error),
     };
-    mps2_an385_bsp::run(|spawner| start(spawner, nic))
+    mps2_an385_bsp::run(|spawner| start(spawner, settings, nic))
 }
 
-fn start(spawner: Spawner, nic: Nic) {
-    static RESOURCES: StaticCell<StackResources<3>> = StaticCell::new();
-    let mut address = Ipv4Cidr::new(Ipv4Addr::new(127, 77, 0, 5), 8);
-    for argument in host::arguments().iter() {
-        if let Some(text) = argument.strip_prefix("ip=") {
-            address = text.parse().unwrap_or(address);
-        }
+/// The settings of the build, changed by the arguments.
+fn settings() -> &'static Settings {
+    static SETTINGS: StaticCell<Settings> = StaticCell::new();
+    let settings = SETTINGS.init_with(Settings::at_build);
+    if let Err(error) = settings.apply(host::arguments(&mut [0; ARGUMENTS_LEN_MAX])) {
+        give_up(&error);
     }
-    let config = Config::ipv4_static(StaticConfigV4 {
-        address,
-        gateway: None,
-        dns_servers: Default::default(),
-    });
-    let mut seed = [0; 8];
+    settings
+}
+
+fn give_up(error: &dyn core::fmt::Display) -> ! {
+    say!("cannot start: {error}");
+    host::exit(1)
+}
+
+fn start(spawner: Spawner, settings: &'static Settings, nic: Nic) {
+    static RESOURCES: StaticCell<net::Resources> = StaticCell::new();
+    let mut seed = [0; 40];
     host::fill_random(&mut seed);
-    let resources = RESOURCES.init(StackResources::new());
-    let (stack, runner) = embassy_net::new(nic, config, resources, u64::from_le_bytes(seed));
-    spawner.spawn(net(runner).expect("one instance"));
-    spawner.spawn(echo(stack).expect("one instance"));
-    spawner.spawn(command().expect("one instance"));
-    say!("up at {address}");
+    let (net_seed, seed) = seed.split_first_chunk().expect("there are enough");
+    let resources = RESOURCES.init_with(net::Resources::new);
+    let net_seed = u64::from_le_bytes(*net_seed);
+    let (stack, runner) = embassy_net::new(nic, net::config(settings), resources, net_seed);
+    let seed = seed.first_chunk().expect("there are enough");
+    spawner.spawn(run_net(runner).expect("it runs once"));
+    spawner.spawn(run(stack, settings, *seed).expect("it runs once"));
+    spawner.spawn(obey().expect("it runs once"));
+    say!("pool element starts");
 }
 
 #[embassy_executor::task]
-async fn net(mut runner: Runner<'static, Nic>) -> ! {
+async fn run_net(mut runner: Runner<'static, Nic>) -> ! {
     runner.run().await
 }
 
 #[embassy_executor::task]
-async fn echo(stack: Stack<'static>) -> ! {
-    let (mut received, mut receive) = ([PacketMetadata::EMPTY; 4], [0; 2048]);
-    let (mut sent, mut send) = ([PacketMetadata::EMPTY; 4], [0; 2048]);
-    let mut socket = UdpSocket::new(stack, &mut received, &mut receive, &mut sent, &mut send);
-    socket.bind(7).expect("the port is free");
-    let mut buffer = [0; 1500];
+async fn run(stack: Stack<'static>, settings: &'static Settings, seed: [u8; 32]) {
+    run_element(stack, settings, seed, &COMMANDS, &mut observe).await;
+    tell_status();
+    host::exit(0)
+}
+
+fn observe(event: &Event, status: &Status) {
+    critical_section::with(|section| STATUS.borrow(section).set(Some(*status)));
+    say!("{event:?}");
+}
+
+/// Does what the lines at the UART say.
+#[embassy_executor::task]
+async fn obey() -> ! {
     loop {
-        if let Ok((len, from)) = socket.recv_from(&mut buffer).await {
-            let _ = socket.send_to(&buffer[..len], from).await;
+        match uart::read_line().await.as_bytes() {
+            b"stop" => COMMANDS.signal(Command::Stop),
+            b"start" => COMMANDS.signal(Command::Start),
+            b"status" => tell_status(),
+            _ => uart::write(b"unknown: there are start, status, stop\n"),
         }
     }
 }
 
-#[embassy_executor::task]
-async fn command() -> ! {
-    loop {
-        let line = uart::read_line().await;
-        match line.as_bytes() {
-            b"stop" => host::exit(0),
-            b"status" => {
-                uart::write(b"stack=");
-                uart::write_number(stack::high_water());
-                uart::write(b"\n");
-            }
-            _ => uart::write(b"unknown\n"),
-        }
+/// Writes one line: the element as of the last event, and the deepest stack so far, in bytes.
+fn tell_status() {
+    let status = critical_section::with(|section| STATUS.borrow(section).get());
+    let is_registered = |s: Status| s.membership == PoolElementStatus::Registered;
+    let number = |value: fn(Status) -> u32| status.map_or(0, value);
+    for (name, value) in [
+        ("link", number(|status| status.is_link_up.into())),
+        ("registered", u32::from(status.is_some_and(is_registered))),
+        ("id", number(|status| status.pe_id.0)),
+        ("associations", number(|status| status.association_count as u32)),
+        ("packages", number(|status| status.package_count as u32)),
+        ("stack", stack::high_water()),
+    ] {
+        uart::write(name.as_bytes());
+        uart::write(b"=");
+        uart::write_number(value);
+        uart::write(if name == "stack" { b"\n" } else { b" " });
     }
 }
+
+static COMMANDS: Commands = Commands::new();
+static STATUS: Mutex<Cell<Option<Status>>> = Mutex::new(Cell::new(None));

@@ -1,24 +1,18 @@
 //! QEMU as seen from inside: semihosting.
 
+use core::mem::MaybeUninit;
+
 pub use semihosting::process::exit;
+use semihosting::sys::arm_compat::sys_get_cmdline_uninit;
 
-/// The arguments of `-semihosting-config arg=..`, but for the first, which names the program.
-///
-/// They come as one line, so none of them may have a blank.
-#[must_use]
-pub fn arguments() -> Arguments {
-    Arguments(semihosting::experimental::env::args().ok())
-}
-
-/// See [`arguments`].
-#[derive(Debug)]
-pub struct Arguments(Option<semihosting::experimental::env::Args<ARGUMENTS_LEN_MAX>>);
-
-impl Arguments {
-    /// One after the other; what is not UTF-8 is left out.
-    pub fn iter(&self) -> impl Iterator<Item = &str> {
-        self.0.iter().flat_map(|arguments| arguments.filter_map(Result::ok)).skip(1)
-    }
+/// The arguments of `-semihosting-config arg=..`, separated by blanks, but for the first, which
+/// names the program. Empty if there are none or they do not fit.
+pub fn arguments(buffer: &mut [u8; ARGUMENTS_LEN_MAX]) -> &str {
+    // SAFETY: what is initialised may be handed out to be initialised.
+    let uninit = unsafe { &mut *(&raw mut *buffer).cast::<[MaybeUninit<u8>; ARGUMENTS_LEN_MAX]>() };
+    let line = sys_get_cmdline_uninit(uninit).ok();
+    let line = line.and_then(|line| core::str::from_utf8(line).ok());
+    line.and_then(|line| line.split_once(' ')).map_or("", |(_, arguments)| arguments)
 }
 
 /// Fills `bytes` with the host's randomness.
@@ -31,10 +25,19 @@ pub fn fill_random(bytes: &mut [u8]) {
 }
 
 /// Prints a line on the host's console, if the feature `messages` is enabled.
+#[cfg(feature = "messages")]
+#[macro_export]
+macro_rules! say {
+    ($($argument:tt)*) => { $crate::host::print_line(core::format_args!($($argument)*)) };
+}
+
+/// Prints a line on the host's console, if the feature `messages` is enabled.
+#[cfg(not(feature = "messages"))]
 #[macro_export]
 macro_rules! say {
     ($($argument:tt)*) => {
-        if cfg!(feature = "messages") {
+        // So that what it names is used all the same.
+        if false {
             $crate::host::print_line(core::format_args!($($argument)*));
         }
     };
@@ -47,4 +50,4 @@ pub fn print_line(_line: core::fmt::Arguments<'_>) {
 }
 
 /// The length of all arguments together.
-const ARGUMENTS_LEN_MAX: usize = 512;
+pub const ARGUMENTS_LEN_MAX: usize = 512;
