@@ -36,12 +36,14 @@ impl Instant {
 
     /// The span since `earlier`; zero if `earlier` is later.
     #[must_use]
+    #[cfg_attr(feature = "small", inline(never))]
     pub const fn saturating_duration_since(self, earlier: Self) -> Duration {
         Duration::from_micros(self.0.saturating_sub(earlier.0))
     }
 
     /// The earlier of two deadlines, either of which may be absent.
     #[must_use]
+    #[cfg_attr(feature = "small", inline(never))]
     pub fn earliest(a: Option<Self>, b: Option<Self>) -> Option<Self> {
         match (a, b) {
             (Some(a), Some(b)) => Some(a.min(b)),
@@ -50,11 +52,19 @@ impl Instant {
     }
 }
 
+/// The microseconds of a span, saturating. (`Duration::as_micros` counts in 128 bits.)
+#[cfg_attr(feature = "small", inline(never))]
+pub(crate) const fn micros(span: Duration) -> u64 {
+    span.as_secs().saturating_mul(1_000_000).saturating_add(span.subsec_micros() as u64)
+}
+
 impl Add<Duration> for Instant {
     type Output = Self;
 
+    // Called from many places: on a board a call is smaller than this.
+    #[cfg_attr(feature = "small", inline(never))]
     fn add(self, span: Duration) -> Self {
-        Self(self.0.saturating_add(u64::try_from(span.as_micros()).unwrap_or(u64::MAX)))
+        Self(self.0.saturating_add(micros(span)))
     }
 }
 

@@ -11,8 +11,11 @@ use super::user_transport::UserTransport;
 use crate::association::Endpoint;
 use crate::profile::Profile;
 use crate::time::Instant;
-use crate::wire::Protocol;
-use crate::wire::asap::{AsapMessage, ServerAnnounce};
+use crate::wire::asap::ServerAnnounce;
+use crate::wire::{Protocol, UnknownMessage};
+
+/// The type of the message.
+const SERVER_ANNOUNCE: u8 = 10;
 
 /// The multicast group that registrars announce themselves to: RFC 5352 §8.3's, or the one that
 /// RSPLIB uses.
@@ -45,11 +48,11 @@ pub(crate) fn on_server_announce(
     source: SocketAddr,
     bytes: &[u8],
 ) -> Result<(), InputError> {
-    let announce = match AsapMessage::parse(bytes) {
-        Ok(AsapMessage::ServerAnnounce(announce)) => announce,
-        Ok(_) => return Err(InputError::Unexpected),
-        // Announces are never answered.
-        Err(_) => return Err(InputError::Malformed { cause: None }),
+    // Announces are never answered.
+    let malformed = InputError::Malformed { cause: None };
+    let announce = match UnknownMessage::parse(bytes).map_err(|_| malformed)?.message_type {
+        SERVER_ANNOUNCE => ServerAnnounce::parse(bytes).map_err(|_| malformed)?,
+        _ => return Err(InputError::Unexpected),
     };
     let endpoint = endpoint_of(&announce, profile, source).ok_or(InputError::Unexpected)?;
     hunt.add_announced(now, source.ip(), &endpoint, announce.registrar)

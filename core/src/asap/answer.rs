@@ -7,8 +7,10 @@ use core::fmt;
 use heapless::Vec;
 
 use crate::association::{AssociationId, Ppid, StreamId, Transmit};
-use crate::wire::asap::{AsapMessage, Error};
-use crate::wire::{Cause, OperationError, ParseError};
+use crate::wire::asap::{
+    AsapMessage, DeregistrationResponse, EndpointKeepAlive, Error, RegistrationResponse,
+};
+use crate::wire::{Cause, OperationError, ParseError, UnknownMessage, Unrecognized};
 
 /// Why an input was refused. The machine goes on as if it had not come; if the sender is to know,
 /// an ASAP Error comes out of `poll_transmit`.
@@ -89,17 +91,88 @@ pub(crate) fn parse<'a>(
         Ok(message) => OperationError::unrecognized(message.unrecognized()),
         Err(error) => error.operation_error(),
     };
-    let report = report
-        .and_then(|error| error.causes().next())
-        .map(|cause| OwedError::new(association, cause.code, cause.data));
-    // An Error is never answered by an Error, or two peers could go on for ever.
-    if owed.is_none() && data.first() != Some(&ERROR_MESSAGE_TYPE) {
-        *owed = report;
-    }
+    note(association, data, report, owed);
     match parsed {
         Ok(AsapMessage::Unknown(_)) => Err(InputError::UnknownMessage),
         Ok(message) => Ok(message),
         Err(error) => Err(InputError::Malformed { cause: ParseError::cause(&error) }),
+    }
+}
+
+/// What a pool element can be told.
+pub(crate) enum ToElement<'a> {
+    RegistrationResponse(RegistrationResponse<'a>),
+    DeregistrationResponse(DeregistrationResponse<'a>),
+    EndpointKeepAlive(EndpointKeepAlive<'a>),
+    Error(Error<'a>),
+}
+
+/// As [`parse`], for a pool element. Of messages that no element expects nothing is read but the
+/// type, so that a board need not hold the code for it.
+pub(crate) fn parse_for_element<'a>(
+    association: AssociationId,
+    ppid: Ppid,
+    data: &'a [u8],
+    owed: &mut Option<OwedError>,
+) -> Result<ToElement<'a>, InputError> {
+    if ppid != Ppid::ASAP {
+        return Err(InputError::NotAsap);
+    }
+    let parsed = read_for_element(data);
+    let report = match &parsed {
+        Ok(Some((_, unrecognized))) => OperationError::unrecognized(*unrecognized),
+        Ok(None) => return Err(InputError::Unexpected),
+        Err((_, report)) => *report,
+    };
+    note(association, data, report, owed);
+    match parsed {
+        Ok(Some((message, _))) => Ok(message),
+        Ok(None) => Err(InputError::Unexpected),
+        Err((error, _)) => Err(error),
+    }
+}
+
+type Refused<'a> = (InputError, Option<OperationError<'a>>);
+
+fn read_for_element(
+    data: &[u8],
+) -> Result<Option<(ToElement<'_>, Unrecognized<'_>)>, Refused<'_>> {
+    let read = match data.first() {
+        Some(3) => RegistrationResponse::parse(data)
+            .map(|message| (ToElement::RegistrationResponse(message), message.unrecognized())),
+        Some(4) => DeregistrationResponse::parse(data)
+            .map(|message| (ToElement::DeregistrationResponse(message), message.unrecognized())),
+        Some(7) => EndpointKeepAlive::parse(data)
+            .map(|message| (ToElement::EndpointKeepAlive(message), message.unrecognized())),
+        Some(14) => {
+            Error::parse(data).map(|message| (ToElement::Error(message), message.unrecognized()))
+        }
+        Some(1..14) => return Ok(None),
+        _ => match UnknownMessage::parse(data) {
+            Ok(message) => return Err((InputError::UnknownMessage, message.operation_error())),
+            Err(error) => Err(error),
+        },
+    };
+    match read {
+        Ok(read) => Ok(Some(read)),
+        Err(error) => {
+            Err((InputError::Malformed { cause: error.cause() }, error.operation_error()))
+        }
+    }
+}
+
+/// Notes what the sender of `data` is to be told, if anything and if there is room.
+fn note(
+    association: AssociationId,
+    data: &[u8],
+    report: Option<OperationError<'_>>,
+    owed: &mut Option<OwedError>,
+) {
+    // An Error is never answered by an Error, or two peers could go on for ever.
+    if owed.is_none() && data.first() != Some(&ERROR_MESSAGE_TYPE) {
+        *owed = report
+            .and_then(|error| error.causes().next())
+            .map(|cause| OwedError::new(association, cause.code, cause.data));
     }
 }
 

@@ -20,7 +20,7 @@ use super::timers::Timers;
 use crate::association::{AssociationId, ConnectId, Endpoint, Transmit};
 use crate::entropy::Entropy;
 use crate::identifier::RegistrarId;
-use crate::time::Instant;
+use crate::time::{Instant, micros};
 
 /// The most registrars that are known at a time.
 pub const REGISTRARS_MAX: usize = 8;
@@ -481,7 +481,7 @@ impl ServerHunt {
 
     fn pause(&mut self, now: Instant, random: &mut dyn Entropy) {
         // An eighth more or less, so that boards switched on together do not stay together.
-        let eighth_micros = u64::try_from(self.pause.as_micros() / 8).unwrap_or(u64::MAX);
+        let eighth_micros = micros(self.pause) / 8;
         let jitter = Duration::from_micros(random.below(eighth_micros.saturating_mul(2)));
         let pause = self.pause.saturating_sub(self.pause / 8).saturating_add(jitter);
         self.hunting = Hunting::Paused { until: now + pause.max(PAUSE_MIN) };

@@ -112,9 +112,10 @@ impl Timers {
 /// RSPLIB milliseconds: `docs/protocol-notes.md`, "Registration life".
 #[must_use]
 pub fn registration_life_on_wire(profile: Profile, life: Duration) -> u32 {
+    let millis = life.subsec_millis();
     let units = match profile {
-        Profile::Rfc => life.as_millis().div_ceil(1_000),
-        Profile::Rsplib => life.as_millis(),
+        Profile::Rfc => life.as_secs().saturating_add(u64::from(millis > 0)),
+        Profile::Rsplib => life.as_secs().saturating_mul(1_000).saturating_add(millis.into()),
     };
     u32::try_from(units).unwrap_or(u32::MAX)
 }

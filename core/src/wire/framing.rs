@@ -17,6 +17,10 @@ use nom::{IResult, Parser};
 use super::error::{EmitError, ParseError, ParseErrorKind};
 use super::parameter::ParameterType;
 
+/// Whether what came with peculiarities is written as it came. A board repeats nothing that others
+/// wrote, and saves the code that finds out whether it still says the same.
+pub(crate) const REPEATS: bool = cfg!(any(test, not(feature = "small")));
+
 /// What a parser of one thing returns.
 pub(crate) type Parsed<'a, T> = IResult<&'a [u8], T, ParseError<'a>>;
 
@@ -128,7 +132,8 @@ impl<'a> Tlv<'a> {
 }
 
 /// Reads a parameter without its padding.
-#[inline(always)]
+#[cfg_attr(not(feature = "small"), inline(always))]
+#[cfg_attr(feature = "small", inline(never))]
 pub(crate) fn tlv(input: &[u8]) -> Parsed<'_, Tlv<'_>> {
     let (_, [kind_high, kind_low, len_high, len_low]) = chunk(input)?;
     let len = usize::from(u16::from_be_bytes([len_high, len_low]));
@@ -159,7 +164,8 @@ impl<'a> Tlvs<'a> {
     }
 
     /// Opens a message: checks type and length, and returns its flags and what follows them.
-    #[inline]
+    #[cfg_attr(not(feature = "small"), inline)]
+    #[cfg_attr(feature = "small", inline(never))]
     pub(crate) fn open(bytes: &'a [u8], kind: u8) -> Result<(u8, Self), ParseError<'a>> {
         let (rest, header) =
             be_u32(bytes).map_err(|_: nom::Err<ParseError<'a>>| message_length(bytes))?;
@@ -196,7 +202,8 @@ impl<'a> Tlvs<'a> {
     }
 
     /// The next parameter. `rank` of the one before must be told with [`rank`](Self::rank).
-    #[inline]
+    #[cfg_attr(not(feature = "small"), inline)]
+    #[cfg_attr(feature = "small", inline(never))]
     pub(crate) fn next(&mut self) -> Result<Option<Tlv<'a>>, ParseError<'a>> {
         if self.rest.is_empty() {
             return Ok(None);
@@ -379,7 +386,8 @@ impl<'b> Writer<'b> {
         Ok(())
     }
 
-    #[inline(always)]
+    #[cfg_attr(not(feature = "small"), inline(always))]
+    #[cfg_attr(feature = "small", inline(never))]
     pub(crate) fn put_u32(&mut self, value: u32) -> Result<(), EmitError> {
         self.put(value.to_be_bytes())
     }
@@ -398,8 +406,13 @@ impl<'b> Writer<'b> {
     }
 
     /// Writes `bytes` and the padding after them.
-    #[inline(always)]
+    #[cfg_attr(not(feature = "small"), inline(always))]
+    #[cfg_attr(feature = "small", inline(never))]
     pub(crate) fn put_padded(&mut self, bytes: &[u8]) -> Result<(), EmitError> {
+        if cfg!(feature = "small") {
+            self.rest = put_any(mem::take(&mut self.rest), bytes).ok_or(EmitError::Full)?;
+            return Ok(());
+        }
         // Handles and transports of usual sizes are copied without a call.
         if let Ok(&bytes) = <&[u8; 16]>::try_from(bytes) {
             return self.put(bytes);
@@ -422,7 +435,8 @@ impl<'b> Writer<'b> {
 
     /// Writes a parameter header; `len` counts the header and the value. It fits its field if
     /// that of the message does, and that is looked at first.
-    #[inline(always)]
+    #[cfg_attr(not(feature = "small"), inline(always))]
+    #[cfg_attr(feature = "small", inline(never))]
     pub(crate) fn put_header(&mut self, kind: ParameterType, len: usize) -> Result<(), EmitError> {
         let [.., high, low] = len.to_be_bytes();
         let [kind_high, kind_low] = kind.0.to_be_bytes();
@@ -489,6 +503,7 @@ pub(crate) trait Message<'a>: Copy + PartialEq {
     fn verbatim(&self) -> Option<&'a [u8]> {
         match self.layout().0 {
             None => None,
+            Some(_) if !REPEATS => None,
             Some(bytes) => self.verbatim_if_same(bytes),
         }
     }

@@ -82,7 +82,11 @@ impl<'m> Node<'m> {
     }
 
     /// Nothing to compute.
-    pub fn work(&mut self, _units: u32) -> bool {
+    pub fn work(&mut self, _units: u32) {}
+
+    /// Never.
+    #[must_use]
+    pub fn wants_work(&self) -> bool {
         core::hint::black_box(false)
     }
 

@@ -96,14 +96,14 @@ impl Element<'_> {
         loop {
             self.look_at_link();
             self.receive(&socket, announces).await;
-            let is_busy = self.node.work(SLICE_UNITS);
+            self.node.work(SLICE_UNITS);
             if self.transmit(&socket).await.is_err() || self.is_stuck(&mut socket).await {
                 return Serve::Stuck;
             }
             if self.tell() {
                 return Serve::Stopped;
             }
-            if is_busy {
+            if self.node.wants_work() {
                 yield_now().await;
                 self.look_at_time();
             } else {
@@ -121,7 +121,7 @@ impl Element<'_> {
         self.address = address;
         match address {
             Some(address) => {
-                if let IpAddr::V4(_) = address {
+                if address.is_ipv4() {
                     let _ = self.stack.join_multicast_group(ANNOUNCE_GROUP);
                 }
                 self.node.link_up(now(), address);

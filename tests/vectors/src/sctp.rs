@@ -16,7 +16,7 @@ use crate::Trace;
 /// Nothing is lost, and the receiver has room for all that the sender has.
 #[must_use]
 pub fn sctp_exchange() -> u64 {
-    let mut pair = Pair::<16_384>::new(0);
+    let mut pair = Pair::<8_192>::new(0);
     pair.run();
     let statistics = pair.ends[0].endpoint.statistics();
     assert_eq!(statistics.retransmission_timeouts, 0);

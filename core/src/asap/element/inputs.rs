@@ -1,14 +1,12 @@
 //! What timers, messages and associations do to a pool element.
 
 use super::{ACKS_MAX, InputError, PoolElement, PoolElementEvent, State};
-use crate::asap::answer;
+use crate::asap::answer::{self, ToElement};
 use crate::association::{AssociationId, Input};
 use crate::identifier::{PeId, PoolHandle};
 use crate::time::Instant;
 use crate::wire::Cause;
-use crate::wire::asap::{
-    AsapMessage, DeregistrationResponse, EndpointKeepAlive, Error, RegistrationResponse,
-};
+use crate::wire::asap::{DeregistrationResponse, EndpointKeepAlive, Error, RegistrationResponse};
 
 impl PoolElement {
     pub(super) fn on_input(&mut self, now: Instant, input: Input<'_>) -> Result<(), InputError> {
@@ -24,7 +22,8 @@ impl PoolElement {
                 self.on_hunt(now, outcome);
             }
             Input::Message { association, ppid, data, .. } => {
-                let message = answer::parse(association, ppid, data, &mut self.owed_error)?;
+                let message =
+                    answer::parse_for_element(association, ppid, data, &mut self.owed_error)?;
                 return self.on_message(now, association, message);
             }
             Input::Restarted { association } => self.on_restarted(now, association),
@@ -37,24 +36,21 @@ impl PoolElement {
         &mut self,
         now: Instant,
         association: AssociationId,
-        message: AsapMessage<'_>,
+        message: ToElement<'_>,
     ) -> Result<(), InputError> {
-        if let AsapMessage::EndpointKeepAlive(keep_alive) = message {
-            return self.on_keep_alive(now, association, &keep_alive);
-        }
-        // Requests are answered by whom they were sent to.
-        if !self.hunt.is_home(association) {
-            return Err(InputError::Unexpected);
-        }
         match message {
-            AsapMessage::RegistrationResponse(response) => {
+            ToElement::EndpointKeepAlive(keep_alive) => {
+                self.on_keep_alive(now, association, &keep_alive)
+            }
+            // Requests are answered by whom they were sent to.
+            _ if !self.hunt.is_home(association) => Err(InputError::Unexpected),
+            ToElement::RegistrationResponse(response) => {
                 self.on_registration_response(now, &response)
             }
-            AsapMessage::DeregistrationResponse(response) => {
+            ToElement::DeregistrationResponse(response) => {
                 self.on_deregistration_response(now, &response)
             }
-            AsapMessage::Error(error) => self.on_error(now, &error),
-            _ => Err(InputError::Unexpected),
+            ToElement::Error(error) => self.on_error(now, &error),
         }
     }
 

@@ -7,7 +7,7 @@ use super::{Association, Owed, PRIMARY, Probe, State, Tcb};
 use crate::sctp::endpoint::Context;
 use crate::sctp::packet::Cause;
 use crate::sctp::transfer::Sender;
-use crate::time::Instant;
+use crate::time::{Instant, micros};
 
 impl Association<'_> {
     /// Does what is due.
@@ -91,7 +91,7 @@ impl Association<'_> {
         let Some(interval) = context.shared.config.heartbeat_interval else { return };
         let rto = self.tcb.transfers[PRIMARY].rto();
         // RTO, 50 % more or less.
-        let rto_micros = u64::try_from(rto.as_micros()).unwrap_or(u64::MAX);
+        let rto_micros = micros(rto);
         let jitter = context.entropy.below(rto_micros.saturating_add(1));
         let wait = interval + rto / 2 + Duration::from_micros(jitter);
         self.tcb.paths[PRIMARY].probe = Probe::Waiting { at: context.now + wait };

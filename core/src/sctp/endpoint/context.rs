@@ -13,7 +13,7 @@ use crate::sctp::cookie::{Cookie, CookieKeys};
 use crate::sctp::packet::{Cause, ChunkType};
 use crate::sctp::statistics::Statistics;
 use crate::sctp::types::UdpPorts;
-use crate::time::Instant;
+use crate::time::{Instant, micros};
 
 /// What all associations share.
 #[derive(Debug)]
@@ -114,7 +114,7 @@ impl Context<'_> {
     pub(in crate::sctp) fn report_stale_cookie(&mut self, cookie: &Cookie, staleness: Duration) {
         self.shared.statistics.cookies_refused += 1;
         let route = self.source.route(cookie.local_port, cookie.remote_port, cookie.peer_tag);
-        let micros = u32::try_from(staleness.as_micros()).unwrap_or(u32::MAX).to_be_bytes();
+        let micros = u32::try_from(micros(staleness)).unwrap_or(u32::MAX).to_be_bytes();
         self.shared
             .replies
             .push(route, |writer| writer.cause(ChunkType::ERROR, 0, Cause::STALE_COOKIE, &micros));

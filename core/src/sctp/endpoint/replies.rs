@@ -10,7 +10,7 @@ use heapless::Deque;
 
 use crate::sctp::packet::{CommonHeader, PacketWriter};
 use crate::sctp::types::{Packet, UdpPorts};
-use crate::time::Instant;
+use crate::time::{Instant, micros};
 
 /// Bytes of all waiting replies together; also the longest HEARTBEAT that is answered.
 const BYTES: usize = 1_024;
@@ -117,7 +117,7 @@ impl TokenBucket {
     /// Takes a token if one of the `per_second` is left.
     pub(super) fn take(&mut self, now: Instant, per_second: u16) -> bool {
         let elapsed = now.saturating_duration_since(self.refilled).min(Duration::from_secs(1));
-        let earned = elapsed.as_micros() as u64 * u64::from(per_second) / 1_000_000;
+        let earned = micros(elapsed) * u64::from(per_second) / 1_000_000;
         if earned > 0 {
             self.spent = self.spent.saturating_sub(earned as u32);
             self.refilled = now;

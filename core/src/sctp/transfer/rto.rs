@@ -71,7 +71,7 @@ impl Rto {
 const GRANULARITY_MICROS: u32 = 1;
 
 fn micros(span: Duration) -> u32 {
-    u32::try_from(span.as_micros()).unwrap_or(u32::MAX)
+    u32::try_from(crate::time::micros(span)).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]

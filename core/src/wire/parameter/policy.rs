@@ -255,8 +255,10 @@ impl Policy {
     #[inline(always)]
     pub(crate) fn write(&self, writer: &mut Writer<'_>) -> Result<(), EmitError> {
         match self.one_word() {
-            Some((kind, word)) => writer.put(block::<12>(12, [kind.0, word, 0, 0, 0])),
-            None => self.write_any(writer),
+            Some((kind, word)) if cfg!(not(feature = "small")) => {
+                writer.put(block::<12>(12, [kind.0, word, 0, 0, 0]))
+            }
+            _ => self.write_any(writer),
         }
     }
 
@@ -278,6 +280,11 @@ impl Policy {
         let PolicyWords { words: [a, b, c, d], count } = self.words();
         let len = FIXED_LEN.wrapping_add(usize::from(count).wrapping_mul(4));
         let kind = self.policy_type().0;
+        if cfg!(feature = "small") {
+            writer.put_header(ParameterType::POLICY, len)?;
+            writer.put_u32(kind)?;
+            return self.words().as_slice().iter().try_for_each(|&word| writer.put_u32(word));
+        }
         match count {
             0 => writer.put(block::<8>(len, [kind, 0, 0, 0, 0])),
             1 => writer.put(block::<12>(len, [kind, a, 0, 0, 0])),

@@ -13,7 +13,7 @@ use super::transport::{Transport, transport, usual_sctp};
 use crate::identifier::{PeId, RegistrarId};
 use crate::wire::error::{EmitError, ParseError, ParseErrorKind};
 use crate::wire::framing::{
-    HEADER_LEN, Layout, Parsed, Tlv, Tlvs, Writer, be_u32, padded, padding_len, tlv,
+    HEADER_LEN, Layout, Parsed, REPEATS, Tlv, Tlvs, Writer, be_u32, padded, padding_len, tlv,
 };
 
 /// How long a registration lasts, as it stands on the wire: seconds by the RFC, milliseconds with
@@ -134,6 +134,9 @@ impl<'a> PoolElement<'a> {
     /// have, and looks for nothing else. Any doubt leaves it to [`unusual`](Self::unusual).
     #[inline(always)]
     fn usual<const CHECK: bool>(value: &'a [u8]) -> Option<Self> {
+        if cfg!(feature = "small") {
+            return None;
+        }
         let (rest, (id, home, registration_life)) = fixed(value).ok()?;
         let (rest, user_transport) = usual_sctp::<CHECK>(rest)?;
         let (rest, policy) = usual_policy(rest)?;
@@ -199,6 +202,9 @@ impl<'a> PoolElement<'a> {
         len: usize,
         writer: &mut Writer<'_>,
     ) -> Result<(), EmitError> {
+        if cfg!(feature = "small") {
+            return self.write_any(len, writer);
+        }
         let user = <&[u8; 16]>::try_from(self.user_transport.as_bytes());
         match (self.layout.0, user, self.policy.one_word()) {
             // One IPv4 address, a policy with one word: the sizes of all parts are known.
@@ -262,6 +268,7 @@ impl<'a> PoolElement<'a> {
     fn verbatim(&self) -> Option<&'a [u8]> {
         match self.layout.0 {
             None => None,
+            Some(_) if !REPEATS => None,
             Some(bytes) => self.verbatim_if_same(bytes),
         }
     }

@@ -6,12 +6,14 @@
 //! byte  5      zero
 //! bytes 6..8   length of the body, little endian
 //! bytes 8..    the body: the settings in postcard's encoding
-//! then 4       CRC-32 (IEEE) of all before it, little endian
+//! then 4       CRC32c of all before it, little endian
 //! ```
 //!
 //! Whatever follows is ignored, so a page may be read from a whole erase block.
 
 use core::fmt;
+
+use rserpool_core::sctp::crc32c;
 
 use super::Settings;
 
@@ -77,7 +79,7 @@ impl Settings {
         let (body, rest) = rest.split_at_checked(body_len).ok_or(PageError::Length)?;
         let (&checksum, _) = rest.split_first_chunk::<4>().ok_or(PageError::Length)?;
         let covered = page.get(..HEADER_LEN + body_len).ok_or(PageError::Length)?;
-        if crc32(covered) != u32::from_le_bytes(checksum) {
+        if crc32c(covered) != u32::from_le_bytes(checksum) {
             return Err(PageError::Checksum);
         }
         match postcard::take_from_bytes::<Self>(body) {
@@ -99,7 +101,7 @@ impl Settings {
         let [low, high] = u16::try_from(body_len).unwrap_or(u16::MAX).to_le_bytes();
         *header = [b'R', b'S', b'P', b'S', PAGE_VERSION, 0, low, high];
         let end = HEADER_LEN + body_len;
-        let checksum = crc32(&page[..end]);
+        let checksum = crc32c(&page[..end]);
         let place = page.get_mut(end..end + 4).ok_or(PageError::BufferTooShort)?;
         place.copy_from_slice(&checksum.to_le_bytes());
         Ok(end + 4)
@@ -119,18 +121,6 @@ impl Settings {
             && self.port != self.asap_port
             && self.registrars.iter().all(|registrar| registrar.port != 0)
     }
-}
-
-/// CRC-32 without a table: pages are short and rarely read.
-fn crc32(bytes: &[u8]) -> u32 {
-    let mut crc = u32::MAX;
-    for &byte in bytes {
-        crc ^= u32::from(byte);
-        for _ in 0..8 {
-            crc = (crc >> 1) ^ (0xedb8_8320 & (crc & 1).wrapping_neg());
-        }
-    }
-    !crc
 }
 
 const MAGIC: &[u8; 4] = b"RSPS";
@@ -165,11 +155,6 @@ mod tests {
         let mut page = [0xff; PAGE_LEN];
         let len = settings.write_page(&mut page).unwrap();
         (page, len)
-    }
-
-    #[test]
-    fn the_checksum_is_the_usual_one() {
-        assert_eq!(crc32(b"123456789"), 0xcbf4_3926);
     }
 
     #[test]
@@ -228,7 +213,7 @@ mod tests {
                 let place = 8 + random.below(len as u64 - 12) as usize;
                 page[place] = random.next_u32() as u8;
             }
-            let checksum = crc32(&page[..len - 4]);
+            let checksum = crc32c(&page[..len - 4]);
             page[len - 4..len].copy_from_slice(&checksum.to_le_bytes());
             if let Ok(settings) = Settings::read_page(&page) {
                 assert!(settings.is_sound());

@@ -1,0 +1,70 @@
+//! The core on the emulated board: each test is started in a machine of its own by `cargo xtask
+//! firmware test`, which reads their list from the section `.embedded_test`.
+#![no_std]
+#![no_main]
+
+use mps2_an385_bsp as _;
+
+/// Makes a test of each check: it must not panic, and must see what it saw on the host.
+macro_rules! checks {
+    ($($name:ident)*) => {
+        #[embedded_test::tests(default_timeout = 60)]
+        mod checks {$(
+            #[test]
+            fn $name() {
+                let expected = target_tests::host_digest(stringify!($name));
+                assert_eq!(rserpool_vectors::$name(), expected, "the host saw something else");
+            }
+        )*}
+    };
+}
+
+rserpool_vectors::for_each_check!(checks);
+
+/// What the runner must notice. Without the feature there is no such test.
+#[cfg(feature = "failing")]
+#[embedded_test::tests]
+mod failing {
+    #[test]
+    fn an_assertion_fails() {
+        assert_eq!(1 + 1, 3, "on purpose");
+    }
+
+    #[test]
+    fn an_error_is_returned() -> Result<(), ()> {
+        Err(())
+    }
+
+    #[test]
+    fn the_processor_faults() {
+        // The address of no instruction: what is there faults when it is run.
+        let nowhere = 0xffff_fff1_usize;
+        // SAFETY: none. It is here to go wrong, and nothing comes after it.
+        let nowhere: fn() = unsafe { core::mem::transmute(nowhere) };
+        nowhere();
+    }
+
+    #[test]
+    #[timeout(2)]
+    fn it_hangs() {
+        loop {
+            core::hint::spin_loop();
+        }
+    }
+
+    #[test]
+    #[should_panic]
+    fn a_panic_that_does_not_come() {}
+
+    #[test]
+    #[should_panic]
+    fn a_panic_that_is_wanted() {
+        panic!("as wanted");
+    }
+
+    #[test]
+    #[ignore]
+    fn what_is_ignored_does_not_run() {
+        panic!("it ran");
+    }
+}
