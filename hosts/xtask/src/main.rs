@@ -98,6 +98,19 @@ enum Firmware {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Run the core's checks and virtual hours on the emulated board.
+    Test {
+        /// Only tests whose names contain one of these.
+        filters: Vec<String>,
+    },
+    /// Run the tests of an ELF file, one emulated board each (for `cargo test` in
+    /// firmware/target-tests).
+    RunTests {
+        /// The ELF file.
+        elf: std::path::PathBuf,
+        /// Only tests whose names contain one of these.
+        filters: Vec<String>,
+    },
 }
 
 fn main() -> ExitCode {
@@ -112,6 +125,8 @@ fn main() -> ExitCode {
         Task::Firmware(Firmware::Build { boards }) => firmware::build(&boards),
         Task::Firmware(Firmware::Sizes { boards }) => firmware::check_sizes(&boards),
         Task::Firmware(Firmware::Run { arguments }) => firmware::run_boards(&arguments),
+        Task::Firmware(Firmware::Test { filters }) => firmware::test(&filters),
+        Task::Firmware(Firmware::RunTests { elf, filters }) => firmware::run_tests(&elf, &filters),
         Task::Fuzz { seconds, targets } => fuzz::run_targets(seconds, &targets),
     };
     match result {

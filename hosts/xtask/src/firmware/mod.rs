@@ -11,9 +11,13 @@ use crate::process::{cargo, root, show};
 mod elf;
 mod run;
 mod sizes;
+mod test;
+mod test_list;
+mod test_run;
 
 pub(crate) use run::run_boards;
 pub(crate) use sizes::check as check_sizes;
+pub(crate) use test::{run_tests, test};
 
 /// Builds the boards that are named, or all of them.
 ///
