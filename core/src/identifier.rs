@@ -8,13 +8,11 @@ use core::fmt;
 pub const POOL_HANDLE_LEN_MAX: usize = 32;
 
 /// A pool element identifier (RFC 5354 §3.14): unique within its pool, chosen at random.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PeId(pub u32);
 
 /// A registrar identifier (the RFCs say ENRP server identifier). 0 stands for "not known".
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RegistrarId(pub u32);
 
 impl RegistrarId {
@@ -33,6 +31,27 @@ impl fmt::Display for RegistrarId {
         write!(f, "{:#010x}", self.0)
     }
 }
+
+/// Writes identifiers as people know them, in logs as elsewhere.
+macro_rules! hexadecimal {
+    ($name:ident) => {
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, concat!(stringify!($name), "({:#010x})"), self.0)
+            }
+        }
+
+        #[cfg(feature = "defmt")]
+        impl defmt::Format for $name {
+            fn format(&self, f: defmt::Formatter<'_>) {
+                defmt::write!(f, "{=u32:#010x}", self.0);
+            }
+        }
+    };
+}
+
+hexadecimal!(PeId);
+hexadecimal!(RegistrarId);
 
 /// A pool handle, borrowed: 1 to [`POOL_HANDLE_LEN_MAX`] bytes of any value.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -156,6 +175,14 @@ mod tests {
         assert!(PoolHandle::new(&[0]).is_ok());
         assert!(PoolHandle::new(&[b'x'; 32]).is_ok());
         assert_eq!(PoolHandle::new(&[b'x'; 33]), Err(PoolHandleError::TooLong { len: 33 }));
+    }
+
+    #[test]
+    fn identifiers_are_hexadecimal_everywhere() {
+        use std::format;
+        assert_eq!(format!("{}", PeId(0xc0ffee)), "0x00c0ffee");
+        assert_eq!(format!("{:?}", PeId(0xc0ffee)), "PeId(0x00c0ffee)");
+        assert_eq!(format!("{:?}", RegistrarId(0x1111_1111)), "RegistrarId(0x11111111)");
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::time::Duration;
 use rserpool_core::asap::cookie::CookieKey;
 use rserpool_core::asap::{self, POOL_ELEMENT_MESSAGE_LEN_MAX, PoolElementEvent, UserTransport};
 use rserpool_core::association::Endpoint;
-use rserpool_core::compute::{self, Stop};
+use rserpool_core::compute::{self, KernelId, Stop};
 use rserpool_core::identifier::{PeId, PoolHandleBuf};
 use rserpool_core::machine::Machine;
 use rserpool_core::profile::Profile;
@@ -15,12 +15,12 @@ use rserpool_core::wire::{Load, Policy};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
 
-use crate::announces::{AnnounceConfig, Listener, local_addresses};
+use crate::announces::{AnnounceConfig, Listener};
 use crate::clock::OsEntropy;
 use crate::driven::Driven;
 use crate::pool_user::StartError;
 use crate::transport::Transport;
-use crate::work::{Slots, WorkerThread};
+use crate::work::{Slots, WorkerThread, Workplace};
 
 /// How a pool element behaves.
 #[derive(Clone, Debug)]
@@ -43,6 +43,9 @@ pub struct PoolElementConfig {
     pub key: CookieKey,
     /// How many packages are held at a time.
     pub slots: Slots,
+    /// The kernels to compute with; `None`: all of the
+    /// [`StandardKernels`](rserpool_core::compute::kernels::StandardKernels).
+    pub kernels: Option<Vec<KernelId>>,
     /// The SCTP port of the service; 0 takes a free one.
     pub port: u16,
     /// Pins its UDP port (RFC 6951); 0 takes a free one.
@@ -68,7 +71,8 @@ impl PoolElementConfig {
             identifier: None,
             policy: Policy::LeastUsed { load: Load(0) },
             key,
-            slots: Slots::Four,
+            slots: Slots::default(),
+            kernels: None,
             port: 0,
             udp_port: None,
             addresses: Vec::new(),
@@ -150,14 +154,9 @@ impl PoolElement {
         let identifier = driven.machine.pe_id();
         let (event_sender, events) = mpsc::channel(EVENT_COUNT_MAX);
         let (load_sender, loads) = watch::channel(Load(0));
-        let worker = WorkerThread::start(
-            service,
-            config.slots,
-            config.pool,
-            config.key,
-            load_sender,
-            event_sender.clone(),
-        )?;
+        let PoolElementConfig { pool, key, slots, kernels, .. } = config;
+        let place = Workplace { pool, key, slots, kernels };
+        let worker = WorkerThread::start(service, place, load_sender, event_sender.clone())?;
         let (deregister, deregistrations) = mpsc::channel(1);
         let policy = config.policy;
         let announces = config.announces.map(|config| config.bound_to(transport.addresses()));
@@ -246,12 +245,8 @@ fn own_addresses(transport: &Transport, config: &PoolElementConfig) -> Vec<IpAdd
     let registrars = config.registrars.iter().filter_map(|registrar| registrar.addresses.first());
     let towards = registrars.filter_map(|&registrar| transport.address_towards(registrar)).next();
     let mut addresses = Vec::from_iter(towards);
-    for bound in transport.addresses().iter().filter(|_| config.announces.is_some()) {
-        let is_meant = |address: &IpAddr| address.is_ipv4() == bound.is_ipv4();
-        match bound.is_unspecified() {
-            true => addresses.extend(local_addresses().into_iter().filter(is_meant)),
-            false => addresses.push(*bound),
-        }
+    if config.announces.is_some() {
+        addresses.extend(transport.local_addresses());
     }
     addresses
 }

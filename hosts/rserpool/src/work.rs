@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use rserpool_core::asap::cookie::CookieKey;
 use rserpool_core::compute::kernels::StandardKernels;
-use rserpool_core::compute::{Event, Stop, Worker, WorkerConfig};
+use rserpool_core::compute::{Event, KernelId, Stop, Worker, WorkerConfig};
 use rserpool_core::identifier::PoolHandleBuf;
 use rserpool_core::machine::Machine;
 use rserpool_core::wire::Load;
@@ -18,47 +18,45 @@ use crate::driven::Driven;
 use crate::pool_element::ElementEvent;
 use crate::transport::Port;
 
-/// How many packages a worker holds at a time. Computing them takes turns, so more slots do not
-/// make it faster, but keep it busy between packages and serve more users.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Slots {
-    /// 1 package.
-    One,
-    /// 2 packages.
-    Two,
-    /// 4 packages.
-    #[default]
-    Four,
-    /// 8 packages.
-    Eight,
-    /// 16 packages.
-    Sixteen,
-    /// 32 packages.
-    ThirtyTwo,
-}
+/// How many packages a worker holds at a time: 1 to 32. Computing them takes turns, so more slots
+/// do not make it faster, but keep it busy between packages and serve more users.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Slots(u16);
 
 impl Slots {
-    /// As many slots as `count`, if a worker is made with so many.
+    /// The most slots.
+    pub const MAX: u16 = 32;
+
+    /// As many slots as `count`, if a worker can have so many.
     ///
     /// ```
     /// use rserpool::Slots;
     ///
-    /// assert_eq!(Slots::of_count(8), Some(Slots::Eight));
-    /// assert_eq!(Slots::of_count(7), None);
+    /// assert!(Slots::of_count(7).is_some());
+    /// assert_eq!(Slots::of_count(0), None);
+    /// assert_eq!(Slots::of_count(33), None);
     /// ```
     #[must_use]
     pub fn of_count(count: u16) -> Option<Self> {
-        match count {
-            1 => Some(Self::One),
-            2 => Some(Self::Two),
-            4 => Some(Self::Four),
-            8 => Some(Self::Eight),
-            16 => Some(Self::Sixteen),
-            32 => Some(Self::ThirtyTwo),
-            _ => None,
-        }
+        (1..=Self::MAX).contains(&count).then_some(Self(count))
     }
+}
+
+impl Default for Slots {
+    /// 4 slots.
+    fn default() -> Self {
+        Self(4)
+    }
+}
+
+/// What a worker is made with.
+#[derive(Debug)]
+pub(crate) struct Workplace {
+    pub(crate) pool: PoolHandleBuf,
+    pub(crate) key: CookieKey,
+    pub(crate) slots: Slots,
+    /// The kernels that it offers; none: all that it has.
+    pub(crate) kernels: Option<Vec<KernelId>>,
 }
 
 /// A worker's thread. It ends when it is stopped, or with its handle or its transport.
@@ -72,9 +70,7 @@ impl WorkerThread {
     /// Starts a worker on `port`. It tells its load, and what it does.
     pub(crate) fn start(
         port: Port,
-        slots: Slots,
-        pool: PoolHandleBuf,
-        key: CookieKey,
+        place: Workplace,
         loads: watch::Sender<Load>,
         events: mpsc::Sender<ElementEvent>,
     ) -> io::Result<Self> {
@@ -83,13 +79,10 @@ impl WorkerThread {
         let (end_sender, ended) = watch::channel(false);
         let outlet = Outlet { stops: stop_receiver, loads, events };
         let compute = move || {
-            match slots {
-                Slots::One => runtime.block_on(work::<1>(port, pool, key, outlet)),
-                Slots::Two => runtime.block_on(work::<2>(port, pool, key, outlet)),
-                Slots::Four => runtime.block_on(work::<4>(port, pool, key, outlet)),
-                Slots::Eight => runtime.block_on(work::<8>(port, pool, key, outlet)),
-                Slots::Sixteen => runtime.block_on(work::<16>(port, pool, key, outlet)),
-                Slots::ThirtyTwo => runtime.block_on(work::<32>(port, pool, key, outlet)),
+            match place.slots.0 {
+                1..=4 => runtime.block_on(work::<4>(port, place, outlet)),
+                5..=8 => runtime.block_on(work::<8>(port, place, outlet)),
+                _ => runtime.block_on(work::<{ Slots::MAX as usize }>(port, place, outlet)),
             }
             let _ = end_sender.send(true);
         };
@@ -117,16 +110,16 @@ struct Outlet {
 
 type StandardWorker<const SLOTS: usize> = Worker<StandardKernels, SLOTS, USERS_MAX, CHUNK_LEN>;
 
-async fn work<const SLOTS: usize>(
-    port: Port,
-    pool: PoolHandleBuf,
-    key: CookieKey,
-    mut outlet: Outlet,
-) {
-    let mut config = WorkerConfig::new(pool);
+/// Computes; `SLOTS` is at least as many as there are in `place`.
+async fn work<const SLOTS: usize>(port: Port, place: Workplace, mut outlet: Outlet) {
+    let mut config = WorkerConfig::new(place.pool);
+    config.slot_count = place.slots.0;
+    if let Some(kernels) = &place.kernels {
+        config.offer_only::<StandardKernels>(kernels);
+    }
     config.chunk_len = CHUNK_LEN;
     config.cookie_interval = COOKIE_INTERVAL;
-    let machine = Box::new(StandardWorker::<SLOTS>::new(config, key));
+    let machine = Box::new(StandardWorker::<SLOTS>::new(config, place.key));
     let mut driven = Driven::new(machine, port, StandardWorker::<SLOTS>::TRANSMIT_LEN_MAX);
     loop {
         let has_more = driven.machine.run(SLICE_UNITS);

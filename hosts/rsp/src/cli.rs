@@ -13,7 +13,7 @@ use crate::address::Address;
 use crate::decode::DecodeArgs;
 use crate::failure::EXIT_CODES;
 use crate::policy::PolicyChoice;
-use crate::values::{Group, Identifier, Point, PoolKey, Size, Span};
+use crate::values::{Group, Identifier, KernelChoice, Point, PoolKey, Size, Span};
 
 /// Reliable Server Pooling: registrar, pool elements that compute, and their users.
 #[derive(Debug, Parser)]
@@ -158,9 +158,13 @@ pub(crate) struct ServeOptions {
     /// How many elements to run, each with a thread and an identifier of its own. [default: 1]
     #[arg(long, visible_alias = "threads", value_name = "COUNT")]
     pub(crate) elements: Option<u16>,
-    /// How many packages an element holds at a time: 1, 2, 4, 8, 16 or 32. [default: 4]
+    /// How many packages an element holds at a time: 1 to 32. [default: 4]
     #[arg(long, value_name = "COUNT")]
     pub(crate) slots: Option<u16>,
+    /// The kernels to compute with, separated by commas: fractal, monte-carlo, sha-prefix and
+    /// synthetic. [default: all]
+    #[arg(long, value_name = "KERNELS", value_delimiter = ',')]
+    pub(crate) kernels: Vec<KernelChoice>,
     /// An address to register, for users to connect to; repeat the flag for more. [default: the
     /// one by which the registrar sees us]
     #[arg(long = "address", value_name = "IP")]
@@ -371,6 +375,7 @@ impl ServeOptions {
             identifier: self.identifier.or(file.identifier),
             elements: self.elements.or(file.elements),
             slots: self.slots.or(file.slots),
+            kernels: if_empty(self.kernels, file.kernels),
             addresses: if_empty(self.addresses, file.addresses),
             policy: self.policy.or(file.policy),
             registration_life: self.registration_life.or(file.registration_life),
@@ -424,8 +429,10 @@ Examples:
   rsp registrar --listen 127.0.0.1:3863 --max-elements 1000000
   rsp registrar --config /etc/rsp.toml --log info
 
-Prints one line when it is ready, with the address to give to the others:
-  registrar 0x1234abcd ready at 127.0.0.1:3863/9899
+Prints a line when it is ready, with the address to give to the others, and
+one for each further address:
+  registrar 0x1234abcd ready at 10.0.0.1:3863/9899
+    also at 127.0.0.1:3863/9899
 
 Configuration file: sections [scope] and [registrar], keys as the flags
 (`registrars` is a list). See `rsp --help` for the exit codes.";

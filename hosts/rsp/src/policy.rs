@@ -82,6 +82,44 @@ impl PolicyChoice {
     }
 }
 
+/// A policy as [`PolicyChoice`] is written, with the load of the moment if it has any:
+/// `LeastUsedDegradation:12.5 (load 40 %)`.
+pub(crate) fn written(policy: &Policy) -> String {
+    let kind = policy.policy_type();
+    let name = kind.name().map_or_else(|| format!("{:#010x}", kind.0), str::to_owned);
+    let (numbers, load) = match *policy {
+        Policy::WeightedRoundRobin { weight } | Policy::WeightedRandom { weight } => {
+            (vec![weight.to_string()], None)
+        }
+        Policy::Priority { priority } => (vec![priority.to_string()], None),
+        Policy::LeastUsed { load } | Policy::RandomizedLeastUsed { load } => (vec![], Some(load)),
+        Policy::LeastUsedDegradation { load, degradation }
+        | Policy::PriorityLeastUsed { load, degradation }
+        | Policy::RandomizedPriorityLeastUsed { load, degradation }
+        | Policy::RandomizedLeastUsedDegradation { load, degradation }
+        | Policy::PriorityLeastUsedDegradation { load, degradation }
+        | Policy::RandomizedPriorityLeastUsedDegradation { load, degradation } => {
+            (vec![percent(degradation)], Some(load))
+        }
+        Policy::WeightedRandomDpf { weight, dpf, .. } => {
+            (vec![weight.to_string(), percent(dpf)], None)
+        }
+        Policy::LeastUsedDpf { load, dpf, .. } => (vec![percent(dpf)], Some(load)),
+        Policy::LeastUsedDegradationDpf { load, degradation, dpf, .. } => {
+            (vec![percent(degradation), percent(dpf)], Some(load))
+        }
+        _ => (vec![], None),
+    };
+    let load = load.map_or_else(String::new, |load| format!(" (load {} %)", percent(load)));
+    [vec![name], numbers].concat().join(":") + &load
+}
+
+/// A fraction in percent, to a tenth.
+fn percent(fraction: Load) -> String {
+    let tenths = (f64::from(fraction.0) / f64::from(u32::MAX) * 1_000.0).round();
+    format!("{}", tenths / 10.0)
+}
+
 impl<'de> Deserialize<'de> for PolicyChoice {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
@@ -94,6 +132,8 @@ const NAMES: &str = "RoundRobin, WeightedRoundRobin:WEIGHT, Random, WeightedRand
 
 #[cfg(test)]
 mod tests {
+    use rserpool_core::wire::PolicyType;
+
     use super::*;
 
     #[test]
@@ -104,6 +144,31 @@ mod tests {
             "LeastUsedDegradation:12.5".parse(),
             Ok(PolicyChoice::LeastUsedDegradation { degradation_percent: 12.5 })
         );
+    }
+
+    #[test]
+    fn policies_are_written_as_they_are_read() {
+        for text in [
+            "RoundRobin",
+            "WeightedRoundRobin:3",
+            "Random",
+            "WeightedRandom:50",
+            "Priority:7",
+            "LeastUsed (load 0 %)",
+            "LeastUsedDegradation:12.5 (load 0 %)",
+            "PriorityLeastUsed:100 (load 0 %)",
+            "RandomizedLeastUsed (load 0 %)",
+        ] {
+            let (choice, _) = text.split_once(" (").unwrap_or((text, ""));
+            let policy = choice.parse::<PolicyChoice>().unwrap().to_policy();
+            assert_eq!(written(&policy), text);
+        }
+        let half = Policy::LeastUsed { load: Load(u32::MAX / 2) };
+        assert_eq!(written(&half), "LeastUsed (load 50 %)");
+        let dpf = Policy::WeightedRandomDpf { weight: 3, dpf: Load(u32::MAX / 10), distance: 40 };
+        assert_eq!(written(&dpf), "WeightedRandomDPF:3:10");
+        let unknown = Policy::Unknown { policy_type: PolicyType(0xb000_2004) };
+        assert_eq!(written(&unknown), "0xb0002004");
     }
 
     #[test]

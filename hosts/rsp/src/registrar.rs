@@ -9,7 +9,7 @@ use crate::address::ASAP_PORT;
 use crate::cli::{RegistrarOptions, ScopeOptions, Switch};
 use crate::failure::Failure;
 use crate::scope::{
-    CLOSE_PATIENCE, announces, listen_at, profile, ready_at, stop_signal, transport_failure,
+    CLOSE_PATIENCE, announces, listen_at, places, profile, stop_signal, transport_failure,
 };
 
 /// Runs a registrar until a signal comes.
@@ -41,12 +41,15 @@ pub(crate) async fn registrar(
     transport_config.send_buffer_len = BUFFER_LEN;
     transport_config.receive_buffer_len = BUFFER_LEN;
 
-    let transport = Transport::start(transport_config.clone());
+    let transport = Transport::start(transport_config);
     let started = Registrar::start(&transport, config).await;
     let mut registrar = started.map_err(|error| transport_failure(&error))?;
     let identifier = registrar.identifier();
-    let place = ready_at(&transport_config, registrar.port(), registrar.udp_ports());
-    println!("registrar {identifier} ready at {place}");
+    let mut places = places(&transport, registrar.port(), registrar.udp_ports()).into_iter();
+    println!("registrar {identifier} ready at {}", places.next().unwrap_or_default());
+    for place in places {
+        println!("  also at {place}");
+    }
     tokio::pin!(stopped);
     loop {
         tokio::select! {

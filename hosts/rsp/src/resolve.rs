@@ -10,6 +10,7 @@ use serde_json::json;
 
 use crate::cli::{ResolveOptions, ScopeOptions};
 use crate::failure::Failure;
+use crate::policy::written;
 use crate::scope::{
     CLOSE_PATIENCE, no_registrar, pool_handle, profile, registrars, resolve_failure, start_failure,
 };
@@ -17,6 +18,10 @@ use crate::scope::{
 /// Prints the elements of a pool.
 pub(crate) async fn resolve(scope: ScopeOptions, options: ResolveOptions) -> Result<(), Failure> {
     let pool = pool_handle(&options.pool)?;
+    if options.items == Some(0) {
+        return Err(Failure::usage("--items 0: there is nothing to ask for")
+            .hint("choose 1 or more, or leave --items out"));
+    }
     let registrars = registrars(&scope).await?;
     let mut config = PoolUserConfig::new(registrars.configured.clone());
     config.announces.clone_from(&registrars.announces);
@@ -77,7 +82,7 @@ fn json_of(pool: PoolHandleBuf, elements: &[ResolvedElement]) -> serde_json::Val
                 "addresses": endpoint.addresses.iter().map(ToString::to_string)
                     .collect::<Vec<_>>(),
                 "port": endpoint.port,
-                "policy": format!("{:?}", element.policy),
+                "policy": written(&element.policy),
             })
         })
         .collect();
@@ -94,11 +99,11 @@ fn print_table(elements: &[ResolvedElement]) {
             count => format!(" +{}", count - 1),
         };
         println!(
-            "{:<12}{:<12}{:<26}{:?}",
+            "{:<12}{:<12}{:<26}{}",
             element.id.to_string(),
             element.home.to_string(),
             place + &others,
-            element.policy
+            written(&element.policy)
         );
     }
 }

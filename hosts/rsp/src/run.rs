@@ -35,6 +35,7 @@ pub(crate) async fn run(
     check_flags(job, &said)?;
     let options = said.or(file);
     check_silence(&options)?;
+    check_amounts(&options)?;
     match job {
         JobChoice::Fractal => fractal(scope, options).await,
         JobChoice::Montecarlo => monte_carlo(scope, options).await,
@@ -264,6 +265,21 @@ fn check_silence(options: &RunOptions) -> Result<(), Failure> {
                 .hint("choose 200ms or more; a busy machine needs 1s"))
         }
         _ => Ok(()),
+    }
+}
+
+/// Refuses jobs without anything to compute, and none in packages.
+fn check_amounts(options: &RunOptions) -> Result<(), Failure> {
+    let amounts = [
+        ("--packages", options.packages.map(u64::from)),
+        ("--samples", options.samples),
+        ("--bits", options.bits.map(u64::from)),
+        ("--work", options.work),
+    ];
+    match amounts.into_iter().find(|&(_, amount)| amount == Some(0)) {
+        Some((flag, _)) => Err(Failure::usage(format!("{flag} 0: there is nothing to compute"))
+            .hint(format!("choose 1 or more, or leave {flag} out"))),
+        None => Ok(()),
     }
 }
 

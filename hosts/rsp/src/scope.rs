@@ -2,9 +2,10 @@
 
 use std::fmt;
 use std::future::Future;
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
-use rserpool::transport::{TransportConfig, TransportError};
+use rserpool::transport::{Transport, TransportConfig, TransportError};
 use rserpool::{AnnounceConfig, Interfaces, ResolveError, StartError};
 use rserpool_core::association::Endpoint;
 use rserpool_core::identifier::{PoolHandle, PoolHandleBuf};
@@ -107,11 +108,18 @@ pub(crate) async fn listen_at(
     }
 }
 
-/// `address:port/udp`, as others are to be given it.
-pub(crate) fn ready_at(config: &TransportConfig, port: u16, udp_ports: &[u16]) -> String {
-    let host = config.addresses.first().map_or_else(String::new, ToString::to_string);
+/// Where a port can be reached, as `address:port/udp`: the best address first, at least one.
+pub(crate) fn places(transport: &Transport, port: u16, udp_ports: &[u16]) -> Vec<String> {
+    let mut addresses = transport.local_addresses();
+    if addresses.is_empty() {
+        // The system does not tell which addresses it has.
+        addresses.push(Ipv4Addr::LOCALHOST.into());
+    }
     let udp_port = udp_ports.first().copied();
-    Address { host, port: Some(port), udp_port }.to_string()
+    let place = |address: IpAddr| {
+        Address { host: address.to_string(), port: Some(port), udp_port }.to_string()
+    };
+    addresses.into_iter().map(place).collect()
 }
 
 /// How a transport's error reads on the command line.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use rserpool::transport::{Transport, TransportConfig};
+use rserpool::transport::Transport;
 use rserpool::{ElementEvent, PoolElement, PoolElementConfig, Slots};
 use rserpool_core::asap::PoolElementEvent;
 use rserpool_core::asap::cookie::CookieKey;
@@ -15,8 +15,8 @@ use crate::cli::{ScopeOptions, ServeOptions};
 use crate::failure::{Failure, Status};
 use crate::policy::PolicyChoice;
 use crate::scope::{
-    CLOSE_PATIENCE, POOL_DEFAULT, Registrars, listen_at, no_registrar, pool_handle, profile,
-    ready_at, registrars, start_failure, stop_signal,
+    CLOSE_PATIENCE, POOL_DEFAULT, Registrars, listen_at, no_registrar, places, pool_handle,
+    profile, registrars, start_failure, stop_signal,
 };
 use crate::values::PoolKey;
 
@@ -30,14 +30,14 @@ pub(crate) async fn serve(scope: ScopeOptions, options: ServeOptions) -> Result<
     let element_count = options.elements.unwrap_or(1);
     check_count(element_count, &options, port)?;
 
-    let transport = Transport::start(transport_config.clone());
+    let transport = Transport::start(transport_config);
     let (news_sender, mut news) = mpsc::channel(64);
     let mut stops = Vec::new();
     for _ in 0..element_count {
         let started = PoolElement::start(&transport, config.clone()).await;
         let element = started.map_err(|error| start_failure(&error))?;
         let (stop, stop_receiver) = mpsc::channel(1);
-        let place = Place::of(&element, &transport_config, &options);
+        let place = Place::of(&element, &transport, &options);
         let keeper = Keeper { element, place, news: news_sender.clone() };
         stops.push((stop, tokio::spawn(keeper.keep(stop_receiver))));
     }
@@ -86,8 +86,12 @@ fn element_config(
     config.policy = options.policy.unwrap_or(PolicyChoice::LeastUsed).to_policy();
     if let Some(count) = options.slots {
         config.slots = Slots::of_count(count).ok_or_else(|| {
-            Failure::usage(format!("--slots {count}: an element has 1, 2, 4, 8, 16 or 32 slots"))
+            let max = Slots::MAX;
+            Failure::usage(format!("--slots {count}: an element has 1 to {max} slots"))
         })?;
+    }
+    if !options.kernels.is_empty() {
+        config.kernels = Some(options.kernels.iter().map(|kernel| kernel.0).collect());
     }
     config.addresses.clone_from(&options.addresses);
     config.registration_life = options.registration_life.map(|span| span.0);
@@ -146,10 +150,10 @@ struct Place {
 }
 
 impl Place {
-    fn of(element: &PoolElement, config: &TransportConfig, options: &ServeOptions) -> Self {
+    fn of(element: &PoolElement, transport: &Transport, options: &ServeOptions) -> Self {
         Self {
             pool: options.pool.clone().unwrap_or_else(|| POOL_DEFAULT.into()),
-            address: ready_at(config, element.port(), element.udp_ports()),
+            address: places(transport, element.port(), element.udp_ports()).swap_remove(0),
         }
     }
 }

@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 use std::str::FromStr;
 use std::time::Duration;
 
+use rserpool_core::compute::kernels::StandardKernels;
+use rserpool_core::compute::{KernelId, KernelSet};
 use serde::{Deserialize, Deserializer};
 
 use crate::address::ASAP_PORT;
@@ -90,6 +92,25 @@ impl FromStr for Group {
 }
 
 deserialize_from_text!(Group);
+
+/// A kernel, by its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct KernelChoice(pub(crate) KernelId);
+
+impl FromStr for KernelChoice {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let names = StandardKernels::IDS.iter().filter_map(|&id| StandardKernels::name(id));
+        let found =
+            StandardKernels::IDS.iter().find(|&&id| StandardKernels::name(id) == Some(text));
+        found.map(|&id| Self(id)).ok_or_else(|| {
+            format!("\"{text}\" is no kernel: there are {}", names.collect::<Vec<_>>().join(", "))
+        })
+    }
+}
+
+deserialize_from_text!(KernelChoice);
 
 /// An identifier of 32 bits: decimal, or hexadecimal after `0x`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -237,6 +258,13 @@ mod tests {
         for text in ["", "10.0.0.1", "239.0.0.50:0", "ff05::133:x", "all"] {
             assert!(text.parse::<Group>().is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_kernel_has_a_name() {
+        assert_eq!("sha-prefix".parse(), Ok(KernelChoice(KernelId(3))));
+        let refusal = "sha".parse::<KernelChoice>().unwrap_err();
+        assert!(refusal.contains("fractal, monte-carlo, sha-prefix, synthetic"), "{refusal}");
     }
 
     #[test]

@@ -149,7 +149,12 @@ impl<K: KernelSet, const SLOTS: usize, const USERS: usize, const OUTPUT: usize>
     #[must_use]
     pub fn load(&self) -> LoadFraction {
         let used = self.slots.iter().flatten().count() as u64;
-        LoadFraction((used * u64::from(u32::MAX) / SLOTS as u64) as u32)
+        LoadFraction((used * u64::from(u32::MAX) / self.slot_count() as u64) as u32)
+    }
+
+    /// How many slots it uses.
+    fn slot_count(&self) -> usize {
+        usize::from(self.config.slot_count).clamp(1, SLOTS)
     }
 
     /// How many packages it holds.
@@ -349,6 +354,9 @@ impl<K: KernelSet, const SLOTS: usize, const USERS: usize, const OUTPUT: usize>
         let parameters = Vec::from_slice(parameters).map_err(|_| RejectReason::TooLarge)?;
         if computation.output_len() > self.config.output_len_max {
             return Err(RejectReason::TooLarge);
+        }
+        if self.held_count() >= self.slot_count() {
+            return Err(RejectReason::Busy);
         }
         let sequence = self.sequence;
         let place = self.slots.iter_mut().find(|place| place.is_none());

@@ -3,6 +3,7 @@
 use core::fmt;
 use core::time::Duration;
 
+use super::super::kernel::KernelSet;
 use super::super::protocol::{
     ALIVE_INTERVAL, DecodeError, FailReason, KernelId, RejectReason, WorkId,
 };
@@ -26,6 +27,8 @@ pub struct WorkerConfig {
     /// The kernels that are offered, of those that the worker has: bit `i` stands for the one at
     /// `i` in its [`KernelSet::IDS`](super::super::kernel::KernelSet::IDS). Default: all.
     pub kernels: u32,
+    /// How many of its slots the worker uses, at least one. Default: all.
+    pub slot_count: u16,
 }
 
 impl WorkerConfig {
@@ -39,6 +42,26 @@ impl WorkerConfig {
             chunk_len: 1_024,
             output_len_max: u64::MAX,
             kernels: u32::MAX,
+            slot_count: u16::MAX,
+        }
+    }
+
+    /// Offers only these kernels, of those in the set `K`.
+    ///
+    /// ```
+    /// use rserpool_core::compute::kernels::StandardKernels;
+    /// use rserpool_core::compute::{KernelId, WorkerConfig};
+    /// use rserpool_core::identifier::PoolHandle;
+    ///
+    /// let mut config = WorkerConfig::new(PoolHandle::new(b"ComputePool")?.to_buf());
+    /// config.offer_only::<StandardKernels>(&[KernelId(1), KernelId(3)]);
+    /// assert_eq!(config.kernels, 0b101);
+    /// # Ok::<(), rserpool_core::identifier::PoolHandleError>(())
+    /// ```
+    pub fn offer_only<K: KernelSet>(&mut self, kernels: &[KernelId]) {
+        self.kernels = 0;
+        for (index, id) in (0..u32::BITS).zip(K::IDS) {
+            self.kernels |= u32::from(kernels.contains(id)) << index;
         }
     }
 }

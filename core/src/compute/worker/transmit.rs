@@ -16,7 +16,7 @@ impl<K: KernelSet, const SLOTS: usize, const USERS: usize, const OUTPUT: usize>
 {
     fn hello(&self, buf: &mut [u8]) -> Option<usize> {
         let limits = Limits {
-            slot_count: SLOTS as u16,
+            slot_count: self.slot_count() as u16,
             parameter_len_max: PARAMETER_LEN_MAX as u16,
             chunk_len_max: self.config.chunk_len.clamp(1, OUTPUT) as u16,
             output_len_max: self.config.output_len_max,

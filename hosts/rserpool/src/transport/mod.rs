@@ -27,6 +27,7 @@ use std::time::Duration;
 use rserpool_core::association::{AssociationId, ConnectId, Endpoint, Ppid, StreamId, Transmit};
 use tokio::sync::{Notify, mpsc, oneshot};
 
+use crate::announces::local_addresses;
 pub use error::TransportError;
 pub(crate) use inbox::{Inbox, OwnedInput};
 
@@ -119,6 +120,22 @@ impl Transport {
     /// The addresses that it is bound to.
     pub(crate) fn addresses(&self) -> &[IpAddr] {
         &self.addresses
+    }
+
+    /// The addresses by which others may reach it, loopback last: those that it is bound to, and
+    /// for a wildcard all of this machine but link-local ones.
+    #[must_use]
+    pub fn local_addresses(&self) -> Vec<IpAddr> {
+        let mut addresses = Vec::new();
+        for bound in self.addresses.iter() {
+            let is_meant = |address: &IpAddr| address.is_ipv4() == bound.is_ipv4();
+            match bound.is_unspecified() {
+                true => addresses.extend(local_addresses().into_iter().filter(is_meant)),
+                false => addresses.push(*bound),
+            }
+        }
+        addresses.sort_by_key(|address| (address.is_loopback(), address.is_ipv6()));
+        addresses
     }
 
     /// The address by which `remote` sees us: what is bound, or the one that the route to

@@ -37,6 +37,27 @@ fn a_process_runs_as_many_elements_as_the_help_says() {
 }
 
 #[test]
+fn a_resolved_policy_is_printed_as_it_is_written() {
+    let (_registrar, place) = Process::registrar(&[]);
+    let _element = Process::element(&place, &["--policy", "WeightedRandom:50"]);
+    let table = rsp(&["resolve", "ComputePool", "--registrar", &place]);
+    assert!(table.output.contains(" WeightedRandom:50\n"), "{}", table.output);
+    let json = rsp(&["resolve", "ComputePool", "--registrar", &place, "--json"]);
+    let json: serde_json::Value = serde_json::from_str(&json.output).unwrap();
+    assert_eq!(json["elements"][0]["policy"], "WeightedRandom:50");
+}
+
+#[test]
+fn a_registrar_at_all_addresses_names_one_that_users_can_use() {
+    let listen = ["registrar", "--listen", "0.0.0.0:0/0", "--announces", "off"];
+    let registrar = Process::start(&listen);
+    let place = registrar.place();
+    assert!(!place.starts_with("0.0.0.0"), "{place}");
+    let resolved = rsp(&["resolve", "Nonesuch", "--registrar", &place]);
+    assert_eq!(resolved.code, Some(4), "{place}: {}", resolved.errors);
+}
+
+#[test]
 fn without_a_registrar_users_say_what_to_do() {
     // A registrar that was there a moment ago: its port is free again.
     let (registrar, place) = Process::registrar(&[]);
@@ -89,12 +110,23 @@ fn a_bad_configuration_is_named_with_file_line_and_key() {
     assert!(ended.errors.contains(&format!("{path}:3: ")), "{}", ended.errors);
     assert!(ended.errors.contains("slotz"), "{}", ended.errors);
 
+    let nothing = rsp(&["run", "montecarlo", "--samples", "0"]);
+    assert!(nothing.errors.contains("--samples 0: there is nothing to compute"));
+
     for arguments in [
         &["serve", "--config", "/nowhere/rsp.toml"][..],
-        &["serve", "--slots", "7"],
+        &["serve", "--slots", "33"],
+        &["serve", "--kernels", "nonesuch"],
         &["serve", "--pool", "a-pool-handle-of-more-than-32-bytes"],
         &["run", "fractal", "--bits", "20"],
         &["run", "load", "--silence", "0s"],
+        &["run", "load", "--work", "0"],
+        &["run", "montecarlo", "--samples", "0"],
+        &["run", "sha-prefix", "--bits", "0"],
+        &["run", "--packages", "0"],
+        &["run", "--size", "0x5"],
+        &["run", "--iterations", "0"],
+        &["resolve", "ComputePool", "--items", "0"],
         &["registrar", "--max-elements", "4294967295"],
         &["registrar", "--max-associations", "4294967295"],
         &["demo", "--elements", "2", "--kill", "2"],
@@ -187,6 +219,24 @@ fn every_job_gives_its_result() {
     let load = run(&["load", "--work", "1000000"]);
     assert_eq!(load["result"]["calculations"], 1_000_000);
     assert_eq!(load["packages"], 240);
+}
+
+#[test]
+fn packages_go_to_elements_that_offer_their_kernel() {
+    let (_registrar, place) = Process::registrar(&[]);
+    let flags = ["--kernels", "fractal,sha-prefix", "--identifier", "7"];
+    let _other = Process::element(&place, &flags);
+    let _able = Process::element(&place, &["--kernels", "synthetic", "--slots", "3"]);
+    let ended = rsp(&["run", "load", "--work", "1000000", "--json", "--registrar", &place]);
+    assert_eq!(ended.code, Some(0), "{}", ended.errors);
+    let json: serde_json::Value = serde_json::from_str(&ended.output).unwrap();
+    let elements = json["elements"].as_array().unwrap();
+    let done = |id: &str| {
+        let element = elements.iter().find(|element| element["identifier"] == id);
+        element.map_or(0, |element| element["packages"].as_u64().unwrap())
+    };
+    assert_eq!(done("0x00000007"), 0, "{json}");
+    assert_eq!(json["packages"], 240, "{json}");
 }
 
 #[test]

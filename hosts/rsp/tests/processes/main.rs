@@ -5,3 +5,4 @@ mod chaos;
 mod commands;
 mod demo;
 mod process;
+mod silence;

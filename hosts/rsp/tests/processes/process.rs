@@ -1,6 +1,6 @@
 //! Processes that are waited for by what they say and how they end.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
@@ -14,6 +14,8 @@ use nix::unistd::Pid;
 pub(crate) struct Process {
     child: Child,
     lines: Receiver<String>,
+    /// Its log, with the time at which each line came.
+    log: Receiver<(Instant, String)>,
     errors: thread::JoinHandle<String>,
 }
 
@@ -37,7 +39,7 @@ impl Process {
             .spawn()
             .unwrap();
         let stdout = child.stdout.take().unwrap();
-        let mut stderr = child.stderr.take().unwrap();
+        let stderr = child.stderr.take().unwrap();
         let (sender, lines) = mpsc::channel();
         thread::spawn(move || {
             for line in BufReader::new(stdout).lines().map_while(Result::ok) {
@@ -46,12 +48,17 @@ impl Process {
                 }
             }
         });
+        let (sender, log) = mpsc::channel();
         let errors = thread::spawn(move || {
             let mut text = String::new();
-            let _ = stderr.read_to_string(&mut text);
+            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                text += &(line.clone() + "\n");
+                // Most tests look at the whole only.
+                let _ = sender.send((Instant::now(), line));
+            }
             text
         });
-        Self { child, lines, errors }
+        Self { child, lines, log, errors }
     }
 
     /// A registrar and where it listens.
@@ -78,6 +85,18 @@ impl Process {
     /// The next line of its output.
     pub(crate) fn line(&self) -> String {
         self.lines.recv_timeout(PATIENCE).expect("the process says something in time")
+    }
+
+    /// Waits for a line of its log that has all of `words`; returns when it came.
+    pub(crate) fn logs(&self, words: &[&str]) -> Instant {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let (at, line) = self.log.recv_timeout(left).expect("the process logs it in time");
+            if words.iter().all(|word| line.contains(word)) {
+                return at;
+            }
+        }
     }
 
     /// Where it is ready.

@@ -109,7 +109,7 @@ fn a_home_change_aborts_the_old_association_and_registers_at_once() {
             "5 abort 1".into(),
             format!("5 7> {ACK}"),
             format!("5 7> {registration}"),
-            "5 HomeChanged { registrar: RegistrarId(572662306) }".into(),
+            "5 HomeChanged { registrar: RegistrarId(0x22222222) }".into(),
         ]
     );
     trace.receive(7, GRANTED).unwrap();

@@ -271,6 +271,23 @@ fn a_kernel_that_is_not_offered_is_as_unknown_as_one_that_is_not_there() {
 }
 
 #[test]
+fn a_worker_may_use_fewer_slots_than_it_has() {
+    let mut config = WorkerConfig::new(pool().to_buf());
+    config.slot_count = 1;
+    let mut worker = TestWorker::new(config, CookieKey::new([7; 32]));
+    worker.handle_input(START, up(A)).unwrap();
+    let pulled = pull(&mut worker, START);
+    let [WorkerMessage::Hello { limits, .. }] = said(&pulled)[..] else { panic!() };
+    assert_eq!(limits.slot_count, 1);
+    give(&mut worker, A, 1, Synthetic::ID, &synthetic(3_000));
+    assert_eq!(worker.load(), LoadFraction(u32::MAX));
+    pull(&mut worker, START);
+    give(&mut worker, A, 2, Synthetic::ID, &synthetic(3_000));
+    let busy = WorkerMessage::Reject { work: work(2), reason: RejectReason::Busy };
+    assert_eq!(said(&pull(&mut worker, START)), [busy]);
+}
+
+#[test]
 fn output_beyond_the_limit_is_refused() {
     let config = WorkerConfig { output_len_max: 15, ..WorkerConfig::new(pool().to_buf()) };
     let mut worker = TestWorker::new(config, KEY);

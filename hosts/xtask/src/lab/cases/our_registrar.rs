@@ -120,7 +120,7 @@ const SERVICES: [(&str, &str); 3] =
 
 /// How our registrar says that the echo element is gone by its own wish.
 const DEREGISTERED: &str =
-    "ElementRemoved { pool: \"EchoPool\", element: PeId(572653571), reason: Deregistered";
+    "ElementRemoved { pool: \"EchoPool\", element: PeId(0x22220003), reason: Deregistered";
 
 /// Where our registrar is.
 const AT: &str = "10.77.0.10:3863";
