@@ -54,7 +54,7 @@ fn boards_available() -> Result<Vec<String>> {
 
 /// Builds a board's firmware in release, in the board's folder, with what else cargo is told.
 /// Returns the ELF file.
-fn build_board(board: &str, arguments: &[&str]) -> Result<PathBuf> {
+pub(crate) fn build_board(board: &str, arguments: &[&str]) -> Result<PathBuf> {
     let mut command = cargo(None, &["build", "--release"]);
     command.args(arguments).arg("--message-format=json-render-diagnostics");
     command.current_dir(root().join("firmware/boards").join(board)).stderr(Stdio::inherit());

@@ -7,6 +7,7 @@
 //!
 //! What a case leaves is in `target/interop/CASE/`: what each process said, and the traffic.
 
+mod board;
 mod cases;
 mod guest;
 mod network;
@@ -15,10 +16,11 @@ mod process;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
+use crate::firmware;
 use crate::process::{cargo, output, root, run};
 use cases::{CASES, Case};
 use guest::Guest;
@@ -27,8 +29,11 @@ use process::{Process, await_some};
 /// User Mode Linux as Debian calls it.
 pub(crate) const UML: &str = "linux.uml";
 
+/// The emulator of boards.
+pub(crate) const QEMU: &str = "qemu-system-arm";
+
 /// What the lab needs: program, Debian package, what for.
-pub(crate) const PROGRAMS: [(&str, &str, &str); 7] = [
+pub(crate) const PROGRAMS: [(&str, &str, &str); 8] = [
     (UML, "user-mode-linux", "a kernel with SCTP, as a process"),
     ("rspregistrar", "rsplib-registrar", "RSPLIB's registrar"),
     ("rspserver", "rsplib-services", "RSPLIB's pool elements and users"),
@@ -36,6 +41,7 @@ pub(crate) const PROGRAMS: [(&str, &str, &str); 7] = [
     ("sctp_darn", "lksctp-tools", "speaks SCTP by hand"),
     ("ip", "iproute2", "makes the lab's network"),
     ("modprobe", "kmod", "loads the kernel's SCTP"),
+    (QEMU, "qemu-system-arm", "emulates a board"),
 ];
 
 /// How cases are run.
@@ -52,6 +58,9 @@ pub(crate) struct Options {
     /// Run this case in the namespaces that were made for it.
     #[arg(long, hide = true, value_name = "FOLDER")]
     inside: Option<PathBuf>,
+    /// The boards' firmware, for cases that have boards.
+    #[arg(long, hide = true, value_name = "ELF")]
+    firmware: Option<PathBuf>,
 }
 
 /// Runs the lab.
@@ -76,7 +85,7 @@ pub(crate) fn run_cases(options: &Options) -> Result<()> {
     }
     if let Some(folder) = &options.inside {
         end_with_input();
-        std::process::exit(inside(cases[0], folder));
+        std::process::exit(inside(cases[0], folder, options.firmware.clone()));
     }
     let missing: Vec<_> = PROGRAMS.iter().filter(|(program, ..)| !is_there(program)).collect();
     if !missing.is_empty() {
@@ -84,9 +93,11 @@ pub(crate) fn run_cases(options: &Options) -> Result<()> {
         bail!("not installed: {}; run `cargo xtask setup --lab`", packages.join(", "));
     }
     run(cargo(None, &["build", "-q", "-p", "rsp", "-p", "uml-ptrace"]))?;
+    let has_boards = cases.iter().any(|case| case.has_boards);
+    let firmware = has_boards.then(|| firmware::build_board("mps2-an385", &[])).transpose()?;
     let mut verdicts = Vec::new();
     for case in cases {
-        verdicts.push((case.name, outside(case, options.keep)?));
+        verdicts.push((case.name, outside(case, firmware.as_deref(), options.keep)?));
     }
     println!();
     for (name, verdict) in &verdicts {
@@ -107,7 +118,7 @@ pub(crate) fn is_there(program: &str) -> bool {
 }
 
 /// Runs a case in new namespaces; what it came to.
-fn outside(case: &Case, keep: bool) -> Result<String> {
+fn outside(case: &Case, firmware: Option<&Path>, keep: bool) -> Result<String> {
     let folder = root().join("target/interop").join(case.name);
     let _ = std::fs::remove_dir_all(&folder);
     std::fs::create_dir_all(&folder)?;
@@ -120,6 +131,9 @@ fn outside(case: &Case, keep: bool) -> Result<String> {
         unshare.arg("--map-root-user");
     }
     unshare.arg(std::env::current_exe()?).args(["interop", case.name, "--inside"]).arg(&folder);
+    if let Some(firmware) = firmware {
+        unshare.arg("--firmware").arg(firmware);
+    }
     let mut child = unshare.stdin(Stdio::piped()).spawn().context("cannot run unshare")?;
     let status = await_some(case.patience, || Ok(child.try_wait()?))?;
     if status.is_none() {
@@ -149,8 +163,11 @@ fn end_with_input() {
 }
 
 /// Runs a case in the namespaces that were made for it; the exit code.
-fn inside(case: &Case, folder: &Path) -> i32 {
-    let result = Lab::new(folder).and_then(|mut lab| (case.run)(&mut lab));
+fn inside(case: &Case, folder: &Path, firmware: Option<PathBuf>) -> i32 {
+    let result = Lab::new(folder, firmware).and_then(|mut lab| {
+        (case.run)(&mut lab)?;
+        lab.judge_traffic()
+    });
     let verdict = match &result {
         Ok(()) => "PASS".to_owned(),
         Err(error) => match error.downcast_ref::<NotApplicable>() {
@@ -188,15 +205,16 @@ fn show_logs(folder: &Path) {
 /// What a case has: its network, and what it starts.
 pub(crate) struct Lab {
     folder: PathBuf,
+    firmware: Option<PathBuf>,
     tap_count: usize,
     recorder: Option<Process>,
 }
 
 impl Lab {
-    fn new(folder: &Path) -> Result<Self> {
+    fn new(folder: &Path, firmware: Option<PathBuf>) -> Result<Self> {
         network::bridge(&ADDRESSES)?;
         let recorder = network::record(folder)?;
-        Ok(Self { folder: folder.into(), tap_count: 0, recorder })
+        Ok(Self { folder: folder.into(), firmware, tap_count: 0, recorder })
     }
 
     /// Boots the guest.
@@ -233,6 +251,34 @@ impl Lab {
         command.args(arguments.split_whitespace()).current_dir(&self.folder);
         command.env("RUST_BACKTRACE", "1");
         Process::start(name, command, &self.folder)
+    }
+
+    /// Starts a board at the end of tap device `tap`, at `address`, with `settings`.
+    ///
+    /// # Errors
+    ///
+    /// If QEMU does not start.
+    pub(crate) fn board(
+        &self,
+        name: &str,
+        place: (&str, &str),
+        settings: &[&str],
+    ) -> Result<Process> {
+        let firmware = self.firmware.as_deref().context("a case without firmware")?;
+        board::start(&self.folder, name, firmware, place, settings)
+    }
+
+    /// Reads the recorded traffic with `rsp decode`, which must read and rewrite all messages.
+    fn judge_traffic(&mut self) -> Result<()> {
+        let Some(mut recorder) = self.recorder.take() else {
+            println!("   --    dumpcap is not installed: no traffic is recorded");
+            return Ok(());
+        };
+        recorder.terminate();
+        let traffic = self.folder.join(network::TRAFFIC);
+        let decode = self.rsp("decode", &format!("decode --roundtrip {}", traffic.display()))?;
+        let judged = decode.finish(DECODE_PATIENCE);
+        self.check("rsp decode rewrites all recorded messages to the same bytes", judged).map(drop)
     }
 
     /// Prints what a check came to, and passes it on.
@@ -278,6 +324,9 @@ pub(crate) const GUEST: &str = "10.77.0.2";
 /// Addresses of our processes on the bridge, so that each can have a UDP 9899 of its own: the
 /// kernel's SCTP knows one UDP port for all peers that it connects to.
 pub(crate) const ADDRESSES: [&str; 4] = ["10.77.0.1", "10.77.0.10", "10.77.0.11", "10.77.0.12"];
+
+/// How long it may take to read what was recorded.
+const DECODE_PATIENCE: Duration = Duration::from_secs(60);
 
 /// The file that holds what a case came to.
 const VERDICT: &str = "verdict";

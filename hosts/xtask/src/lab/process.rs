@@ -1,6 +1,7 @@
 //! Processes on the host's side of a case, and waiting for what they do.
 
 use std::fs::File;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -21,9 +22,28 @@ impl Process {
     ///
     /// If it cannot be started.
     pub(crate) fn start(name: &str, mut command: Command, folder: &Path) -> Result<Self> {
+        command.stdin(Stdio::null());
+        Self::spawn(name, command, folder)
+    }
+
+    /// The same for one that is told lines.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be started.
+    pub(crate) fn start_with_input(
+        name: &str,
+        mut command: Command,
+        folder: &Path,
+    ) -> Result<Self> {
+        command.stdin(Stdio::piped());
+        Self::spawn(name, command, folder)
+    }
+
+    fn spawn(name: &str, mut command: Command, folder: &Path) -> Result<Self> {
         let log = folder.join(format!("{name}.log"));
         let file = File::create(&log)?;
-        command.stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file);
+        command.stdout(file.try_clone()?).stderr(file);
         let child = command.spawn().with_context(|| format!("cannot start {name}"))?;
         Ok(Self { name: name.into(), child, log })
     }
@@ -32,6 +52,17 @@ impl Process {
     pub(crate) fn output(&self) -> String {
         std::fs::read(&self.log)
             .map_or_else(|_| String::new(), |bytes| String::from_utf8_lossy(&bytes).into_owned())
+    }
+
+    /// Tells it a line.
+    ///
+    /// # Errors
+    ///
+    /// If it has ended, or takes no lines.
+    pub(crate) fn say(&mut self, line: &str) -> Result<()> {
+        let input = self.child.stdin.as_mut();
+        let input = input.with_context(|| format!("{} takes no lines", self.name))?;
+        writeln!(input, "{line}").with_context(|| format!("{} has ended", self.name))
     }
 
     /// Waits until it has printed `text`; the line that it stands in.

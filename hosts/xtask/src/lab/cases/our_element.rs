@@ -27,7 +27,7 @@ pub(super) fn run(lab: &mut Lab) -> Result<()> {
     let (second, second_id) = element(lab, "second", SECOND)?;
     let listed = ours::must_resolve(lab, &[&first_id, &second_id]);
     lab.check("rsp resolve finds both through rspregistrar", listed)?;
-    let job = lab.rsp("run", &format!("run load --work 4000000000 --packages 40 {AT}"))?;
+    let job = lab.rsp("run", &format!("run load --work 1500000000 --packages 40 {AT}"))?;
     let taken = second.await_text("event=Accepted", PATIENCE);
     lab.check("rsp run gives both work", taken.map(drop))?;
     lab.check("the second element is killed at work", second.kill())?;

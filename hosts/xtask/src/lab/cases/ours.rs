@@ -17,10 +17,24 @@ pub(super) const AT: &str = "--registrar 10.77.0.2:3863/9899";
 ///
 /// If it does not register.
 pub(super) fn element(lab: &Lab, name: &str, address: &str) -> Result<(Process, String)> {
+    element_by(lab, name, address, AT)
+}
+
+/// The same for an element that finds its registrar by other `words`.
+///
+/// # Errors
+///
+/// If it does not register.
+pub(super) fn element_by(
+    lab: &Lab,
+    name: &str,
+    address: &str,
+    words: &str,
+) -> Result<(Process, String)> {
     let element = lab.rsp(
         name,
         &format!(
-            "serve --listen {address}:0/9899 --reregistration-interval 9s --log debug {AT} \
+            "serve --listen {address}:0/9899 --reregistration-interval 9s --log debug {words} \
              --slots 1 --pool-key {KEY}"
         ),
     )?;
@@ -47,13 +61,13 @@ pub(super) fn await_registration(registrar: &Program, element: &str, before: usi
     await_some(PATIENCE, more)?.context("no further registration")
 }
 
-/// Resolves the pool through RSPLIB's registrar; the lines of the table.
+/// Resolves the pool through RSPLIB's registrar, found by `words`; the lines of the table.
 ///
 /// # Errors
 ///
 /// If there is no answer.
-pub(super) fn resolve(lab: &Lab) -> Result<Vec<String>> {
-    let resolve = lab.rsp("resolve", &format!("resolve ComputePool {AT}"))?;
+pub(super) fn resolve(lab: &Lab, words: &str) -> Result<Vec<String>> {
+    let resolve = lab.rsp("resolve", &format!("resolve ComputePool {words}"))?;
     let table = resolve.finish(PATIENCE)?;
     Ok(table.lines().filter(|line| line.starts_with("0x")).map(str::to_owned).collect())
 }
@@ -64,7 +78,16 @@ pub(super) fn resolve(lab: &Lab) -> Result<Vec<String>> {
 ///
 /// If one is not, or at another home.
 pub(super) fn must_resolve(lab: &Lab, elements: &[&str]) -> Result<()> {
-    let lines = resolve(lab)?;
+    must_resolve_by(lab, elements, AT)
+}
+
+/// The same for a user that finds its registrar by other `words`.
+///
+/// # Errors
+///
+/// If one is not, or at another home.
+pub(super) fn must_resolve_by(lab: &Lab, elements: &[&str], words: &str) -> Result<()> {
+    let lines = resolve(lab, words)?;
     for element in elements {
         let line = lines.iter().find(|line| line.starts_with(element));
         let Some(line) = line else { bail!("{element} is not in the answer") };
@@ -75,4 +98,5 @@ pub(super) fn must_resolve(lab: &Lab, elements: &[&str]) -> Result<()> {
     Ok(())
 }
 
-const KEY: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
+/// The pool key of elements and boards.
+pub(super) const KEY: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";

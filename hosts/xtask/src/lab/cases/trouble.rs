@@ -40,7 +40,7 @@ pub(super) fn run(lab: &mut Lab) -> Result<()> {
     let ready = |process: &Process| process.output().matches("ready at").count() == 8;
     let registered = await_some(PATIENCE, || Ok(crowd.iter().all(ready).then_some(())))?;
     lab.check("48 elements register from six processes", registered.context("not all do"))?;
-    let resolved = ours::resolve(lab).and_then(|lines| match lines.len() {
+    let resolved = ours::resolve(lab, AT).and_then(|lines| match lines.len() {
         49 => Ok(()),
         count => bail!("{count} elements in the answer"),
     });

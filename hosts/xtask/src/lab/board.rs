@@ -1,0 +1,32 @@
+//! Boards: the firmware in QEMU, at the case's bridge.
+
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::Result;
+
+use super::process::Process;
+
+/// A board at the end of tap device `tap`, at `address`, with `settings` (`KEY=VALUE`).
+pub(crate) fn start(
+    folder: &Path,
+    name: &str,
+    firmware: &Path,
+    (tap, address): (&str, &str),
+    settings: &[&str],
+) -> Result<Process> {
+    let mut semihosting = format!("enable=on,target=native,arg=firmware,arg=ip={address}/24");
+    for setting in settings {
+        semihosting += &format!(",arg={setting}");
+    }
+    let last: u8 = address.rsplit('.').next().unwrap_or_default().parse()?;
+    let mut command = Command::new(super::QEMU);
+    command
+        .args(["-M", "mps2-an385", "-display", "none", "-monitor", "none", "-serial", "stdio"])
+        .args(["-semihosting-config", &semihosting])
+        .args(["-netdev", &format!("tap,id=lab,ifname={tap},script=no,downscript=no")])
+        .args(["-net", &format!("nic,netdev=lab,macaddr=02:00:0a:4d:00:{last:02x}")])
+        .arg("-kernel")
+        .arg(firmware);
+    Process::start_with_input(name, command, folder)
+}
