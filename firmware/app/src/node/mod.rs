@@ -408,12 +408,12 @@ fn worker_config(settings: &Settings) -> WorkerConfig {
     config
 }
 
-/// A board has few associations, and a dead user keeps others out: it is given up after some
-/// 20 s. Loss on the way is not what boards have on their wires.
+/// A board has few associations, and a dead user keeps others out: it is given up after half a
+/// minute, not after the minutes of the RFC's defaults. A fifth of all packets may be lost.
 fn sctp_config(settings: &Settings) -> sctp::Config {
     let mut config = sctp::Config::DEFAULT;
     config.rto_max = Duration::from_secs(4);
-    config.association_retransmissions_max = 5;
+    config.association_retransmissions_max = 8;
     config.heartbeat_interval = Some(Duration::from_millis(settings.heartbeat_ms.into()));
     config.outbound_streams = 2;
     config.inbound_streams_max = 2;

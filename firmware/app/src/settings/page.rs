@@ -138,7 +138,7 @@ mod tests {
         let mut settings = Settings::DEFAULT;
         settings
             .apply(
-                "ip=2001:db8::17/64 gw=2001:db8::1 pool=a-handle-of-exactly-32-bytes-long \
+                "ip=2001:db8::17/64 gw=2001:db8::1 pool=a-handle-of-exactly-32-bytes-len \
                  registrar=[2001:db8:1111:2222:3333:4444:5555:6666]:3863/13863 \
                  registrar=[2001:db8:1111:2222:3333:4444:5555:6667]:3863/13863 \
                  registrar=[2001:db8:1111:2222:3333:4444:5555:6668]:3863/13863 \
