@@ -1,0 +1,203 @@
+//! Becoming the home of an element that has registered elsewhere: a keep-alive with the H flag, on
+//! an association of our own making. Read RFC 5353 §3.5.2 and RFC 5352 §3.4 before editing.
+//!
+//! A few connection attempts run at a time; who finds no room tries again a little later, by its
+//! own deadline.
+
+use core::time::Duration;
+
+use crate::association::{ADDRESSES_MAX, AssociationId, ConnectId, Endpoint, Transmit};
+use crate::entropy::Entropy;
+use crate::handlespace::{DeadlineKind, ElementIndex, Storage};
+use crate::identifier::RegistrarId;
+use crate::time::Instant;
+use crate::wire::enrp::UpdateAction;
+
+use super::super::addresses;
+use super::super::event::{InputError, RemovalReason};
+use super::super::keep_alive::{ADOPTION, KEEP_ALIVE_TIMEOUT, flag};
+use super::super::registrar::Registrar;
+use super::super::tables::{AssociationState, Tables};
+use super::table::{AdoptionSlot, AdoptionState};
+
+/// When an element that found no room for a connection attempt tries again.
+const PAUSE: Duration = Duration::from_millis(250);
+
+impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
+    pub(super) fn start_adoption(&mut self, now: Instant, index: ElementIndex) {
+        self.handlespace.scratch_mut(index).flags |= flag::ADOPTED;
+        self.handlespace.set_deadline(index, now, ADOPTION);
+    }
+
+    /// Wants the element no more, or has it.
+    pub(in super::super) fn stop_adoption(&mut self, index: ElementIndex) {
+        let scratch = self.handlespace.scratch_mut(index);
+        let flags = scratch.flags;
+        scratch.flags &= !(flag::ADOPTED | flag::HOME);
+        if flags & flag::ADOPTED == 0 {
+            return;
+        }
+        let slots = self.tables.lend().adoptions.iter_mut();
+        if let Some(slot) = slots.into_iter().find(|slot| slot.element == Some(index)) {
+            slot.element = None;
+            slot.state = match slot.state {
+                AdoptionState::Connecting => AdoptionState::CancelOwed,
+                _ => AdoptionState::Free,
+            };
+        }
+    }
+
+    /// Takes the next step towards an element.
+    pub(in super::super) fn on_adoption_due(&mut self, now: Instant, index: ElementIndex) {
+        let Some(endpoint) = self.endpoint_of(index) else {
+            self.give_up_adoption(now, index);
+            return;
+        };
+        if let Some(association) = self.association_with(&endpoint) {
+            self.reach(now, index, association);
+            return;
+        }
+        let connect = ConnectId(self.peering.next_connect);
+        let is_under_way = self.is_connecting_to(&endpoint);
+        let slots = &mut self.tables.lend().adoptions;
+        let free = slots.iter_mut().find(|slot| slot.state == AdoptionState::Free);
+        let Some(slot) = free.filter(|_| !is_under_way) else {
+            self.handlespace.set_deadline(index, now + PAUSE, ADOPTION);
+            return;
+        };
+        let (state, element) = (AdoptionState::ConnectOwed, Some(index));
+        *slot = AdoptionSlot { state, element, connect };
+        self.peering.next_connect = connect.0.wrapping_add(1);
+        let at = now + self.config.keep_alive_timeout;
+        self.handlespace.set_deadline(index, at, KEEP_ALIVE_TIMEOUT);
+    }
+
+    /// Asks the element on this association to take us as its home.
+    fn reach(&mut self, now: Instant, index: ElementIndex, association: AssociationId) {
+        let before = self.handlespace.element(index).association();
+        self.handlespace.set_association(index, Some(association));
+        if before != Some(association) {
+            self.count_element_of(before, -1);
+            self.count_element_of(Some(association), 1);
+        }
+        self.send_keep_alive(now, index, flag::HOME);
+    }
+
+    /// The element is reached in vain.
+    pub(in super::super) fn give_up_adoption(&mut self, now: Instant, index: ElementIndex) {
+        let association = self.handlespace.element(index).association();
+        self.stop_adoption(index);
+        if self.handlespace.element(index).home() == self.identifier {
+            self.remove_element(now, index, RemovalReason::KeepAliveTimeout);
+            return;
+        }
+        self.handlespace.scratch_mut(index).flags &= !flag::WATCH;
+        self.handlespace.set_association(index, None);
+        self.count_element_of(association, -1);
+        self.wait_for_end(index);
+    }
+
+    /// The element has taken us as its home.
+    pub(in super::super) fn adopted(&mut self, now: Instant, index: ElementIndex) {
+        self.stop_adoption(index);
+        let life = self.handlespace.element(index).registration_life();
+        self.note_expiry(now, index, life);
+        if self.handlespace.element(index).home() != self.identifier
+            && self.handlespace.set_owner(index, self.identifier).is_ok()
+        {
+            self.announce(index, UpdateAction::ADD);
+        }
+        self.counters.adoptions += 1;
+    }
+
+    /// How registrars reach the element.
+    fn endpoint_of(&self, index: ElementIndex) -> Option<Endpoint> {
+        let transport = self.handlespace.element(index).asap_transport()?;
+        let addresses = transport.addresses().take(ADDRESSES_MAX).collect();
+        let endpoint = Endpoint { addresses, port: transport.port(), udp_port: None };
+        (endpoint.port != 0 && !endpoint.addresses.is_empty()).then_some(endpoint)
+    }
+
+    /// An association with that endpoint, if there is one.
+    fn association_with(&mut self, endpoint: &Endpoint) -> Option<AssociationId> {
+        let mut slots = self.tables.lend().associations.iter();
+        let slot = slots.find(|slot| {
+            slot.state == AssociationState::Up
+                && slot.port == endpoint.port
+                && slot.addresses().iter().any(|address| endpoint.addresses.contains(address))
+        })?;
+        Some(slot.id)
+    }
+
+    fn is_connecting_to(&mut self, endpoint: &Endpoint) -> bool {
+        for place in 0..self.tables.lend().adoptions.len() {
+            let slot = self.tables.lend().adoptions[place];
+            let other = slot.element.and_then(|index| self.endpoint_of(index));
+            if other.is_some_and(|other| other == *endpoint) {
+                return true;
+            }
+        }
+        false
+    }
+
+    fn take_adoption(&mut self, connect: ConnectId) -> Option<Option<ElementIndex>> {
+        let slots = self.tables.lend().adoptions.iter_mut();
+        let slot = slots.into_iter().find(|slot| {
+            slot.state != AdoptionState::Free && slot.connect == connect
+        })?;
+        let element = slot.element;
+        *slot = AdoptionSlot::FREE;
+        Some(element)
+    }
+
+    /// An association that we wanted is up.
+    pub(in super::super) fn on_adoption_up(
+        &mut self,
+        now: Instant,
+        connect: ConnectId,
+        association: AssociationId,
+    ) {
+        match self.take_adoption(connect).flatten() {
+            Some(index) => self.reach(now, index, association),
+            None => self.shut_down(association),
+        }
+    }
+
+    /// An association that we wanted cannot be had.
+    pub(in super::super) fn on_adoption_failed(
+        &mut self,
+        now: Instant,
+        connect: ConnectId,
+    ) -> Result<(), InputError> {
+        let element = self.take_adoption(connect).ok_or(InputError::Unexpected)?;
+        if let Some(index) = element {
+            match self.endpoint_of(index).and_then(|it| self.association_with(&it)) {
+                Some(association) => self.reach(now, index, association),
+                None => self.give_up_adoption(now, index),
+            }
+        }
+        Ok(())
+    }
+
+    /// The next attempt to begin or to give up.
+    pub(in super::super) fn next_adoption(&mut self) -> Option<Transmit> {
+        for place in 0..self.tables.lend().adoptions.len() {
+            let slot = &mut self.tables.lend().adoptions[place];
+            let AdoptionSlot { state, element, connect } = *slot;
+            match state {
+                AdoptionState::ConnectOwed => {
+                    slot.state = AdoptionState::Connecting;
+                    if let Some(endpoint) = element.and_then(|index| self.endpoint_of(index)) {
+                        return Some(Transmit::Connect { connect, endpoint });
+                    }
+                }
+                AdoptionState::CancelOwed => {
+                    *slot = AdoptionSlot::FREE;
+                    return Some(Transmit::CancelConnect { connect });
+                }
+                _ => {}
+            }
+        }
+        None
+    }
+}

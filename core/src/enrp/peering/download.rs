@@ -1,0 +1,88 @@
+//! Handle tables: giving and taking them. Read RFC 5353 §3.2.3 and §3.6.3 before editing.
+
+use crate::entropy::Entropy;
+use crate::handlespace::Storage;
+use crate::time::Instant;
+use crate::wire::enrp::HandleTableResponse;
+
+use super::super::event::Event;
+use super::super::registrar::Registrar;
+use super::super::tables::Tables;
+use super::Join;
+use super::learn::Source;
+use super::table::{Sync, owes};
+
+impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
+    /// Asks a peer for a table.
+    pub(super) fn start_sync(&mut self, now: Instant, place: usize, sync: Sync) {
+        let sync_deadline = now + self.config.max_time_no_response;
+        let peer = &mut self.tables.lend().peers[place];
+        (peer.sync, peer.sync_deadline) = (sync, sync_deadline);
+        peer.round = peer.round.wrapping_add(1);
+        peer.owes |= owes::TABLE_REQUEST;
+    }
+
+    /// A peer wants a table, or the next piece of it.
+    pub(super) fn on_table_request(&mut self, now: Instant, place: usize, own_only: bool) {
+        let patience = self.config.max_time_no_response;
+        let is_in = self.peering.join == Join::Done;
+        let peer = &mut self.tables.lend().peers[place];
+        if !is_in {
+            peer.owes |= owes::TABLE_REFUSAL;
+            return;
+        }
+        if peer.wants_own != own_only {
+            peer.cursor = None;
+        }
+        peer.wants_own = own_only;
+        peer.cursor_deadline = now + patience;
+        peer.owes |= owes::TABLE;
+    }
+
+    /// A table, or a piece of it.
+    pub(super) fn on_table(&mut self, now: Instant, place: usize, table: &HandleTableResponse<'_>) {
+        let sync = self.tables.lend().peers[place].sync;
+        if sync == Sync::Idle {
+            self.counters.unexpected += 1;
+            return;
+        }
+        if table.rejected {
+            match sync {
+                Sync::All => self.on_refused_by_mentor(now, place),
+                _ => self.tables.lend().peers[place].sync = Sync::Idle,
+            }
+            return;
+        }
+        let source = if sync == Sync::All { Source::Mentor } else { Source::Table };
+        for (pool, element) in table.entries {
+            self.learn(now, table.sender, pool, element, source);
+        }
+        let sync_deadline = now + self.config.max_time_no_response;
+        if table.more {
+            let peer = &mut self.tables.lend().peers[place];
+            peer.sync_deadline = sync_deadline;
+            peer.owes |= owes::TABLE_REQUEST;
+            self.encourage_mentor(now, place);
+            return;
+        }
+        self.tables.lend().peers[place].sync = Sync::Idle;
+        match sync {
+            Sync::All => self.joined(),
+            _ => self.forget_unnamed(place),
+        }
+        self.tell(Event::Synchronized { peer: table.sender });
+    }
+
+    /// Removes the peer's elements that it did not name.
+    fn forget_unnamed(&mut self, place: usize) {
+        let peer = self.tables.lend().peers[place];
+        let mut next = self.handlespace.first_owned_by(peer.id);
+        // Each round passes an element of the peer.
+        while let Some(index) = next {
+            next = self.handlespace.next_owned(index);
+            if self.handlespace.element(index).scratch().round != peer.round {
+                self.forget_element(index);
+            }
+        }
+    }
+}

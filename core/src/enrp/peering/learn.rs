@@ -1,0 +1,142 @@
+//! What peers say about elements. Read RFC 5353 §3.3 and §3.6.3 before editing.
+//!
+//! Who owns an element decides about it. A deletion counts only from the owner, so a registrar
+//! that was taken for dead cannot delete what it has lost. Where two claim one element, the last
+//! registration wins: an update tells of one, a table does not.
+
+use crate::entropy::Entropy;
+use crate::handlespace::{ElementIndex, NewElement, RegistrationError, Storage};
+use crate::identifier::{PoolHandle, RegistrarId};
+use crate::time::Instant;
+use crate::wire::PoolElement;
+use crate::wire::enrp::{HandleUpdate, UpdateAction};
+
+use super::super::event::{Event, Limit, RemovalReason};
+use super::super::keep_alive::flag;
+use super::super::registrar::Registrar;
+use super::super::tables::Tables;
+
+/// How an element came to be known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Source {
+    /// It has just registered there.
+    Update,
+    /// It is in the table of its owner's elements.
+    Table,
+    /// It is in the whole table of the mentor.
+    Mentor,
+}
+
+impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
+    pub(super) fn on_update(&mut self, now: Instant, update: &HandleUpdate<'_>) {
+        let (pool, element) = (update.pool_handle, update.element);
+        match update.action {
+            UpdateAction::ADD => {
+                let learnt = self.learn(now, update.sender, pool, element, Source::Update);
+                if let Some(index) = learnt.filter(|_| update.takeover_suggested)
+                    && self.config.accept_takeover_suggestion
+                {
+                    self.start_adoption(now, index);
+                }
+            }
+            UpdateAction::DELETE => {
+                if let Some(index) = self.handlespace.find(pool, element.id)
+                    && self.handlespace.element(index).home() == update.sender
+                {
+                    self.forget_element(index);
+                }
+            }
+            _ => self.counters.unexpected += 1,
+        }
+    }
+
+    /// Takes what a peer says about an element. Returns it if it is a foreign one now.
+    pub(super) fn learn(
+        &mut self,
+        now: Instant,
+        sender: RegistrarId,
+        pool: PoolHandle<'_>,
+        element: PoolElement<'_>,
+        source: Source,
+    ) -> Option<ElementIndex> {
+        let home = match element.home {
+            RegistrarId::UNKNOWN => sender,
+            home => home,
+        };
+        let known = self.handlespace.find(pool, element.id);
+        let is_ours = known
+            .is_some_and(|index| self.handlespace.element(index).home() == self.identifier);
+        if home == self.identifier {
+            // Before it was restarted, this registrar was its home.
+            if source == Source::Mentor && known.is_none() {
+                let index = self.enter(now, pool, &element, home)?;
+                self.start_adoption(now, index);
+            }
+            return None;
+        }
+        if is_ours && source != Source::Update && !self.yields(now, known?, sender) {
+            return None;
+        }
+        let holder = known.and_then(|index| self.handlespace.element(index).association());
+        let index = self.enter(now, pool, &element, home)?;
+        if is_ours {
+            self.stop_adoption(index);
+        }
+        self.count_element_of(holder, -1);
+        Some(index)
+    }
+
+    /// Whether an element of ours that is in the table of `sender` is given up. One that is
+    /// registered on an association here is not; of two registrars that both believe that, the
+    /// one with the smaller identifier asks the element to decide.
+    fn yields(&mut self, now: Instant, index: ElementIndex, sender: RegistrarId) -> bool {
+        let view = self.handlespace.element(index);
+        let (is_registered, flags) = (view.association().is_some(), view.scratch().flags);
+        if is_registered && flags & (flag::AWAITING | flag::HOME) == 0 {
+            if self.identifier < sender {
+                self.send_keep_alive(now, index, flag::HOME);
+            }
+            return false;
+        }
+        !is_registered
+    }
+
+    /// Enters an element of another registrar, or what has changed of it.
+    fn enter(
+        &mut self,
+        now: Instant,
+        pool: PoolHandle<'_>,
+        element: &PoolElement<'_>,
+        owner: RegistrarId,
+    ) -> Option<ElementIndex> {
+        let pool_count = self.handlespace.pool_count();
+        let new = NewElement { pool, element, owner, association: None };
+        let index = match self.handlespace.register(&new) {
+            Ok(registered) => registered.index,
+            Err(error) => {
+                self.counters.unlearnable += 1;
+                if matches!(error, RegistrationError::Full(_)) {
+                    self.counters.limited += 1;
+                    self.tell(Event::Unlearnable { owner, limit: Limit::Elements });
+                }
+                return None;
+            }
+        };
+        if self.handlespace.pool_count() > pool_count {
+            self.tell(Event::PoolCreated { pool: pool.to_buf() });
+        }
+        let round = self.place_of(owner).map_or(0, |place| self.tables.lend().peers[place].round);
+        let scratch = self.handlespace.scratch_mut(index);
+        scratch.round = round;
+        scratch.flags &= !flag::WATCH;
+        self.note_end(now, index, element.registration_life);
+        self.wait_for_end(index);
+        Some(index)
+    }
+
+    /// Removes an element that is not ours.
+    pub(super) fn forget_element(&mut self, index: ElementIndex) {
+        let now = self.now();
+        self.remove_element(now, index, RemovalReason::RemovedByHome);
+    }
+}

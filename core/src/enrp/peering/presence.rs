@@ -1,0 +1,347 @@
+//! Who is there: presences, the peer list, the way into the scope. Read RFC 5353 §3.2 and §3.4
+//! before editing.
+
+use core::net::IpAddr;
+use core::time::Duration;
+
+use crate::association::AssociationId;
+use crate::entropy::Entropy;
+use crate::handlespace::Storage;
+use crate::identifier::RegistrarId;
+use crate::time::Instant;
+use crate::wire::enrp::{ListResponse, Presence};
+
+use super::super::event::{Event, InputError, Limit};
+use super::super::registrar::Registrar;
+use super::super::tables::Tables;
+use super::table::{LinkState, PeerSlot, PeerState, Sync, owes};
+use super::Join;
+
+/// How long a refused request waits before it is made again.
+const REFUSAL_PAUSE: Duration = Duration::from_secs(2);
+
+impl PeerSlot {
+    pub(super) fn next_deadline(&self) -> Option<Instant> {
+        let mut next = match self.state {
+            PeerState::Free => return None,
+            // A configured peer is looked for without end.
+            PeerState::Unheard if self.is_configured => None,
+            _ => Some(self.deadline),
+        };
+        if self.sync != Sync::Idle {
+            next = Instant::earliest(next, Some(self.sync_deadline));
+        }
+        if self.cursor.is_some() {
+            next = Instant::earliest(next, Some(self.cursor_deadline));
+        }
+        if self.link.is_none() && self.connect.is_none() && self.connect_at > Instant::ZERO {
+            next = Instant::earliest(next, Some(self.connect_at));
+        }
+        next
+    }
+}
+
+impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
+    pub(super) fn place_of(&mut self, id: RegistrarId) -> Option<usize> {
+        let peers = &self.tables.lend().peers;
+        peers.iter().position(|peer| peer.is_used() && peer.id == id)
+    }
+
+    /// Somebody says that there is a peer.
+    pub(super) fn name_peer(
+        &mut self,
+        now: Instant,
+        id: RegistrarId,
+        addresses: &[IpAddr],
+        port: u16,
+        is_configured: bool,
+    ) -> Option<usize> {
+        let patience = self.config.max_time_last_heard + self.config.max_time_no_response;
+        let peers = &mut self.tables.lend().peers;
+        let free = peers.iter().position(|peer| !peer.is_used())?;
+        let (state, deadline) = (PeerState::Unheard, now + patience);
+        peers[free] = PeerSlot { state, id, is_configured, deadline, ..PeerSlot::FREE };
+        peers[free].set_addresses(addresses.iter().copied(), port);
+        Some(free)
+    }
+
+    /// A message has come from `sender`: it lives (RFC 5353 §3.4.3), and whoever is new is asked
+    /// who it is (§3.4.1).
+    pub(super) fn heard_on(
+        &mut self,
+        now: Instant,
+        link_id: AssociationId,
+        sender: RegistrarId,
+    ) -> Result<usize, InputError> {
+        let known = self.place_of(sender);
+        let peers = &mut self.tables.lend().peers;
+        let tied = peers.iter().position(|peer| peer.link == Some(link_id));
+        let place = match (known, tied) {
+            (Some(known), Some(tied)) if known == tied => known,
+            // A configured peer says for the first time who it is.
+            (None, Some(tied)) if peers[tied].id == RegistrarId::UNKNOWN => {
+                peers[tied].id = sender;
+                tied
+            }
+            (Some(known), Some(tied)) if peers[tied].id == RegistrarId::UNKNOWN => {
+                // It was known under another address.
+                let is_configured = peers[tied].is_configured;
+                peers[tied] = PeerSlot::FREE;
+                peers[known].is_configured |= is_configured;
+                self.tie(known, link_id);
+                known
+            }
+            (known, tied) => {
+                // A registrar that has come back under another name is another registrar.
+                if let Some(tied) = tied {
+                    peers[tied].link = None;
+                    self.suspect(now, tied);
+                }
+                let place = known.or_else(|| self.admit_stranger(now, link_id, sender));
+                let place = place.ok_or_else(|| self.limited(link_id, Limit::Peers))?;
+                self.tie(place, link_id);
+                place
+            }
+        };
+        self.on_sign_of_peer(now, place);
+        Ok(place)
+    }
+
+    fn admit_stranger(
+        &mut self,
+        now: Instant,
+        link_id: AssociationId,
+        sender: RegistrarId,
+    ) -> Option<usize> {
+        let link = *self.link(link_id)?;
+        self.name_peer(now, sender, link.addresses(), link.port, false)
+    }
+
+    /// The peer lives.
+    pub(super) fn on_sign_of_peer(&mut self, now: Instant, place: usize) {
+        let is_seeking = matches!(self.peering.join, Join::Seeking { .. });
+        let deadline = now + self.config.max_time_last_heard;
+        let peer = &mut self.tables.lend().peers[place];
+        let before = core::mem::replace(&mut peer.state, PeerState::Active);
+        peer.deadline = deadline;
+        let (id, is_new) = (peer.id, before == PeerState::Unheard);
+        if is_new {
+            peer.owes |= owes::PRESENCE_QUESTION | owes::LIST_REQUEST;
+        }
+        if is_new || matches!(before, PeerState::Claimed | PeerState::Ceded) {
+            peer.acks_missing = 0;
+            self.tell(Event::PeerUp { peer: id });
+        }
+        if is_seeking {
+            self.take_mentor(now, place);
+        }
+    }
+
+    fn take_mentor(&mut self, now: Instant, mentor: usize) {
+        let (until, sync_deadline) =
+            (now + self.config.mentor_timeout, now + self.config.max_time_no_response);
+        self.peering.join = Join::Mentored { until, mentor };
+        let peer = &mut self.tables.lend().peers[mentor];
+        peer.owes |= owes::PRESENCE_QUESTION | owes::LIST_REQUEST | owes::TABLE_REQUEST;
+        (peer.sync, peer.sync_deadline) = (Sync::All, sync_deadline);
+    }
+
+    /// A mentor has answered, so it is given more time.
+    pub(super) fn encourage_mentor(&mut self, now: Instant, place: usize) {
+        if let Join::Mentored { mentor, .. } = self.peering.join
+            && mentor == place
+        {
+            let until = now + self.config.mentor_timeout;
+            self.peering.join = Join::Mentored { until, mentor };
+        }
+    }
+
+    pub(super) fn joined(&mut self) {
+        if self.peering.join != Join::Done {
+            self.peering.join = Join::Done;
+            // Heartbeats, and announces to elements and users, begin now.
+            self.peering.heartbeat_at = self.now();
+            self.tell(Event::Joined);
+        }
+    }
+
+    pub(super) fn on_join_deadline(&mut self, now: Instant) {
+        match self.peering.join {
+            Join::Seeking { until } if until <= now => self.joined(),
+            Join::Mentored { until, mentor } if until <= now => {
+                self.tables.lend().peers[mentor].sync = Sync::Idle;
+                let peers = &self.tables.lend().peers;
+                let is_other = |place: &usize| *place != mentor && peers[*place].is_alive();
+                match (mentor + 1..peers.len()).find(is_other) {
+                    Some(other) => self.take_mentor(now, other),
+                    None => self.joined(),
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// The mentor does not want to; it is asked again, or another one.
+    pub(super) fn on_refused_by_mentor(&mut self, now: Instant, place: usize) {
+        let peer = &mut self.tables.lend().peers[place];
+        (peer.sync, peer.sync_deadline) = (Sync::All, now + REFUSAL_PAUSE);
+    }
+
+    pub(super) fn on_presence(&mut self, now: Instant, place: usize, presence: &Presence<'_>) {
+        if presence.reply_required {
+            self.tables.lend().peers[place].owes |= owes::PRESENCE;
+        }
+        // RFC 5353 §3.6.1.
+        let sum = self.handlespace.checksum(presence.sender);
+        let is_same = presence.checksum.is_none_or(|theirs| theirs.0 == sum);
+        let is_idle = self.tables.lend().peers[place].sync == Sync::Idle;
+        if !is_same && is_idle && self.peering.join == Join::Done {
+            self.counters.audits_failed += 1;
+            self.start_sync(now, place, Sync::Own);
+        }
+    }
+
+    pub(super) fn on_list_request(&mut self, place: usize) {
+        self.tables.lend().peers[place].owes |= match self.peering.join {
+            Join::Done => owes::LIST,
+            // RFC 5353 §3.2.2.2: who is not in cannot say who is.
+            _ => owes::LIST_REFUSAL,
+        };
+    }
+
+    pub(super) fn on_list_response(
+        &mut self,
+        now: Instant,
+        place: usize,
+        list: &ListResponse<'_>,
+    ) {
+        self.encourage_mentor(now, place);
+        for server in list.servers {
+            let transport = server.transport;
+            let is_known = server.id == self.identifier
+                || server.id == RegistrarId::UNKNOWN
+                || self.place_of(server.id).is_some();
+            if is_known || transport.port() == 0 {
+                continue;
+            }
+            let addresses: heapless::Vec<IpAddr, { crate::association::ADDRESSES_MAX }> =
+                transport.addresses().take(crate::association::ADDRESSES_MAX).collect();
+            // A configured peer that has not said yet who it is may be this one.
+            let is_there = |peer: &PeerSlot| {
+                peer.is_used()
+                    && peer.id == RegistrarId::UNKNOWN
+                    && peer.is_at(&addresses, transport.port())
+            };
+            if self.tables.lend().peers.iter().any(is_there) {
+                continue;
+            }
+            let port = transport.port();
+            if self.name_peer(now, server.id, &addresses, port, false).is_none() {
+                self.counters.limited += 1;
+                return;
+            }
+        }
+    }
+
+    /// RFC 5353 §3.4.2, and RSPLIB's habit of varying the interval by an eighth.
+    pub(super) fn on_heartbeat(&mut self, now: Instant) {
+        let cycle = self.config.peer_heartbeat_cycle;
+        let micros = u64::try_from(cycle.as_micros()).unwrap_or(u64::MAX).max(8);
+        let jitter = self.entropy.below(micros / 4 + 1);
+        self.peering.heartbeat_at = now + Duration::from_micros(micros - micros / 8 + jitter);
+        if self.peering.join == Join::Done {
+            self.peering.is_multicast_owed = true;
+        }
+        for peer in self.tables.lend().peers.iter_mut().filter(|peer| peer.is_used()) {
+            if peer.link.is_some() {
+                peer.owes |= owes::PRESENCE;
+            }
+        }
+    }
+
+    /// Says to all that we live.
+    pub(super) fn insist(&mut self) {
+        self.peering.is_multicast_owed = true;
+        for peer in self.tables.lend().peers.iter_mut().filter(|peer| peer.is_used()) {
+            peer.owes |= owes::PRESENCE;
+        }
+    }
+
+    /// RFC 5353 §3.4.3: who is silent is asked.
+    pub(super) fn suspect(&mut self, now: Instant, place: usize) {
+        let deadline = now + self.config.max_time_no_response;
+        let peer = &mut self.tables.lend().peers[place];
+        if peer.state == PeerState::Active {
+            (peer.state, peer.deadline) = (PeerState::Suspect, deadline);
+            peer.owes |= owes::PRESENCE_QUESTION;
+            peer.connect_at = now;
+        }
+    }
+
+    pub(super) fn on_peer_deadline(&mut self, now: Instant, place: usize) {
+        let peer = &mut self.tables.lend().peers[place];
+        if peer.cursor.is_some() && peer.cursor_deadline <= now {
+            peer.cursor = None;
+        }
+        if peer.sync != Sync::Idle && peer.sync_deadline <= now {
+            match self.peering.join {
+                Join::Mentored { mentor, .. } if mentor == place => {
+                    let sync_deadline = now + self.config.max_time_no_response;
+                    peer.sync_deadline = sync_deadline;
+                    peer.owes |= owes::TABLE_REQUEST;
+                }
+                _ => peer.sync = Sync::Idle,
+            }
+        }
+        let peer = &self.tables.lend().peers[place];
+        if peer.deadline > now {
+            return;
+        }
+        match peer.state {
+            PeerState::Free => {}
+            PeerState::Unheard if peer.is_configured => {}
+            PeerState::Unheard => self.drop_peer(place),
+            PeerState::Active => self.suspect(now, place),
+            PeerState::Suspect | PeerState::Ceded => self.on_peer_dead(now, place),
+            PeerState::Claimed => self.take_over(now, place),
+        }
+    }
+
+    /// Forgets a peer; a configured one may come back.
+    pub(super) fn drop_peer(&mut self, place: usize) {
+        let peer = &mut self.tables.lend().peers[place];
+        let gone = *peer;
+        *peer = if gone.is_configured {
+            PeerSlot {
+                state: PeerState::Unheard,
+                id: RegistrarId::UNKNOWN,
+                owes: 0,
+                sync: Sync::Idle,
+                cursor: None,
+                link: None,
+                acks_missing: 0,
+                acks_owed: 0,
+                ack_owed: RegistrarId::UNKNOWN,
+                ..gone
+            }
+        } else {
+            PeerSlot::FREE
+        };
+        let bit = 1_u64 << place;
+        for peer in self.tables.lend().peers.iter_mut() {
+            peer.acks_missing &= !bit;
+            peer.acks_owed &= !bit;
+        }
+        if let Some(link) = gone.link {
+            self.end_link(link, LinkState::AbortOwed);
+        }
+        if let Join::Mentored { until, mentor } = self.peering.join
+            && mentor == place
+        {
+            self.peering.join = Join::Seeking { until };
+        }
+        if gone.state != PeerState::Unheard {
+            self.tell(Event::PeerDown { peer: gone.id });
+        }
+    }
+}

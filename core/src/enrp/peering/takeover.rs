@@ -1,0 +1,187 @@
+//! Takeover of a dead peer's elements, and handing over one's own. Read RFC 5353 §3.5 and
+//! draft-dreibholz-rserpool-enrp-takeover before editing.
+//!
+//! Who may take over is settled by the peers that live. An acknowledgement that does not come in
+//! time stops nobody: its sender is dead, too, or cannot be reached, and the elements need a home.
+
+use core::time::Duration;
+
+use crate::entropy::Entropy;
+use crate::handlespace::Storage;
+use crate::identifier::RegistrarId;
+use crate::time::Instant;
+use crate::wire::enrp::{InitTakeover, TakeoverServer, UpdateAction};
+
+use super::super::event::Event;
+use super::super::registrar::Registrar;
+use super::super::tables::Tables;
+use super::table::PeerState;
+
+/// How long elements may take to find another home before a registrar stops.
+const HAND_OVER_PATIENCE: Duration = Duration::from_secs(3);
+
+impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
+    /// The peer is dead: what it owns needs a home.
+    pub(super) fn on_peer_dead(&mut self, now: Instant, place: usize) {
+        let target = self.tables.lend().peers[place].id;
+        if target == RegistrarId::UNKNOWN || self.handlespace.count_of(target) == 0 {
+            self.drop_peer(place);
+            return;
+        }
+        let deadline = now + self.config.takeover_timeout;
+        let peers = &mut self.tables.lend().peers;
+        let mut missing = 0;
+        for (other, peer) in peers.iter().enumerate() {
+            if other != place && peer.is_alive() {
+                missing |= 1 << other;
+            }
+        }
+        let peer = &mut peers[place];
+        (peer.state, peer.deadline, peer.acks_missing) = (PeerState::Claimed, deadline, missing);
+        self.counters.takeovers_started += 1;
+        self.tell(Event::TakeoverStarted { target });
+        self.claim_before(RegistrarId::UNKNOWN, target);
+        if missing == 0 {
+            self.take_over(now, place);
+        }
+    }
+
+    /// Tells one peer, or all, that we want the elements of `target`.
+    fn claim_before(&mut self, receiver: RegistrarId, target: RegistrarId) {
+        let message = InitTakeover::new(self.identifier, RegistrarId::UNKNOWN, target);
+        let mut bytes = [0; 16];
+        if message.emit(&mut bytes).is_ok() {
+            self.peering.changes.push(self.tables.lend().changes, receiver, &bytes);
+        }
+    }
+
+    pub(super) fn on_init_takeover(&mut self, now: Instant, from: usize, target: RegistrarId) {
+        if target == self.identifier {
+            self.insist();
+            return;
+        }
+        let sender = self.tables.lend().peers[from].id;
+        let Some(place) = self.place_of(target) else {
+            self.tables.lend().peers[from].ack_owed = target;
+            return;
+        };
+        let has_priority = match self.config.lower_identifier_takes_over {
+            true => self.identifier < sender,
+            false => self.identifier > sender,
+        };
+        if self.tables.lend().peers[place].state == PeerState::Claimed && has_priority {
+            // It may not have heard of our claim.
+            self.claim_before(sender, target);
+            return;
+        }
+        let patience = self.config.takeover_timeout + self.config.max_time_no_response;
+        let peers = &mut self.tables.lend().peers;
+        if from != place {
+            let peer = &mut peers[place];
+            (peer.state, peer.deadline) = (PeerState::Ceded, now + patience);
+        }
+        peers[from].acks_owed |= 1 << place;
+    }
+
+    pub(super) fn on_init_takeover_ack(
+        &mut self,
+        now: Instant,
+        from: usize,
+        target: RegistrarId,
+    ) {
+        let Some(place) = self.place_of(target) else { return };
+        let peer = &mut self.tables.lend().peers[place];
+        peer.acks_missing &= !(1 << from);
+        if peer.state == PeerState::Claimed && peer.acks_missing == 0 {
+            self.take_over(now, place);
+        }
+    }
+
+    /// Becomes the home of all elements of a dead peer (RFC 5353 §3.5.2).
+    pub(super) fn take_over(&mut self, now: Instant, place: usize) {
+        let target = self.tables.lend().peers[place].id;
+        let message = TakeoverServer::new(self.identifier, RegistrarId::UNKNOWN, target);
+        let mut bytes = [0; 16];
+        if message.emit(&mut bytes).is_ok() {
+            let ring = self.tables.lend().changes;
+            self.peering.changes.push(ring, RegistrarId::UNKNOWN, &bytes);
+        }
+        let mut elements = 0_u32;
+        // Each round takes an element from the target.
+        while let Some(index) = self.handlespace.first_owned_by(target) {
+            if self.handlespace.set_owner(index, self.identifier).is_err() {
+                self.forget_element(index);
+                continue;
+            }
+            elements = elements.saturating_add(1);
+            self.start_adoption(now, index);
+        }
+        self.counters.takeovers += 1;
+        self.drop_peer(place);
+        self.tell(Event::TakenOver { target, elements });
+    }
+
+    pub(super) fn on_takeover_server(
+        &mut self,
+        now: Instant,
+        sender: RegistrarId,
+        target: RegistrarId,
+    ) {
+        if target == self.identifier || target == sender {
+            self.insist();
+            return;
+        }
+        let round = self.place_of(sender).map_or(0, |place| self.tables.lend().peers[place].round);
+        // Each round takes an element from the target.
+        while let Some(index) = self.handlespace.first_owned_by(target) {
+            if self.handlespace.set_owner(index, sender).is_err() {
+                self.forget_element(index);
+                continue;
+            }
+            self.stop_adoption(index);
+            self.handlespace.scratch_mut(index).round = round;
+            let life = self.handlespace.element(index).registration_life();
+            self.note_end(now, index, life);
+            self.wait_for_end(index);
+        }
+        if let Some(place) = self.place_of(target) {
+            self.drop_peer(place);
+        }
+    }
+
+    /// Suggests to the peers that they become the homes of our elements, each to the one whose
+    /// identifier fits best. Whether there is anything to wait for.
+    pub(in super::super) fn begin_hand_over(&mut self) -> bool {
+        let mut next = self.handlespace.first_owned_by(self.identifier);
+        let mut is_any = false;
+        // Each round passes an element of ours.
+        while let Some(index) = next {
+            next = self.handlespace.next_owned(index);
+            let element = self.handlespace.element(index).pe_id();
+            let peers = self.tables.lend().peers.iter();
+            let able = peers.filter(|peer| peer.is_alive() && peer.link.is_some());
+            let Some(peer) = able.map(|peer| peer.id).max_by_key(|id| id.0 ^ element.0) else {
+                return false;
+            };
+            self.announce_to(index, UpdateAction::ADD, peer, true);
+            is_any = true;
+        }
+        if is_any {
+            self.peering.hand_over_until = Some(self.now() + HAND_OVER_PATIENCE);
+        }
+        is_any
+    }
+
+    pub(super) fn end_hand_over(&mut self) {
+        self.peering.hand_over_until = None;
+        self.shut_down_all();
+    }
+
+    /// Stops waiting when the last element has found another home.
+    pub(in super::super) fn end_hand_over_if_done(&mut self) {
+        let is_waiting = self.peering.hand_over_until.is_some();
+        if is_waiting && self.handlespace.count_of(self.identifier) == 0 {
+            self.end_hand_over();
+        }
+    }
+}
