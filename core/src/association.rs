@@ -142,6 +142,8 @@ pub enum DownReason {
 pub enum Channel {
     /// Announces of registrars to pool elements and pool users (RFC 5352 §3.6).
     Asap,
+    /// Presences of registrars to each other; RSPLIB's practice beside RFC 5353 §3.1.
+    Enrp,
 }
 
 /// What a machine wants of the transport.

@@ -5,6 +5,7 @@
 //! what reaches the machines of real trouble: they are refused, cut, or fall silent.
 
 mod announces;
+mod peers;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -29,6 +30,9 @@ use rserpool_core::wire::Policy;
 
 /// The port of every machine's associations.
 pub const PORT: u16 = 3_863;
+
+/// The port of registrars' associations with each other.
+pub const ENRP_PORT: u16 = 9_901;
 
 /// A machine of the scope, by its place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -63,6 +67,8 @@ enum Body {
 
 struct Association {
     ends: [Node; 2],
+    /// Of both ends.
+    port: u16,
     /// Until when messages to each end are under way already.
     busy_until: [Instant; 2],
     is_up: bool,
@@ -76,6 +82,7 @@ enum Delivery {
     },
     Refused {
         node: Node,
+        port: u16,
         connect: ConnectId,
     },
     Message {
@@ -92,6 +99,11 @@ enum Delivery {
     },
     /// A datagram to all who may be in the multicast group.
     Announce {
+        from: Node,
+        data: Vec<u8>,
+    },
+    /// The same among registrars.
+    Presence {
         from: Node,
         data: Vec<u8>,
     },
@@ -114,6 +126,7 @@ pub struct Scope {
     profile: Profile,
     /// The share of announces that are lost on the way to each receiver, of 256.
     pub announce_loss: u64,
+    trouble: peers::Trouble,
 }
 
 impl Scope {
@@ -132,13 +145,18 @@ impl Scope {
             random: SplitMix64::new(seed),
             profile,
             announce_loss: 0,
+            trouble: peers::Trouble::default(),
         }
     }
 
     fn new_registrar(&mut self) -> Body {
+        let config = Config::new(self.profile);
+        self.new_registrar_with(config)
+    }
+
+    fn new_registrar_with(&mut self, config: Config) -> Body {
         let storage = HeapStorage::new(HeapLimits::for_elements(1_000));
         let seed = SplitMix64::new(self.random.next_u64());
-        let config = Config::new(self.profile);
         Body::Registrar(Box::new(Registrar::new(config, storage, HeapTables::new(1_000), seed)))
     }
 
@@ -321,7 +339,9 @@ impl Scope {
                     break;
                 }
                 let delivery = entry.remove();
-                self.deliver(delivery);
+                if let Some(delivery) = self.hold_back(delivery) {
+                    self.deliver(delivery);
+                }
             }
             for place in 0..self.bodies.len() {
                 self.wake(Node(place));
@@ -332,7 +352,8 @@ impl Scope {
 
     fn next_at(&self) -> Option<Instant> {
         let delivery = self.deliveries.first_key_value().map(|(&(at, _), _)| at);
-        let timeouts = self.bodies.iter().filter_map(|body| match body {
+        let awake = (0..self.bodies.len()).filter(|&place| !self.is_paused(Node(place)));
+        let timeouts = awake.filter_map(|place| match &self.bodies[place] {
             Body::Registrar(registrar) => registrar.poll_timeout(),
             Body::Element(element, _) => element.poll_timeout(),
             Body::User(user, _) => user.poll_timeout(),
@@ -342,6 +363,9 @@ impl Scope {
     }
 
     fn wake(&mut self, node: Node) {
+        if self.is_paused(node) {
+            return;
+        }
         let now = self.now;
         let is_due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
         match &mut self.bodies[node.0] {
@@ -361,19 +385,19 @@ impl Scope {
 
     fn deliver(&mut self, delivery: Delivery) {
         match delivery {
-            Delivery::Refused { node, connect } => {
-                self.input(node, Input::ConnectFailed { connect });
+            Delivery::Refused { node, port, connect } => {
+                self.input(node, port, Input::ConnectFailed { connect });
             }
             Delivery::Up { association, end, connect } => {
                 let Some(known) = self.associations.get(&association) else { return };
                 if !known.is_up {
                     return;
                 }
-                let (node, peer) = (known.ends[end], known.ends[1 - end]);
+                let (node, peer, port) = (known.ends[end], known.ends[1 - end], known.port);
                 let association = AssociationId(association);
                 let peer_addresses = &[peer.address()];
-                let up = Input::Up { association, connect, peer_addresses, peer_port: PORT };
-                self.input(node, up);
+                let up = Input::Up { association, connect, peer_addresses, peer_port: port };
+                self.input(node, port, up);
             }
             Delivery::Message { association, end, stream, ppid, data } => {
                 let Some(known) = self.associations.get(&association) else { return };
@@ -381,23 +405,27 @@ impl Scope {
                     return;
                 }
                 self.message_count += 1;
-                let node = known.ends[end];
+                let (node, port) = (known.ends[end], known.port);
                 let association = AssociationId(association);
-                self.input(node, Input::Message { association, stream, ppid, data: &data });
+                self.input(node, port, Input::Message { association, stream, ppid, data: &data });
             }
             Delivery::Down { association, end, reason } => {
                 let Some(known) = self.associations.get(&association) else { return };
-                let node = known.ends[end];
+                let (node, port) = (known.ends[end], known.port);
                 let association = AssociationId(association);
-                self.input(node, Input::Down { association, reason });
+                self.input(node, port, Input::Down { association, reason });
             }
             Delivery::Announce { from, data } => self.deliver_to_all(from, &data),
+            Delivery::Presence { from, data } => self.deliver_presence(from, &data),
         }
     }
 
-    fn input(&mut self, node: Node, input: Input<'_>) {
+    fn input(&mut self, node: Node, port: u16, input: Input<'_>) {
         let now = self.now;
         match &mut self.bodies[node.0] {
+            Body::Registrar(machine) if port == ENRP_PORT => {
+                let _ = machine.peers().handle_input(now, input);
+            }
             Body::Registrar(machine) => {
                 let result = machine.handle_input(now, input);
                 assert_ne!(result, Err(enrp::InputError::Busy), "it was drained");
@@ -428,6 +456,7 @@ impl Scope {
                 None => break,
             }
         }
+        self.drain_peers(node);
         match &mut self.bodies[node.0] {
             Body::Registrar(machine) => {
                 self.registrar_events.extend(std::iter::from_fn(|| machine.poll_event()));
@@ -463,6 +492,10 @@ impl Scope {
                 let at = self.now + Duration::from_millis(1);
                 self.push(at, Delivery::Announce { from: node, data: buffer[..len].to_vec() });
             }
+            Transmit::Multicast { channel: Channel::Enrp, len } => {
+                let at = self.now + Duration::from_millis(1);
+                self.push(at, Delivery::Presence { from: node, data: buffer[..len].to_vec() });
+            }
             other => panic!("nobody taught the scope to {other:?}"),
         }
     }
@@ -479,6 +512,9 @@ impl Scope {
         end: usize,
         make: impl FnOnce(u32, usize) -> Delivery,
     ) {
+        if self.is_lost(association) {
+            return;
+        }
         let delay = Duration::from_micros(500 + self.random.below(4_500));
         let Some(known) = self.associations.get_mut(&association) else { return };
         let at = known.busy_until[end].max(self.now + delay);
@@ -492,16 +528,21 @@ impl Scope {
     }
 
     fn connect(&mut self, node: Node, connect: ConnectId, endpoint: &Endpoint) {
-        let peer = (0..self.bodies.len())
-            .map(Node)
-            .find(|peer| endpoint.addresses.contains(&peer.address()) && endpoint.port == PORT);
-        match peer.map(|peer| (peer, &self.bodies[peer.0])) {
+        let port = endpoint.port;
+        let peer = (0..self.bodies.len()).map(Node).find(|peer| {
+            endpoint.addresses.contains(&peer.address()) && [PORT, ENRP_PORT].contains(&port)
+        });
+        let peer = match peer {
+            Some(peer) if self.is_cut(node, peer) => Some((peer, &Body::Unplugged)),
+            peer => peer.map(|peer| (peer, &self.bodies[peer.0])),
+        };
+        match peer {
             Some((peer, Body::Registrar(_) | Body::Element(..) | Body::User(..))) => {
                 let association = self.next_association;
                 self.next_association += 1;
                 let ends = [node, peer];
                 let busy_until = [self.now; 2];
-                let known = Association { ends, busy_until, is_up: true };
+                let known = Association { ends, port, busy_until, is_up: true };
                 self.associations.insert(association, known);
                 for (end, connect) in [(1, None), (0, Some(connect))] {
                     let up = |association, end| Delivery::Up { association, end, connect };
@@ -510,11 +551,11 @@ impl Scope {
             }
             Some((_, Body::Unplugged)) => {
                 let at = self.now + Duration::from_secs(30);
-                self.push(at, Delivery::Refused { node, connect });
+                self.push(at, Delivery::Refused { node, port, connect });
             }
             Some((_, Body::Dead)) | None => {
                 let at = self.now + Duration::from_millis(2);
-                self.push(at, Delivery::Refused { node, connect });
+                self.push(at, Delivery::Refused { node, port, connect });
             }
         }
     }
@@ -523,7 +564,7 @@ impl Scope {
         let mut aborted = Vec::new();
         let associations = &self.associations;
         self.deliveries.retain(|_, delivery| match delivery {
-            Delivery::Refused { node: of, connect } => *of != node || *connect != cancelled,
+            Delivery::Refused { node: of, connect, .. } => *of != node || *connect != cancelled,
             Delivery::Up { association, connect: Some(connect), .. } => {
                 let is_it = associations[association].ends[0] == node && *connect == cancelled;
                 if is_it {

@@ -54,6 +54,12 @@ impl RateLimit {
 /// | `expire_own_elements` | yes | no | RFC 5352 §3.2; RSPLIB expires only foreign elements |
 /// | `t6_server_announce` | 1 s | 1 s | T6-Serverannounce, RFC 5352 §7.1 |
 /// | `t7_enrp_outdate` | 5 s | 5 s | T7-ENRPoutdate, RFC 5352 §7.1 |
+/// | `peer_heartbeat_cycle` | 30 s | 2.444 s | PEER-HEARTBEAT-CYCLE, RFC 5353 §4.2 |
+/// | `max_time_last_heard` | 61 s | 5 s | MAX-TIME-LAST-HEARD, RFC 5353 §4.2 |
+/// | `max_time_no_response` | 5 s | 5 s | MAX-TIME-NO-RESPONSE, RFC 5353 §4.2 |
+/// | `mentor_timeout` | 5 s | 5 s | RFC 5353 gives none |
+/// | `takeover_timeout` | 5 s | 5 s | RFC 5353 gives none |
+/// | `lower_identifier_takes_over` | no | yes | RFC 5353 §3.5.1; RSPLIB |
 /// | unit of the registration life | 1 s | 1 ms | RFC 5354 §3.9; RSPLIB |
 /// | `known_identifier` | challenge | move | RFC 5354 §3.12.5; RSPLIB |
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,6 +89,26 @@ pub struct Config {
     /// How long another registrar is remembered after its next announce was due
     /// (T7-ENRPoutdate).
     pub t7_enrp_outdate: Duration,
+    /// The time between two presences, an eighth more or less.
+    pub peer_heartbeat_cycle: Duration,
+    /// How long a peer may be silent before it is asked whether it lives.
+    pub max_time_last_heard: Duration,
+    /// How long a peer may take to answer before it is dead.
+    pub max_time_no_response: Duration,
+    /// How long a mentor is looked for, and waited for, before this registrar does without.
+    pub mentor_timeout: Duration,
+    /// How long acknowledgements of a takeover are waited for.
+    pub takeover_timeout: Duration,
+    /// Who gives way when two registrars want to take over the same one: the one with the larger
+    /// identifier, or, as the RFC has it, the one with the smaller.
+    pub lower_identifier_takes_over: bool,
+    /// Whether to become the home of elements that a peer suggests
+    /// (draft-dreibholz-rserpool-enrp-takeover).
+    pub accept_takeover_suggestion: bool,
+    /// The longest handle table response, in bytes.
+    pub table_len_max: usize,
+    /// The most elements in a handle table response.
+    pub table_items_max: usize,
     /// How many elements a handle resolution yields that does not say how many it wants.
     pub handle_resolution_items: u32,
     /// Whether an element of this registrar is removed when its registration life ends.
@@ -134,6 +160,16 @@ impl Config {
             max_bad_pe_reports: 3,
             t6_server_announce: Duration::from_secs(1),
             t7_enrp_outdate: Duration::from_secs(5),
+            peer_heartbeat_cycle: Duration::from_millis(if rfc { 30_000 } else { 2_444 }),
+            max_time_last_heard: Duration::from_secs(if rfc { 61 } else { 5 }),
+            max_time_no_response: Duration::from_secs(5),
+            mentor_timeout: Duration::from_secs(5),
+            takeover_timeout: Duration::from_secs(5),
+            lower_identifier_takes_over: !rfc,
+            accept_takeover_suggestion: true,
+            // RSPLIB's numbers: what fits into a packet.
+            table_len_max: 1_400,
+            table_items_max: 128,
             handle_resolution_items: if rfc { HANDLE_RESOLUTION_ITEMS_MAX } else { 3 },
             expire_own_elements: rfc,
             known_identifier: if rfc { KnownIdentifier::Challenge } else { KnownIdentifier::Move },

@@ -3,7 +3,7 @@
 use core::fmt;
 
 use crate::association::{AssociationId, DownReason};
-use crate::identifier::{PeId, PoolHandleBuf};
+use crate::identifier::{PeId, PoolHandleBuf, RegistrarId};
 use crate::wire::Cause;
 
 /// What the user of a registrar should know.
@@ -64,6 +64,42 @@ pub enum Event {
         /// Which limit.
         limit: Limit,
     },
+    /// A peer was heard for the first time, or again.
+    PeerUp {
+        /// Which one.
+        peer: RegistrarId,
+    },
+    /// A peer is dead, or was taken over by another registrar.
+    PeerDown {
+        /// Which one.
+        peer: RegistrarId,
+    },
+    /// This registrar is in the scope: it has its mentor's tables, or has found none.
+    Joined,
+    /// A table was taken from a peer.
+    Synchronized {
+        /// Whose.
+        peer: RegistrarId,
+    },
+    /// This registrar wants the elements of a dead peer.
+    TakeoverStarted {
+        /// Whose.
+        target: RegistrarId,
+    },
+    /// This registrar is the home of a dead peer's elements.
+    TakenOver {
+        /// Whose.
+        target: RegistrarId,
+        /// How many.
+        elements: u32,
+    },
+    /// There is no room for an element of a peer.
+    Unlearnable {
+        /// Whose it is.
+        owner: RegistrarId,
+        /// What is full.
+        limit: Limit,
+    },
     /// Events were lost because nobody drained them.
     EventsLost {
         /// How many.
@@ -92,6 +128,8 @@ pub enum RemovalReason {
     BadReports,
     /// Its registration life ended.
     Expired,
+    /// Its home says so, or does not name it any more.
+    RemovedByHome,
     /// It did not answer when another association registered its identifier.
     Superseded,
 }
@@ -115,6 +153,8 @@ pub enum Limit {
     UnreachableRate,
     /// `error_rate`.
     ErrorRate,
+    /// The storage for peers, or for associations with them, is full.
+    Peers,
     /// More registrars announce themselves than are counted.
     Announces,
     /// The storage for registrations that await the answer to a challenge is full.
@@ -206,6 +246,18 @@ pub struct Counters {
     pub limited: u64,
     /// Associations aborted by this registrar.
     pub aborts: u64,
+    /// Presences whose checksum was not that of what is known of the peer's elements.
+    pub audits_failed: u64,
+    /// Peers that missed changes because they took them too slowly.
+    pub peers_lapped: u64,
+    /// Elements of peers that could not be entered.
+    pub unlearnable: u64,
+    /// Takeovers that this registrar began.
+    pub takeovers_started: u64,
+    /// Takeovers that it completed.
+    pub takeovers: u64,
+    /// Elements that took this registrar as their new home.
+    pub adoptions: u64,
     /// Replies that did not fit into the caller's buffer and were dropped.
     pub unsendable: u64,
 }

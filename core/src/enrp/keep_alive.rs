@@ -42,6 +42,11 @@ pub(super) mod flag {
     /// Another association wants the element's identifier.
     pub(in super::super) const CHALLENGED: u8 = 16;
 
+    /// The keep-alive asks the element to take us as its home.
+    pub(in super::super) const HOME: u8 = 32;
+    /// We want to be the element's home, and it has not said yes yet.
+    pub(in super::super) const ADOPTED: u8 = 64;
+
     /// What a sign of life ends.
     pub(in super::super) const WATCH: u8 = AWAITING | PROBE | HOLD | REPORTED;
 }
@@ -51,9 +56,10 @@ const OWES_KEEP_ALIVE: u8 = 1;
 
 /// What an element's deadline stands for.
 const KEEP_ALIVE: DeadlineKind = DeadlineKind(0);
-const KEEP_ALIVE_TIMEOUT: DeadlineKind = DeadlineKind(1);
+pub(super) const KEEP_ALIVE_TIMEOUT: DeadlineKind = DeadlineKind(1);
 const HOLD_OVER: DeadlineKind = DeadlineKind(2);
 const EXPIRY: DeadlineKind = DeadlineKind(3);
+pub(super) const ADOPTION: DeadlineKind = DeadlineKind(4);
 
 impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
     /// Notes when the registration ends, if this registrar's elements expire.
@@ -63,14 +69,25 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
         index: ElementIndex,
         life: RegistrationLife,
     ) {
-        let scratch = self.handlespace.scratch_mut(index);
-        scratch.expires_s =
-            if self.config.expire_own_elements && life != RegistrationLife::INFINITE {
-                let end = now + self.config.registration_life(life.0);
-                u32::try_from(end.as_micros().div_ceil(1_000_000)).unwrap_or(0)
-            } else {
-                0
-            };
+        if self.config.expire_own_elements {
+            self.note_end(now, index, life);
+        } else {
+            self.handlespace.scratch_mut(index).expires_s = 0;
+        }
+    }
+
+    /// Notes when the registration ends. Those of peers always do, unless they are renewed.
+    pub(super) fn note_end(&mut self, now: Instant, index: ElementIndex, life: RegistrationLife) {
+        let end = now + self.config.registration_life(life.0);
+        self.handlespace.scratch_mut(index).expires_s = match life {
+            RegistrationLife::INFINITE => 0,
+            _ => u32::try_from(end.as_micros().div_ceil(1_000_000)).unwrap_or(0),
+        };
+    }
+
+    /// Waits for nothing but the end of the registration.
+    pub(super) fn wait_for_end(&mut self, index: ElementIndex) {
+        self.set_deadline(index, None, EXPIRY);
     }
 
     /// Sets the element's deadline, or the end of its registration if that comes first.
@@ -120,8 +137,9 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
             let Some(association) = view.association().filter(|_| is_awaiting) else {
                 continue;
             };
-            let message =
-                EndpointKeepAlive::new(false, self.identifier, view.pool(), view.pe_id());
+            let is_home_wanted = view.scratch().flags & flag::HOME != 0;
+            let (us, pool) = (self.identifier, view.pool());
+            let message = EndpointKeepAlive::new(is_home_wanted, us, pool, view.pe_id());
             let emitted = message.emit(buf);
             if self.up(association).is_none() {
                 continue;
@@ -155,6 +173,9 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
         }
         self.counters.keep_alive_acks += 1;
         self.on_sign_of_life(index);
+        if flags & flag::HOME != 0 {
+            self.adopted(now, index);
+        }
         if flags & flag::PROBE != 0 && !self.config.probe_interval_min.is_zero() {
             let scratch = self.handlespace.scratch_mut(index);
             scratch.flags = (scratch.flags & !flag::WATCH) | flag::HOLD;
@@ -190,7 +211,11 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
             self.remove_element(now, index, RemovalReason::BadReports);
             return Ok(());
         }
-        self.probe(now, index);
+        // Who is not its home cannot reach it.
+        let view = self.handlespace.element(index);
+        if view.home() == self.identifier && view.scratch().flags & flag::ADOPTED == 0 {
+            self.probe(now, index);
+        }
         match counted {
             true => Ok(()),
             false => Err(self.limited(id, Limit::Reports)),
@@ -263,6 +288,7 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
                 KEEP_ALIVE => self.send_keep_alive(now, index, 0),
                 KEEP_ALIVE_TIMEOUT => self.on_keep_alive_timeout(now, index),
                 HOLD_OVER => self.on_hold_over(now, index),
+                ADOPTION => self.on_adoption_due(now, index),
                 _ => self.on_expiry(now, index),
             }
         }
@@ -272,6 +298,10 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
         self.counters.keep_alive_timeouts += 1;
         let view = self.handlespace.element(index);
         let association = view.association();
+        if view.scratch().flags & flag::ADOPTED != 0 {
+            self.give_up_adoption(now, index);
+            return;
+        }
         let reason = match view.scratch().flags & flag::PROBE {
             0 => RemovalReason::KeepAliveTimeout,
             _ => RemovalReason::Unreachable,

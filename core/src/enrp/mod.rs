@@ -4,7 +4,7 @@
 //! resolutions and watches over its elements. Each procedure has a file, and each file opens with
 //! the sections of the RFC to read before editing it.
 //!
-//! Deliberately absent: peers (RFC 5353 §3) and TLS.
+//! Deliberately absent: TLS.
 
 mod addresses;
 mod announce;
@@ -14,6 +14,7 @@ mod config;
 mod event;
 mod keep_alive;
 mod output;
+mod peering;
 mod rate;
 mod registrar;
 mod registration;
@@ -23,8 +24,9 @@ mod tables;
 pub use announce::NotAnnounceable;
 pub use config::{Config, HANDLE_RESOLUTION_ITEMS_MAX, KnownIdentifier, RateLimit};
 pub use event::{Counters, Event, InputError, Limit, RemovalReason};
+pub use peering::{AdoptionSlot, LinkSlot, PEERS_MAX, PeerSide, PeerSlot, PeerView};
 pub use registrar::{Registrar, TRANSMIT_LEN_MIN};
 pub use tables::{
     AssociationSlot, CHALLENGER_LEN_MAX, ChallengeSlot, EventSlot, InlineTables, Lent,
-    REPLIES_PER_INPUT_MAX, REPORTED_LEN_MAX, ReplySlot, ReportSlot, Tables,
+    REPLIES_PER_INPUT_MAX, REPORTED_LEN_MAX, ReplySlot, ReportSlot, Tables, WithPeers,
 };

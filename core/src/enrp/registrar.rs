@@ -2,7 +2,7 @@
 
 use core::net::IpAddr;
 
-use crate::association::{AssociationId, DownReason, Input, Ppid, Transmit};
+use crate::association::{AssociationId, ConnectId, DownReason, Input, Ppid, Transmit};
 use crate::entropy::Entropy;
 use crate::handlespace::{Handlespace, Storage};
 use crate::identifier::RegistrarId;
@@ -14,6 +14,7 @@ use super::announce::Announcer;
 use super::associations::{self, AddError, Associations};
 use super::config::Config;
 use super::event::{Counters, Event, InputError, Limit, RemovalReason};
+use super::peering::Peering;
 use super::ring::Ring;
 use super::tables::{
     AssociationSlot, AssociationState, EventSlot, HandleBytes, REPLIES_PER_INPUT_MAX, ReplyKind,
@@ -27,7 +28,8 @@ pub const TRANSMIT_LEN_MIN: usize = 512;
 /// RFC 5352 §2.2.14.
 const ERROR_MESSAGE_TYPE: u8 = 0x0e;
 
-/// A registrar for a scope of one.
+/// A registrar, alone in its scope or, after
+/// [`start_peering`](Registrar::start_peering), one of several.
 ///
 /// Elements and pools live in `storage`, all else in `tables`. Associations are the driver's; the
 /// registrar learns of them by [`Input::Up`] and ends them itself when their peers misbehave.
@@ -67,6 +69,7 @@ pub struct Registrar<S, T, E> {
     pub(super) replies: Ring,
     pub(super) challenge_deadline: Option<Instant>,
     pub(super) announcer: Announcer,
+    pub(super) peering: Peering,
     associations: Associations,
     events: Ring,
     lost_event_count: u32,
@@ -78,6 +81,8 @@ pub struct Registrar<S, T, E> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
     Running,
+    /// Elements are being handed over to peers.
+    HandingOver,
     /// Associations are being shut down.
     Stopping,
     Stopped,
@@ -102,6 +107,7 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
             replies: Ring::NEW,
             challenge_deadline: None,
             announcer: Announcer::NEW,
+            peering: Peering::NEW,
             associations: Associations::NEW,
             events: Ring::NEW,
             lost_event_count: 0,
@@ -140,14 +146,22 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
         self.associations.count()
     }
 
-    /// Stops: takes nothing any more and shuts all associations down. [`Event::Stopped`] tells
-    /// when the last one is gone.
+    /// Stops: hands its elements over to peers, if there are any, takes nothing any more and
+    /// shuts all associations down. [`Event::Stopped`] tells when the last one is gone.
     pub fn stop(&mut self) {
         if self.phase != Phase::Running {
             return;
         }
-        self.phase = Phase::Stopping;
+        self.phase = Phase::HandingOver;
         self.announcer.stop();
+        if !self.begin_hand_over() {
+            self.shut_down_all();
+        }
+    }
+
+    pub(super) fn shut_down_all(&mut self) {
+        self.phase = Phase::Stopping;
+        self.end_links();
         let slots = self.tables.lend().associations;
         for place in 0..slots.len() {
             if slots[place].state == AssociationState::Up {
@@ -168,8 +182,14 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
         matches!(self.phase, Phase::Running)
     }
 
-    fn stopped_if_alone(&mut self) {
-        if self.phase == Phase::Stopping && self.associations.count() == 0 {
+    pub(super) fn shut_down(&mut self, id: AssociationId) {
+        let slots = self.tables.lend().associations;
+        self.associations.end(slots, id, AssociationState::ShutdownOwed);
+    }
+
+    pub(super) fn stopped_if_alone(&mut self) {
+        let is_alone = self.associations.count() == 0 && !self.has_links();
+        if self.phase == Phase::Stopping && is_alone {
             self.phase = Phase::Stopped;
             self.tell(Event::Stopped);
         }
@@ -178,6 +198,11 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
     /// Time does not run backwards here.
     pub(super) fn advance(&mut self, now: Instant) -> Instant {
         self.now = self.now.max(now);
+        self.now
+    }
+
+    /// The latest time that anybody named.
+    pub(super) const fn now(&self) -> Instant {
         self.now
     }
 
@@ -241,7 +266,9 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
 
     fn on_up(
         &mut self,
+        now: Instant,
         id: AssociationId,
+        connect: Option<ConnectId>,
         peer_addresses: &[IpAddr],
         peer_port: u16,
     ) -> Result<(), InputError> {
@@ -252,7 +279,12 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
         }
         let slots = self.tables.lend().associations;
         match self.associations.add(slots, id, peer_addresses, peer_port) {
-            Ok(()) => Ok(()),
+            Ok(()) => {
+                if let Some(connect) = connect {
+                    self.on_adoption_up(now, connect, id);
+                }
+                Ok(())
+            }
             Err(AddError::Known) => Err(InputError::KnownAssociation),
             Err(AddError::Full) => {
                 self.reply(refuse);
@@ -400,18 +432,19 @@ impl<S: Storage, T: Tables, E: Entropy> Machine for Registrar<S, T, E> {
         if may_reply && !self.has_reply_room(REPLIES_PER_INPUT_MAX) {
             return Err(InputError::Busy);
         }
-        match input {
-            Input::Up { association, peer_addresses, peer_port, .. } => {
-                self.on_up(association, peer_addresses, peer_port)
+        let result = match input {
+            Input::Up { association, connect, peer_addresses, peer_port } => {
+                self.on_up(now, association, connect, peer_addresses, peer_port)
             }
             Input::Message { association, ppid, data, .. } => {
                 self.on_message(now, association, ppid, data)
             }
             Input::Restarted { association } => self.on_restarted(now, association),
             Input::Down { association, reason } => self.on_down(now, association, reason),
-            // A registrar for a scope of one connects to nobody.
-            Input::ConnectFailed { .. } => Err(InputError::Unexpected),
-        }
+            Input::ConnectFailed { connect } => self.on_adoption_failed(now, connect),
+        };
+        self.end_hand_over_if_done();
+        result
     }
 
     fn handle_timeout(&mut self, now: Instant) {
@@ -419,12 +452,14 @@ impl<S: Storage, T: Tables, E: Entropy> Machine for Registrar<S, T, E> {
         self.on_challenge_timeouts(now);
         self.on_element_deadlines(now);
         self.announcer.handle_timeout(now, &self.config, &mut self.entropy);
+        self.on_peer_deadlines(now);
     }
 
     fn poll_timeout(&self) -> Option<Instant> {
         let deadline =
             Instant::earliest(self.handlespace.next_deadline(), self.challenge_deadline);
-        Instant::earliest(deadline, self.announcer.poll_timeout())
+        let deadline = Instant::earliest(deadline, self.announcer.poll_timeout());
+        Instant::earliest(deadline, self.peering.deadline)
     }
 
     fn poll_transmit(&mut self, now: Instant, buf: &mut [u8]) -> Option<Transmit> {
@@ -433,6 +468,9 @@ impl<S: Storage, T: Tables, E: Entropy> Machine for Registrar<S, T, E> {
             return Some(transmit);
         }
         if let Some(transmit) = self.next_keep_alive(buf) {
+            return Some(transmit);
+        }
+        if let Some(transmit) = self.next_adoption() {
             return Some(transmit);
         }
         let slots = self.tables.lend().associations;

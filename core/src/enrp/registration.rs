@@ -5,6 +5,7 @@ use crate::entropy::Entropy;
 use crate::handlespace::{Cursor, ElementIndex, NewElement, Outcome, RegistrationError, Storage};
 use crate::identifier::{PeId, PoolHandle};
 use crate::time::Instant;
+use crate::wire::enrp::UpdateAction;
 use crate::wire::{
     Cause, Layout, ParameterType, Policy, PoolElement, Protocol, RegistrationLife, TransportBuf,
     TransportUse,
@@ -139,8 +140,10 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
                 self.tell(Event::ElementUpdated { pool: pool_buf, element, association });
             }
         }
+        self.stop_adoption(registered.index);
         self.note_expiry(now, registered.index, element.registration_life);
         self.start_keep_alive(now, registered.index);
+        self.announce(registered.index, UpdateAction::ADD);
         let pool = HandleBytes::new(pool);
         self.reply(ReplySlot::about(ReplyKind::Registered, id, pool, element.id));
         Ok(())
@@ -278,6 +281,11 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
         let association = view.association();
         let is_challenged = view.scratch().flags & flag::CHALLENGED != 0;
         let pool_count = self.handlespace.pool_count();
+        let is_ours = view.home() == self.identifier;
+        if is_ours {
+            self.announce(index, UpdateAction::DELETE);
+        }
+        self.stop_adoption(index);
         self.forget_reports_about(index);
         if is_challenged {
             self.settle_challenge_of_removed(now, index);
@@ -291,7 +299,7 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
         }
     }
 
-    fn count_element_of(&mut self, association: Option<AssociationId>, change: i32) {
+    pub(super) fn count_element_of(&mut self, association: Option<AssociationId>, change: i32) {
         if let Some(slot) = association.and_then(|id| self.association(id)) {
             slot.element_count = slot.element_count.saturating_add_signed(change);
         }

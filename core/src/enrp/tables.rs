@@ -12,6 +12,7 @@ use crate::time::Instant;
 use crate::wire::Cause;
 
 use super::event::Event;
+use super::peering::{AdoptionSlot, LinkSlot, PEERS_MAX, PeerSlot};
 use super::rate::Meter;
 
 /// The longest piece of a bad message that an error cause repeats to its sender; where it would
@@ -47,6 +48,14 @@ pub struct Lent<'a> {
     pub challenges: &'a mut [ChallengeSlot],
     /// One for each event not yet drained; losing an association needs one for each element.
     pub events: &'a mut [EventSlot],
+    /// One for each peer, at most [`PEERS_MAX`]; none for a registrar that is alone.
+    pub peers: &'a mut [PeerSlot],
+    /// One for each association with a peer, and some for strangers.
+    pub links: &'a mut [LinkSlot],
+    /// One for each connection attempt to an element that is taken over.
+    pub adoptions: &'a mut [AdoptionSlot],
+    /// What peers are still to be told, some 100 bytes a change.
+    pub changes: &'a mut [u8],
 }
 
 /// Tables in arrays, for statics and small registrars.
@@ -105,6 +114,64 @@ impl<const A: usize, const R: usize, const U: usize, const C: usize, const V: us
             reports: &mut self.reports,
             challenges: &mut self.challenges,
             events: &mut self.events,
+            peers: &mut [],
+            links: &mut [],
+            adoptions: &mut [],
+            changes: &mut [],
+        }
+    }
+}
+
+/// Other tables, and what a registrar needs to have peers.
+///
+/// ```
+/// use rserpool_core::enrp::{InlineTables, WithPeers};
+/// static TABLES: WithPeers<InlineTables<8, 4, 8, 2, 32>, 4, 8, 4, 4096> =
+///     WithPeers::new(InlineTables::new());
+/// # let _ = &TABLES;
+/// ```
+#[derive(Debug)]
+pub struct WithPeers<
+    T,
+    const PEERS: usize,
+    const LINKS: usize,
+    const ADOPTIONS: usize,
+    const CHANGES_LEN: usize,
+> {
+    tables: T,
+    peers: [PeerSlot; PEERS],
+    links: [LinkSlot; LINKS],
+    adoptions: [AdoptionSlot; ADOPTIONS],
+    changes: [u8; CHANGES_LEN],
+}
+
+impl<T, const P: usize, const L: usize, const A: usize, const C: usize> WithPeers<T, P, L, A, C> {
+    const CHECK: () = assert!(P <= PEERS_MAX, "sets of peers are words of 64 bits");
+
+    /// Adds empty tables for peers.
+    #[must_use]
+    pub const fn new(tables: T) -> Self {
+        let () = Self::CHECK;
+        Self {
+            tables,
+            peers: [PeerSlot::FREE; P],
+            links: [LinkSlot::FREE; L],
+            adoptions: [AdoptionSlot::FREE; A],
+            changes: [0; C],
+        }
+    }
+}
+
+impl<T: Tables, const P: usize, const L: usize, const A: usize, const C: usize> Tables
+    for WithPeers<T, P, L, A, C>
+{
+    fn lend(&mut self) -> Lent<'_> {
+        Lent {
+            peers: &mut self.peers,
+            links: &mut self.links,
+            adoptions: &mut self.adoptions,
+            changes: &mut self.changes,
+            ..self.tables.lend()
         }
     }
 }

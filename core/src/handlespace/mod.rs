@@ -223,6 +223,20 @@ impl<S: Storage> Handlespace<S> {
         })
     }
 
+    /// The first of the elements that a registrar owns.
+    #[must_use]
+    pub fn first_owned_by(&self, owner: RegistrarId) -> Option<ElementIndex> {
+        index(self.peek().owner(owner)?.first)
+    }
+
+    /// The element after `index` of the same owner, in the order in which they came to it.
+    #[must_use]
+    pub fn next_owned(&self, ElementIndex(link): ElementIndex) -> Option<ElementIndex> {
+        let peek = self.peek();
+        let first = peek.slots.owners[slot(peek.slots.elements[slot(link)].owner)].first;
+        index(list::next::<_, { slots::OWNER }>(peek.slots.elements, first, link))
+    }
+
     /// Gives an element to another registrar.
     ///
     /// # Errors

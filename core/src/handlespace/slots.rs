@@ -95,6 +95,8 @@ pub struct Scratch {
     pub bad_reports: u8,
     /// The registrar's flags.
     pub flags: u8,
+    /// The round of synchronisation in which its home last named it.
+    pub round: u8,
     /// When the registration ends, in whole seconds of the registrar's clock; 0 for never.
     pub expires_s: u32,
 }
@@ -189,7 +191,7 @@ impl Element {
         blocks: [0; 2],
         lens: [0; 2],
         owed: 0,
-        scratch: Scratch { bad_reports: 0, flags: 0, expires_s: 0 },
+        scratch: Scratch { bad_reports: 0, flags: 0, round: 0, expires_s: 0 },
         is_used: false,
         inline: [0; INLINE_LEN],
     };

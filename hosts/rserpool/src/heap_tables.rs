@@ -1,8 +1,8 @@
 //! Tables of a registrar on the heap.
 
 use rserpool_core::enrp::{
-    AssociationSlot, ChallengeSlot, EventSlot, Lent, REPLIES_PER_INPUT_MAX, ReplySlot, ReportSlot,
-    Tables,
+    AdoptionSlot, AssociationSlot, ChallengeSlot, EventSlot, Lent, LinkSlot, PEERS_MAX, PeerSlot,
+    REPLIES_PER_INPUT_MAX, ReplySlot, ReportSlot, Tables,
 };
 
 /// The tables that a registrar needs beside its handlespace, allocated once.
@@ -13,6 +13,10 @@ pub struct HeapTables {
     reports: Box<[ReportSlot]>,
     challenges: Box<[ChallengeSlot]>,
     events: Box<[EventSlot]>,
+    peers: Box<[PeerSlot]>,
+    links: Box<[LinkSlot]>,
+    adoptions: Box<[AdoptionSlot]>,
+    changes: Box<[u8]>,
 }
 
 impl HeapTables {
@@ -25,6 +29,10 @@ impl HeapTables {
             reports: vec![ReportSlot::FREE; associations.clamp(64, 4_096)].into(),
             challenges: vec![ChallengeSlot::FREE; associations.clamp(4, 64)].into(),
             events: vec![EventSlot::FREE; 1_024].into(),
+            peers: vec![PeerSlot::FREE; PEERS_MAX].into(),
+            links: vec![LinkSlot::FREE; 2 * PEERS_MAX].into(),
+            adoptions: vec![AdoptionSlot::FREE; 64].into(),
+            changes: vec![0; CHANGES_LEN].into(),
         }
     }
 }
@@ -37,6 +45,13 @@ impl Tables for HeapTables {
             reports: &mut self.reports,
             challenges: &mut self.challenges,
             events: &mut self.events,
+            peers: &mut self.peers,
+            links: &mut self.links,
+            adoptions: &mut self.adoptions,
+            changes: &mut self.changes,
         }
     }
 }
+
+/// Some ten thousand changes that slow peers have not taken yet.
+const CHANGES_LEN: usize = 1 << 20;

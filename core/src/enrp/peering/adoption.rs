@@ -8,12 +8,10 @@ use core::time::Duration;
 
 use crate::association::{ADDRESSES_MAX, AssociationId, ConnectId, Endpoint, Transmit};
 use crate::entropy::Entropy;
-use crate::handlespace::{DeadlineKind, ElementIndex, Storage};
-use crate::identifier::RegistrarId;
+use crate::handlespace::{ElementIndex, Storage};
 use crate::time::Instant;
 use crate::wire::enrp::UpdateAction;
 
-use super::super::addresses;
 use super::super::event::{InputError, RemovalReason};
 use super::super::keep_alive::{ADOPTION, KEEP_ALIVE_TIMEOUT, flag};
 use super::super::registrar::Registrar;

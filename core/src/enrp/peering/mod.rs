@@ -25,11 +25,11 @@ mod presence;
 mod table;
 mod takeover;
 
-use core::net::IpAddr;
+use core::net::{IpAddr, SocketAddr};
 
 use heapless::Vec;
 
-use crate::association::{AssociationId, ConnectId, DownReason, Endpoint, Input, Ppid, Transmit};
+use crate::association::{AssociationId, ConnectId, Endpoint, Input, Ppid, Transmit};
 use crate::entropy::Entropy;
 use crate::handlespace::{ElementIndex, Storage};
 use crate::identifier::RegistrarId;
@@ -57,6 +57,8 @@ const REFUSED_MAX: usize = 8;
 #[derive(Debug)]
 pub(super) struct Peering {
     is_on: bool,
+    /// When something is due among peers.
+    pub(super) deadline: Option<Instant>,
     own: Endpoint,
     changes: Changes,
     next_connect: u32,
@@ -84,6 +86,7 @@ enum Join {
 impl Peering {
     pub(super) const NEW: Self = Self {
         is_on: false,
+        deadline: None,
         own: Endpoint { addresses: Vec::new(), port: 0, udp_port: None },
         changes: Changes::NEW,
         next_connect: 0,
@@ -139,6 +142,7 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
                 .map(|place| self.tables.lend().peers[place].udp_port = peer.udp_port)
                 .ok_or(InputError::Limited(Limit::Peers))?;
         }
+        self.find_peer_deadline();
         Ok(())
     }
 
@@ -147,6 +151,33 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
     pub fn seek_mentor(&mut self, now: Instant) {
         let until = self.advance(now) + self.config.mentor_timeout;
         self.peering.join = Join::Seeking { until };
+        self.find_peer_deadline();
+    }
+
+    /// Takes a presence that came by multicast from `source`.
+    ///
+    /// # Errors
+    ///
+    /// If it is no presence with a way to reach its sender, or if there is no room for the peer.
+    pub fn handle_presence(
+        &mut self,
+        now: Instant,
+        source: SocketAddr,
+        bytes: &[u8],
+    ) -> Result<(), InputError> {
+        let now = self.advance(now);
+        let presence = match EnrpMessage::parse(bytes) {
+            Ok(EnrpMessage::Presence(presence)) => presence,
+            Ok(_) => return Err(InputError::Unexpected),
+            Err(_) => return Err(InputError::Malformed),
+        };
+        // Our own come back to us.
+        if presence.sender == self.identifier || !self.peering.is_on {
+            return Ok(());
+        }
+        let result = self.on_multicast_presence(now, source, &presence);
+        self.find_peer_deadline();
+        result
     }
 
     /// Its face towards peers, which speaks ENRP on the ENRP port.
@@ -204,11 +235,12 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
         }
     }
 
-    /// When something is due among peers.
-    pub(super) fn next_peer_deadline(&mut self) -> Option<Instant> {
-        if !self.peering.is_on {
-            return None;
-        }
+    /// Looks when the next thing is due among peers.
+    pub(super) fn find_peer_deadline(&mut self) {
+        self.peering.deadline = if self.peering.is_on { self.next_peer_deadline() } else { None };
+    }
+
+    fn next_peer_deadline(&mut self) -> Option<Instant> {
         let mut next = Some(self.peering.heartbeat_at);
         next = Instant::earliest(next, self.peering.hand_over_until);
         if let Join::Seeking { until } | Join::Mentored { until, .. } = self.peering.join {
@@ -257,6 +289,7 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
             }
         }
         self.peering.is_on = false;
+        self.find_peer_deadline();
     }
 
     /// Whether an association with a peer is left.
@@ -272,7 +305,7 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
         addresses: &[IpAddr],
         port: u16,
     ) -> Result<(), InputError> {
-        if !self.peering.is_on || self.is_stopping() {
+        if !self.peering.is_on || !self.is_running() {
             let _ = self.peering.refused.push(id);
             return Err(InputError::Stopped);
         }
@@ -472,6 +505,7 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
         if self.peering.hand_over_until.is_some_and(|until| until <= now) {
             self.end_hand_over();
         }
+        self.find_peer_deadline();
     }
 
     /// Whoever has an association and does not say who it is loses it.
@@ -501,7 +535,7 @@ impl<S: Storage, T: Tables, E: Entropy> Machine for PeerSide<'_, S, T, E> {
 
     fn handle_input(&mut self, now: Instant, input: Input<'_>) -> Result<(), InputError> {
         let now = self.0.advance(now);
-        match input {
+        let result = match input {
             Input::Up { association, connect, peer_addresses, peer_port } => {
                 self.0.on_link_up(now, association, connect, peer_addresses, peer_port)
             }
@@ -511,7 +545,10 @@ impl<S: Storage, T: Tables, E: Entropy> Machine for PeerSide<'_, S, T, E> {
             Input::Restarted { association } => self.0.on_link_restarted(association),
             Input::Down { association, .. } => self.0.on_link_down(now, association),
             Input::ConnectFailed { connect } => self.0.on_peer_connect_failed(now, connect),
-        }
+        };
+        self.0.end_hand_over_if_done();
+        self.0.find_peer_deadline();
+        result
     }
 
     fn handle_timeout(&mut self, now: Instant) {
@@ -524,7 +561,9 @@ impl<S: Storage, T: Tables, E: Entropy> Machine for PeerSide<'_, S, T, E> {
 
     fn poll_transmit(&mut self, now: Instant, buf: &mut [u8]) -> Option<Transmit> {
         let now = self.0.advance(now);
-        self.0.next_to_peers(now, buf)
+        let transmit = self.0.next_to_peers(now, buf);
+        self.0.find_peer_deadline();
+        transmit
     }
 
     fn poll_event(&mut self) -> Option<Event> {

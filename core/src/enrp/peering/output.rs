@@ -1,14 +1,14 @@
 //! What peers are told, computed when it is pulled. A peer hears of all changes before the
 //! presence whose checksum covers them.
 
-use crate::association::{AssociationId, ConnectId, Ppid, StreamId, Transmit};
+use crate::association::{AssociationId, Channel, ConnectId, Ppid, StreamId, Transmit};
 use crate::entropy::Entropy;
 use crate::handlespace::{Cursor, Storage};
 use crate::identifier::RegistrarId;
 use crate::time::Instant;
 use crate::wire::enrp::{
     Error, HandleTableRequest, HandleTableResponse, HandleTableResponseBuilder, InitTakeoverAck,
-    ListRequest, ListResponseBuilder, Presence,
+    ListRequest, ListResponse, ListResponseBuilder, Presence,
 };
 use crate::wire::{
     EmitError, OperationError, PeChecksum, Protocol, ServerInformation, TransportBuf,
@@ -17,7 +17,7 @@ use crate::wire::{
 
 use super::super::registrar::Registrar;
 use super::super::tables::Tables;
-use super::table::{LinkState, PeerSlot, PeerState, Sync, owes};
+use super::table::{LinkState, PeerSlot, Sync, owes};
 
 /// An SCTP transport with as many addresses as are kept of an endpoint.
 const TRANSPORT_LEN_MAX: usize = 8 + 20 * crate::association::ADDRESSES_MAX;
@@ -50,6 +50,11 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
                 self.peering.turn = place;
                 return Some(transmit);
             }
+        }
+        if core::mem::take(&mut self.peering.is_multicast_owed)
+            && let Ok(len) = self.emit_presence(false, RegistrarId::UNKNOWN, buf)
+        {
+            return Some(Transmit::Multicast { channel: Channel::Enrp, len });
         }
         None
     }
@@ -105,11 +110,10 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
     }
 
     fn next_connect(&mut self, now: Instant, place: usize) -> Option<Transmit> {
-        let is_stopping = self.is_stopping();
+        let is_running = self.is_running();
         let connect = ConnectId(self.peering.next_connect);
         let peer = &mut self.tables.lend().peers[place];
-        let is_wanted = !matches!(peer.state, PeerState::Claimed | PeerState::Ceded);
-        if peer.connect.is_some() || peer.connect_at > now || !is_wanted || is_stopping {
+        if !peer.is_to_be_connected() || peer.connect_at > now || !is_running {
             return None;
         }
         peer.connect = Some(connect);
@@ -153,10 +157,7 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
                 HandleTableRequest::new(peer.sync == Sync::Own, us, peer.id).emit(buf)
             }
             owes::LIST => self.emit_list(peer.id, buf),
-            owes::LIST_REFUSAL => {
-                let mut response = ListResponseBuilder::new(buf, us, peer.id)?;
-                Ok(response.refuse().finish())
-            }
+            owes::LIST_REFUSAL => ListResponse::refused(us, peer.id).emit(buf),
             owes::TABLE => self.emit_table(place, &peer, buf),
             owes::TABLE_REFUSAL => HandleTableResponse::refused(us, peer.id).emit(buf),
             _ => self.emit_ack(place, buf),
@@ -190,14 +191,6 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
         let server = ServerInformation::new(self.identifier, transport.as_transport());
         let sum = PeChecksum(self.handlespace.checksum(self.identifier));
         Presence::new(reply_required, receiver, sum, server).emit(buf)
-    }
-
-    /// The presence to multicast, if one is due.
-    pub fn poll_multicast_presence(&mut self, buf: &mut [u8]) -> Option<usize> {
-        if !core::mem::take(&mut self.peering.is_multicast_owed) {
-            return None;
-        }
-        self.emit_presence(false, RegistrarId::UNKNOWN, buf).ok()
     }
 
     /// All peers that live, the receiver among them.

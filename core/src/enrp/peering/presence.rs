@@ -1,7 +1,7 @@
 //! Who is there: presences, the peer list, the way into the scope. Read RFC 5353 §3.2 and §3.4
 //! before editing.
 
-use core::net::IpAddr;
+use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
 
 use crate::association::AssociationId;
@@ -34,10 +34,17 @@ impl PeerSlot {
         if self.cursor.is_some() {
             next = Instant::earliest(next, Some(self.cursor_deadline));
         }
-        if self.link.is_none() && self.connect.is_none() && self.connect_at > Instant::ZERO {
+        if self.is_to_be_connected() && self.connect_at > Instant::ZERO {
             next = Instant::earliest(next, Some(self.connect_at));
         }
         next
+    }
+
+    /// Whether an association with it is wanted and not under way.
+    pub(super) fn is_to_be_connected(&self) -> bool {
+        let is_there =
+            matches!(self.state, PeerState::Unheard | PeerState::Active | PeerState::Suspect);
+        is_there && self.link.is_none() && self.connect.is_none()
     }
 }
 
@@ -198,6 +205,39 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
         if !is_same && is_idle && self.peering.join == Join::Done {
             self.counters.audits_failed += 1;
             self.start_sync(now, place, Sync::Own);
+        }
+    }
+
+    /// What comes by multicast proves that the sender lives, but not which elements it owns: the
+    /// changes before it may be on their way.
+    pub(super) fn on_multicast_presence(
+        &mut self,
+        now: Instant,
+        source: SocketAddr,
+        presence: &Presence<'_>,
+    ) -> Result<(), InputError> {
+        if presence.sender == RegistrarId::UNKNOWN {
+            return Err(InputError::Unexpected);
+        }
+        if let Some(place) = self.place_of(presence.sender) {
+            // To be heard the first time takes an association.
+            if self.tables.lend().peers[place].state != PeerState::Unheard {
+                self.on_sign_of_peer(now, place);
+            }
+            return Ok(());
+        }
+        let server = presence.server.ok_or(InputError::Unexpected)?;
+        let port = server.transport.port();
+        if port == 0 {
+            return Err(InputError::Unexpected);
+        }
+        // As RSPLIB does: the addresses in it may be ones that we cannot reach.
+        match self.name_peer(now, presence.sender, &[source.ip()], port, false) {
+            Some(_) => Ok(()),
+            None => {
+                self.counters.limited += 1;
+                Err(InputError::Limited(Limit::Peers))
+            }
         }
     }
 
