@@ -51,10 +51,14 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
         element: PoolElement<'_>,
     ) -> Result<(), InputError> {
         if let Some(index) = self.handlespace.find(pool, element.id) {
-            let holder = self.handlespace.element(index).association();
+            let view = self.handlespace.element(index);
+            let holder = view.association();
+            // An element that we are about to adopt may come by itself meanwhile.
+            let is_ours = view.scratch().flags & flag::ADOPTED == 0;
             if holder == Some(id) {
                 self.on_sign_of_life(index);
             } else if let Some(holder) = holder
+                && is_ours
                 && self.config.known_identifier == KnownIdentifier::Challenge
                 && self.up(holder).is_some()
             {
@@ -140,7 +144,7 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
                 self.tell(Event::ElementUpdated { pool: pool_buf, element, association });
             }
         }
-        self.stop_adoption(registered.index);
+        self.end_adoption_by(holder, id, registered.index);
         self.note_expiry(now, registered.index, element.registration_life);
         self.start_keep_alive(now, registered.index);
         self.announce(registered.index, UpdateAction::ADD);

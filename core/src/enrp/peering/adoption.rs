@@ -45,6 +45,23 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
         }
     }
 
+    /// The element has registered by itself: an association of our making with it, if it is
+    /// another one, has served.
+    pub(in super::super) fn end_adoption_by(
+        &mut self,
+        holder: Option<AssociationId>,
+        registered_on: AssociationId,
+        index: ElementIndex,
+    ) {
+        let was_wanted = self.handlespace.element(index).scratch().flags & flag::ADOPTED != 0;
+        self.stop_adoption(index);
+        if let Some(holder) = holder.filter(|&holder| was_wanted && holder != registered_on)
+            && self.up(holder).is_some_and(|slot| slot.element_count == 0)
+        {
+            self.shut_down(holder);
+        }
+    }
+
     /// Takes the next step towards an element.
     pub(in super::super) fn on_adoption_due(&mut self, now: Instant, index: ElementIndex) {
         let Some(endpoint) = self.endpoint_of(index) else {
