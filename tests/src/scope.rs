@@ -126,6 +126,8 @@ pub struct Scope {
     profile: Profile,
     /// The share of announces that are lost on the way to each receiver, of 256.
     pub announce_loss: u64,
+    /// Whether elements try again whose registration has failed; the RFC leaves that to users.
+    pub is_stubborn: bool,
     trouble: peers::Trouble,
 }
 
@@ -145,6 +147,7 @@ impl Scope {
             random: SplitMix64::new(seed),
             profile,
             announce_loss: 0,
+            is_stubborn: false,
             trouble: peers::Trouble::default(),
         }
     }
@@ -173,7 +176,10 @@ impl Scope {
 
     /// Adds an element that registers in `pool`.
     pub fn add_element(&mut self, registrars: &[Node], pool: &str, policy: Policy) -> Node {
-        let config = PoolElementConfig::new(self.profile);
+        let mut config = PoolElementConfig::new(self.profile);
+        if self.is_stubborn {
+            config.timers.registration_retry = Some(Duration::from_secs(5));
+        }
         let mut element = PoolElement::new(config, &mut self.random);
         for registrar in registrars {
             element.add_registrar(&registrar.endpoint()).expect("room");

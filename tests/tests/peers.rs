@@ -206,6 +206,7 @@ fn swarm(seed: u64) {
     let mut below = |end: u64| random.below(end);
     let profile = if below(4) == 0 { Profile::Rfc } else { Profile::Rsplib };
     let mut scope = Scope::new(profile, seed);
+    scope.is_stubborn = true;
     let nodes = registrars(&mut scope, 3);
     let (mut elements, mut dead, mut paused) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..3 + below(9) {
