@@ -49,8 +49,7 @@ fn what_registers_at_one_is_known_at_all() {
     let mut homes = homes(&scope, nodes[0]);
     homes.sort_unstable();
     assert_eq!(homes, [IDS[0], IDS[0], IDS[1], IDS[1], IDS[2], IDS[2]]);
-    let audits: u64 =
-        nodes.iter().map(|&it| scope.registrar(it).counters().audits_failed).sum();
+    let audits: u64 = nodes.iter().map(|&it| scope.registrar(it).counters().audits_failed).sum();
     scope.run_for(60 * SECOND);
     assert_agreement(&scope, &nodes, 6);
     let later: u64 = nodes.iter().map(|&it| scope.registrar(it).counters().audits_failed).sum();

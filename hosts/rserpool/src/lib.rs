@@ -26,5 +26,5 @@ pub use heap_tables::HeapTables;
 pub use job_handle::{JobHandle, JobOutcome, JobSnapshot};
 pub use pool_element::{ElementEvent, PoolElement, PoolElementConfig};
 pub use pool_user::{PoolUser, PoolUserConfig, ResolveError, StartError};
-pub use registrar::{Registrar, RegistrarConfig};
+pub use registrar::{ENRP_PORT, PeeringConfig, Registrar, RegistrarConfig};
 pub use work::Slots;

@@ -1,7 +1,9 @@
 //! A registrar: the directory of a scope.
 
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
+use rserpool_core::association::{Endpoint, Transmit};
 use rserpool_core::enrp::{self, Event};
 use rserpool_core::identifier::RegistrarId;
 use rserpool_core::machine::Machine;
@@ -13,7 +15,7 @@ use crate::clock::OsEntropy;
 use crate::driven::Driven;
 use crate::heap_storage::{HeapLimits, HeapStorage};
 use crate::heap_tables::HeapTables;
-use crate::transport::{Transport, TransportError};
+use crate::transport::{OwnedInput, Port, Transport, TransportError};
 
 /// How a registrar behaves.
 #[derive(Clone, Debug)]
@@ -27,6 +29,8 @@ pub struct RegistrarConfig {
     pub udp_port: Option<u16>,
     /// Where it announces itself, and hears of others; `None`: nowhere.
     pub announces: Option<AnnounceConfig>,
+    /// Where other registrars reach it; `None`: it is alone in its scope.
+    pub peering: Option<PeeringConfig>,
     /// The most pool elements.
     pub element_count_max: usize,
     /// The most associations at a time.
@@ -41,13 +45,35 @@ impl Default for RegistrarConfig {
             port: rserpool_core::asap::ASAP_PORT,
             udp_port: None,
             announces: None,
+            peering: None,
             element_count_max: 10_000,
             association_count_max: 1_024,
         }
     }
 }
 
-/// A registrar (RFC 5352, RFC 5353), alone in its scope.
+/// How a registrar meets its peers (RFC 5353).
+#[derive(Clone, Debug)]
+pub struct PeeringConfig {
+    /// The SCTP port for ENRP; 0 takes a free one.
+    pub port: u16,
+    /// Pins its UDP port (RFC 6951); 0 takes a free one.
+    pub udp_port: Option<u16>,
+    /// Peers to begin with; more come by themselves, or are told of by these.
+    pub peers: Vec<Endpoint>,
+}
+
+impl Default for PeeringConfig {
+    /// Port 9901, and no peer yet.
+    fn default() -> Self {
+        Self { port: ENRP_PORT, udp_port: None, peers: Vec::new() }
+    }
+}
+
+/// The port of ENRP (RFC 5354 §8.2).
+pub const ENRP_PORT: u16 = 9901;
+
+/// A registrar (RFC 5352, RFC 5353), alone in its scope or one of several.
 ///
 /// ```no_run
 /// use rserpool::transport::{Transport, TransportConfig};
@@ -68,6 +94,7 @@ pub struct Registrar {
     identifier: RegistrarId,
     port: u16,
     udp_ports: Vec<u16>,
+    enrp_port: Option<(u16, Option<u16>)>,
     events: mpsc::Receiver<Event>,
     stop: mpsc::Sender<oneshot::Sender<()>>,
 }
@@ -89,6 +116,12 @@ impl Registrar {
         let machine = enrp::Registrar::new(config.registrar, storage, tables, OsEntropy);
         let identifier = machine.identifier();
         let mut driven = Driven::new(Box::new(machine), port, TRANSMIT_LEN_MAX);
+        let peer_port = match config.peering {
+            Some(peering) => Some(meet_peers(transport, &mut driven, peering).await?),
+            None => None,
+        };
+        let enrp_port =
+            peer_port.as_ref().map(|port| (port.number(), port.udp_ports().first().copied()));
         let bound = transport.addresses();
         let announces = config.announces.map(|config| config.bound_to(bound));
         let listener = Listener::start(announces.as_ref());
@@ -97,8 +130,8 @@ impl Registrar {
         driven.announcer = announces.map(|config| Announcer::new(config, bound.to_vec(), number));
         let (event_sender, events) = mpsc::channel(EVENT_COUNT_MAX);
         let (stop, stops) = mpsc::channel(1);
-        tokio::spawn(run(driven, (listener, watch), event_sender, stops));
-        Ok(Self { identifier, port: number, udp_ports, events, stop })
+        tokio::spawn(run(driven, peer_port, (listener, watch), event_sender, stops));
+        Ok(Self { identifier, port: number, udp_ports, enrp_port, events, stop })
     }
 
     /// Its identifier.
@@ -117,6 +150,12 @@ impl Registrar {
     #[must_use]
     pub fn udp_ports(&self) -> &[u16] {
         &self.udp_ports
+    }
+
+    /// Its SCTP port for ENRP and the UDP port of that, if it meets peers.
+    #[must_use]
+    pub fn enrp_port(&self) -> Option<(u16, Option<u16>)> {
+        self.enrp_port
     }
 
     /// What happens next; `None` when the transport is gone. Events that nobody takes are
@@ -139,13 +178,18 @@ type LargeRegistrar = enrp::Registrar<HeapStorage, HeapTables, OsEntropy>;
 /// Owns the machine.
 async fn run(
     mut driven: Driven<LargeRegistrar>,
+    peer_port: Option<Port>,
     (mut listener, mut watch): (Listener, Option<InterfaceWatch>),
     events: mpsc::Sender<Event>,
     mut stops: mpsc::Receiver<oneshot::Sender<()>>,
 ) {
     let mut stopping = None;
+    let mut buf = vec![0; TRANSMIT_LEN_MAX];
     loop {
         driven.flush().await;
+        if let Some(port) = &peer_port {
+            tell_peers(&mut driven, port, &mut buf).await;
+        }
         while let Some(event) = driven.machine.poll_event() {
             let _ = events.try_send(event);
         }
@@ -155,6 +199,14 @@ async fn run(
         }
         tokio::select! {
             is_on = driven.step() => if !is_on { return },
+            input = from_peers(peer_port.as_ref()) => {
+                let Some(input) = input else { return };
+                let now = driven.now();
+                let result = driven.machine.peers().handle_input(now, input.as_input());
+                if let Err(error) = result {
+                    tracing::debug!(%error, "input of a peer refused");
+                }
+            }
             (source, announce) = listener.recv() => {
                 let now = driven.now();
                 if let Err(error) = driven.machine.handle_announce(now, source, &announce) {
@@ -168,6 +220,48 @@ async fn run(
                 stopping = Some(answer);
             }
         }
+    }
+}
+
+/// Opens the ENRP port and enters the scope.
+async fn meet_peers(
+    transport: &Transport,
+    driven: &mut Driven<LargeRegistrar>,
+    config: PeeringConfig,
+) -> Result<Port, TransportError> {
+    let port = transport.open(config.port, config.udp_port, true).await?;
+    let bound = transport.addresses().iter().copied().filter(|it| !it.is_unspecified());
+    let towards = config.peers.iter().flat_map(|peer| &peer.addresses);
+    let seen = towards.filter_map(|&address| transport.address_towards(address));
+    let mut own = Endpoint { port: port.number(), ..Endpoint::default() };
+    for address in bound.chain(seen).chain([Ipv4Addr::LOCALHOST.into()]) {
+        let is_spare = address.is_loopback() && !own.addresses.is_empty();
+        if !own.addresses.contains(&address) && !is_spare {
+            let _ = own.addresses.push(address);
+        }
+    }
+    let now = driven.now();
+    if let Err(error) = driven.machine.start_peering(now, own, &config.peers) {
+        tracing::warn!(%error, "not all peers are kept");
+    }
+    Ok(port)
+}
+
+/// Sends all that the registrar owes its peers.
+async fn tell_peers(driven: &mut Driven<LargeRegistrar>, port: &Port, buf: &mut [u8]) {
+    let now = driven.now();
+    while let Some(transmit) = driven.machine.peers().poll_transmit(now, buf) {
+        // Presences go to known peers one by one.
+        if !matches!(transmit, Transmit::Multicast { .. }) {
+            port.perform(transmit, buf).await;
+        }
+    }
+}
+
+async fn from_peers(port: Option<&Port>) -> Option<OwnedInput> {
+    match port {
+        Some(port) => port.recv().await,
+        None => std::future::pending().await,
     }
 }
 

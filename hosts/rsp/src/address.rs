@@ -86,6 +86,29 @@ impl<'de> Deserialize<'de> for Address {
     }
 }
 
+/// The ENRP port of a registrar, as `PORT[/UDPPORT]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct EnrpPort {
+    pub(crate) port: u16,
+    pub(crate) udp_port: Option<u16>,
+}
+
+impl FromStr for EnrpPort {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let Address { port, udp_port, .. } = format!("host:{text}").parse()?;
+        let port = port.ok_or("the port is missing: write PORT[/UDPPORT]")?;
+        Ok(Self { port, udp_port })
+    }
+}
+
+impl<'de> Deserialize<'de> for EnrpPort {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -113,6 +136,15 @@ mod tests {
     fn what_is_written_is_read_back() {
         for text in ["10.0.0.7:4000/9", "[::1]:77", "[::1]", "node7:1/2", "node7/2"] {
             assert_eq!(text.parse::<Address>().unwrap().to_string(), text);
+        }
+    }
+
+    #[test]
+    fn an_enrp_port_has_no_host() {
+        assert_eq!("9901".parse(), Ok(EnrpPort { port: 9901, udp_port: None }));
+        assert_eq!("0/7".parse(), Ok(EnrpPort { port: 0, udp_port: Some(7) }));
+        for text in ["", "x", "70000", "1.2.3.4:9901", "9901/x"] {
+            assert!(text.parse::<EnrpPort>().is_err(), "{text}");
         }
     }
 

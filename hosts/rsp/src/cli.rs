@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use serde::Deserialize;
 
-use crate::address::Address;
+use crate::address::{Address, EnrpPort};
 use crate::decode::DecodeArgs;
 use crate::failure::EXIT_CODES;
 use crate::policy::PolicyChoice;
@@ -133,6 +133,14 @@ pub(crate) struct RegistrarOptions {
     /// The most associations at a time. [default: 1024]
     #[arg(long, value_name = "COUNT")]
     pub(crate) max_associations: Option<u32>,
+    /// Another registrar of the scope, by its ENRP port; repeat the flag for more. [default port:
+    /// 9901]
+    #[arg(long = "peer", value_name = "HOST[:PORT][/UDPPORT]", help_heading = "Peers")]
+    pub(crate) peers: Vec<Address>,
+    /// Where other registrars reach this one; port 0 takes a free one. [default with --peer:
+    /// 9901; otherwise there are no peers]
+    #[arg(long, value_name = "PORT[/UDPPORT]", help_heading = "Peers")]
+    pub(crate) enrp_port: Option<EnrpPort>,
     /// Over how many routers announces may go, and one more. [default: 30]
     #[arg(long, value_name = "TTL", help_heading = "Announces")]
     pub(crate) announce_ttl: Option<u8>,
@@ -354,6 +362,8 @@ impl RegistrarOptions {
             identifier: self.identifier.or(file.identifier),
             max_elements: self.max_elements.or(file.max_elements),
             max_associations: self.max_associations.or(file.max_associations),
+            peers: if_empty(self.peers, file.peers),
+            enrp_port: self.enrp_port.or(file.enrp_port),
             announce_ttl: self.announce_ttl.or(file.announce_ttl),
             exit_with_stdin: self.exit_with_stdin,
         }
@@ -428,14 +438,18 @@ Examples:
   rsp registrar
   rsp registrar --listen 127.0.0.1:3863 --max-elements 1000000
   rsp registrar --config /etc/rsp.toml --log info
+  rsp registrar --enrp-port 9901               (others may join this one)
+  rsp registrar --peer 10.0.0.1                (joins the scope of that one)
 
 Prints a line when it is ready, with the address to give to the others, and
 one for each further address:
   registrar 0x1234abcd ready at 10.0.0.1:3863/9899
     also at 127.0.0.1:3863/9899
+and one more if it meets peers, with the address for their --peer:
+  registrar 0x1234abcd meets peers at 10.0.0.1:9901/9899
 
 Configuration file: sections [scope] and [registrar], keys as the flags
-(`registrars` is a list). See `rsp --help` for the exit codes.";
+(`registrars` and `peers` are lists). See `rsp --help` for the exit codes.";
 
 const SERVE_HELP: &str = "\
 Examples:

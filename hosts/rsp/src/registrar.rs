@@ -1,11 +1,12 @@
 //! `rsp registrar`.
 
 use rserpool::transport::Transport;
-use rserpool::{Registrar, RegistrarConfig};
+use rserpool::{ENRP_PORT, PeeringConfig, Registrar, RegistrarConfig};
+use rserpool_core::association::Endpoint;
 use rserpool_core::enrp;
 use rserpool_core::identifier::RegistrarId;
 
-use crate::address::ASAP_PORT;
+use crate::address::{ASAP_PORT, EnrpPort};
 use crate::cli::{RegistrarOptions, ScopeOptions, Switch};
 use crate::failure::Failure;
 use crate::scope::{
@@ -31,6 +32,7 @@ pub(crate) async fn registrar(
         announces.ttl = options.announce_ttl.unwrap_or(announces.ttl);
         config.announces = Some(announces);
     }
+    config.peering = peering(&options).await?;
     let (elements, associations) = (options.max_elements, options.max_associations);
     config.element_count_max =
         count("--max-elements", elements, config.element_count_max, ELEMENTS_MAX)?;
@@ -45,10 +47,14 @@ pub(crate) async fn registrar(
     let started = Registrar::start(&transport, config).await;
     let mut registrar = started.map_err(|error| transport_failure(&error))?;
     let identifier = registrar.identifier();
-    let mut places = places(&transport, registrar.port(), registrar.udp_ports()).into_iter();
-    println!("registrar {identifier} ready at {}", places.next().unwrap_or_default());
-    for place in places {
+    let mut ready_at = places(&transport, registrar.port(), registrar.udp_ports()).into_iter();
+    println!("registrar {identifier} ready at {}", ready_at.next().unwrap_or_default());
+    for place in ready_at {
         println!("  also at {place}");
+    }
+    if let Some((port, udp_port)) = registrar.enrp_port() {
+        let place = places(&transport, port, udp_port.as_slice()).into_iter().next();
+        println!("registrar {identifier} meets peers at {}", place.unwrap_or_default());
     }
     tokio::pin!(stopped);
     loop {
@@ -64,6 +70,23 @@ pub(crate) async fn registrar(
     registrar.stop(CLOSE_PATIENCE).await;
     transport.close(CLOSE_PATIENCE).await;
     Ok(())
+}
+
+/// How the registrar meets its peers, if it is to have any.
+async fn peering(options: &RegistrarOptions) -> Result<Option<PeeringConfig>, Failure> {
+    if options.peers.is_empty() && options.enrp_port.is_none() {
+        return Ok(None);
+    }
+    let mut peering = PeeringConfig::default();
+    if let Some(EnrpPort { port, udp_port }) = options.enrp_port {
+        (peering.port, peering.udp_port) = (port, udp_port);
+    }
+    for peer in &options.peers {
+        let mut endpoint = Endpoint::new(peer.lookup(ENRP_PORT).await?);
+        endpoint.udp_port = peer.udp_port;
+        peering.peers.push(endpoint);
+    }
+    Ok(Some(peering))
 }
 
 fn count(flag: &str, said: Option<u32>, default: usize, max: u32) -> Result<usize, Failure> {

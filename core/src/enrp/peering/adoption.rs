@@ -157,9 +157,9 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
 
     fn take_adoption(&mut self, connect: ConnectId) -> Option<Option<ElementIndex>> {
         let slots = self.tables.lend().adoptions.iter_mut();
-        let slot = slots.into_iter().find(|slot| {
-            slot.state != AdoptionState::Free && slot.connect == connect
-        })?;
+        let slot = slots
+            .into_iter()
+            .find(|slot| slot.state != AdoptionState::Free && slot.connect == connect)?;
         let element = slot.element;
         *slot = AdoptionSlot::FREE;
         Some(element)

@@ -35,12 +35,7 @@ impl Changes {
     }
 
     /// Appends a message, for one receiver or for all. Whether it fits at all.
-    pub(super) fn push(
-        &mut self,
-        ring: &mut [u8],
-        receiver: RegistrarId,
-        message: &[u8],
-    ) -> bool {
+    pub(super) fn push(&mut self, ring: &mut [u8], receiver: RegistrarId, message: &[u8]) -> bool {
         let len = HEADER_LEN + message.len();
         let (Ok(message_len), true) = (u16::try_from(message.len()), len <= ring.len()) else {
             return false;

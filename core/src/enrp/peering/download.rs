@@ -40,7 +40,12 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
     }
 
     /// A table, or a piece of it.
-    pub(super) fn on_table(&mut self, now: Instant, place: usize, table: &HandleTableResponse<'_>) {
+    pub(super) fn on_table(
+        &mut self,
+        now: Instant,
+        place: usize,
+        table: &HandleTableResponse<'_>,
+    ) {
         let sync = self.tables.lend().peers[place].sync;
         if sync == Sync::Idle {
             self.counters.unexpected += 1;

@@ -64,8 +64,8 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
             home => home,
         };
         let known = self.handlespace.find(pool, element.id);
-        let is_ours = known
-            .is_some_and(|index| self.handlespace.element(index).home() == self.identifier);
+        let is_ours =
+            known.is_some_and(|index| self.handlespace.element(index).home() == self.identifier);
         if home == self.identifier {
             // Before it was restarted, this registrar was its home.
             if source == Source::Mentor && known.is_none() {

@@ -226,9 +226,8 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
         let mut message = [0; RECORD_LEN_MAX];
         let emitted = update.emit(&mut message);
         let ring = self.tables.lend().changes;
-        let is_told = emitted.is_ok_and(|len| {
-            self.peering.changes.push(ring, receiver, &message[..len])
-        });
+        let is_told =
+            emitted.is_ok_and(|len| self.peering.changes.push(ring, receiver, &message[..len]));
         if !is_told {
             // The audit brings it to them.
             self.counters.unsendable += 1;

@@ -11,8 +11,7 @@ use crate::wire::enrp::{
     ListRequest, ListResponse, ListResponseBuilder, Presence,
 };
 use crate::wire::{
-    EmitError, OperationError, PeChecksum, Protocol, ServerInformation, TransportBuf,
-    TransportUse,
+    EmitError, OperationError, PeChecksum, Protocol, ServerInformation, TransportBuf, TransportUse,
 };
 
 use super::super::registrar::Registrar;
@@ -198,8 +197,12 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
         let mut response = ListResponseBuilder::new(buf, self.identifier, receiver)?;
         for peer in self.tables.lend().peers.iter().filter(|peer| peer.is_alive()) {
             let (protocol, data) = (Protocol::Sctp, TransportUse::Data);
-            let transport =
-                TransportBuf::<TRANSPORT_LEN_MAX>::new(protocol, peer.port, data, peer.addresses());
+            let transport = TransportBuf::<TRANSPORT_LEN_MAX>::new(
+                protocol,
+                peer.port,
+                data,
+                peer.addresses(),
+            );
             let Ok(transport) = transport else { continue };
             let server = ServerInformation::new(peer.id, transport.as_transport());
             if response.server(&server).is_err() {

@@ -14,8 +14,8 @@ use crate::wire::enrp::{ListResponse, Presence};
 use super::super::event::{Event, InputError, Limit};
 use super::super::registrar::Registrar;
 use super::super::tables::Tables;
-use super::table::{LinkState, PeerSlot, PeerState, Sync, owes};
 use super::Join;
+use super::table::{LinkState, PeerSlot, PeerState, Sync, owes};
 
 /// How long a refused request waits before it is made again.
 const REFUSAL_PAUSE: Duration = Duration::from_secs(2);

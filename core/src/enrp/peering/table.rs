@@ -152,9 +152,10 @@ impl PeerSlot {
     /// Whether it is the one at these addresses and that port.
     pub(super) fn is_at(&self, addresses: &[IpAddr], port: u16) -> bool {
         self.port == port
-            && self.addresses().iter().any(|known| {
-                addresses.iter().any(|address| address.to_canonical() == *known)
-            })
+            && self
+                .addresses()
+                .iter()
+                .any(|known| addresses.iter().any(|address| address.to_canonical() == *known))
     }
 }
 

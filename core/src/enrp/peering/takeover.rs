@@ -83,12 +83,7 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
         peers[from].acks_owed |= 1 << place;
     }
 
-    pub(super) fn on_init_takeover_ack(
-        &mut self,
-        now: Instant,
-        from: usize,
-        target: RegistrarId,
-    ) {
+    pub(super) fn on_init_takeover_ack(&mut self, now: Instant, from: usize, target: RegistrarId) {
         let Some(place) = self.place_of(target) else { return };
         let peer = &mut self.tables.lend().peers[place];
         peer.acks_missing &= !(1 << from);

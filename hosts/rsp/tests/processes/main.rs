@@ -4,5 +4,6 @@ mod announces;
 mod chaos;
 mod commands;
 mod demo;
+mod peers;
 mod process;
 mod silence;
