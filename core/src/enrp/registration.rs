@@ -166,8 +166,7 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
     /// none such.
     fn user_transport(&self, element: &PoolElement<'_>, peer: &AssociationSlot) -> Option<Buf> {
         let transport = element.user_transport;
-        let protocol = transport.protocol();
-        if protocol == Protocol::Opaque {
+        if transport.protocol() == Protocol::Opaque {
             return Buf::copy_of(transport).ok();
         }
         let mut kept = addresses::cut(transport.addresses(), peer.addresses());
@@ -177,7 +176,7 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
         if kept.iter().copied().eq(transport.addresses()) {
             return Buf::copy_of(transport).ok();
         }
-        Buf::new(protocol, transport.port(), transport.transport_use(), &kept).ok()
+        Buf::with_addresses(transport, &kept).ok()
     }
 
     fn on_refused(

@@ -12,6 +12,7 @@ on_each_storage! {
     invalid_values_are_rejected_with_the_parameter
     foreign_addresses_are_cut
     no_own_address_is_rejected_unless_observed
+    an_observed_address_changes_nothing_else
     loopback_is_for_loopback
     a_full_storage_lacks_resources
     an_association_may_register_so_many
@@ -157,6 +158,25 @@ fn no_own_address_is_rejected_unless_observed<S: Roomy>() {
     bench.hears(1, resolve("EchoPool", Some(1))).unwrap();
     let observed = Element { addresses: vec![ip("10.0.0.1")], ..foreign };
     assert_eq!(bench.said(), [to(1, resolved(RR, &[observed]))]);
+}
+
+fn an_observed_address_changes_nothing_else<S: Roomy>() {
+    let addresses = vec![ip("192.168.1.5")];
+    let foreign = Element { addresses, protocol: Protocol::Tcp, ..element("EchoPool", 1) };
+    // RSPLIB tells the use of a TCP transport in the field that the RFC reserves.
+    let mut message = register(&foreign);
+    let [plain, used] = ["00050010 0fa00000", "00050010 0fa00001"].map(hex);
+    let place = message.windows(8).position(|bytes| bytes == plain).unwrap();
+    message[place..place + 8].copy_from_slice(&used);
+    let mut bench = configured::<S>(Profile::Rsplib, |config| config.observed_address = true);
+    bench.up(1, &["10.0.0.1"]);
+    assert_eq!(bench.hears(1, message), Ok(()));
+    bench.said();
+    bench.hears(1, resolve("EchoPool", Some(1))).unwrap();
+    let said = bench.said();
+    let [Said::Message(1, answer)] = &said[..] else { panic!("{said:?}") };
+    let kept = hex("00050010 0fa00001 00010008 0a000001");
+    assert!(answer.windows(16).any(|bytes| bytes == kept), "{said:?}");
 }
 
 fn loopback_is_for_loopback<S: Roomy>() {

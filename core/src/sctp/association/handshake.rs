@@ -455,6 +455,11 @@ impl Association<'_> {
         self.tcb.events.take(Events::READABLE);
         self.tcb.events.add(Events::RESTARTED);
         context.shared.statistics.restarted += 1;
+        self.tcb.stall_count = 0;
+        if self.tcb.is_to_shut_down {
+            // Whoever it is now: our user has taken leave.
+            self.shut_down(context);
+        }
         Ok(())
     }
 

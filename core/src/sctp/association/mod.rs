@@ -131,6 +131,8 @@ pub(super) struct Tcb {
     pub(super) is_passive: bool,
     /// The user was told that it is up.
     pub(super) was_up: bool,
+    /// The user has asked for a shutdown.
+    is_to_shut_down: bool,
     pub(super) local_port: u16,
     pub(super) remote_port: u16,
     pub(super) own_tag: u32,
@@ -154,6 +156,8 @@ pub(super) struct Tcb {
     guard: Option<Instant>,
     /// Unanswered sendings in a row, over all paths.
     error_count: u8,
+    /// T3-rtx expiries since data was acknowledged last, counted while shutting down.
+    stall_count: u8,
     /// While a COOKIE ECHO is to be sent, the receive buffer holds the cookie and then causes of
     /// an ERROR that goes with it.
     cookie_len: u16,
@@ -171,6 +175,7 @@ impl Tcb {
         state: State::Closed,
         is_passive: false,
         was_up: false,
+        is_to_shut_down: false,
         local_port: 0,
         remote_port: 0,
         own_tag: 0,
@@ -188,6 +193,7 @@ impl Tcb {
         control_since: Instant::ZERO,
         guard: None,
         error_count: 0,
+        stall_count: 0,
         cookie_len: 0,
         report_len: 0,
         refused_len: 0,

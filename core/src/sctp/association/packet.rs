@@ -257,6 +257,7 @@ impl Association<'_> {
             self.clear_errors();
         }
         if outcome.advanced {
+            self.tcb.stall_count = 0;
             self.notice_room(&context.shared.config);
         }
         true

@@ -14,11 +14,12 @@ impl Association<'_> {
             // Nothing was promised to the peer yet.
             State::CookieWait | State::CookieEchoed => self.abort(context),
             State::Established => {
+                self.tcb.is_to_shut_down = true;
                 self.tcb.state = State::ShutdownPending;
                 self.sender().close();
                 self.advance_shutdown(context);
             }
-            _ => {}
+            _ => self.tcb.is_to_shut_down = true,
         }
     }
 

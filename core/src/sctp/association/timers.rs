@@ -81,8 +81,22 @@ impl Association<'_> {
         let parameters = context.shared.config.transfer();
         let mut sender = Sender::new(&mut self.tcb.sender, self.tx, self.tx_descriptors);
         let path = &mut self.tcb.transfers[PRIMARY];
-        if sender.on_t3(&parameters, PRIMARY as u8, path) {
-            self.count_error(context);
+        let is_error = sender.on_t3(&parameters, PRIMARY as u8, path);
+        if is_error && self.count_error(context) {
+            return;
+        }
+        self.count_stall(context);
+    }
+
+    /// A peer that keeps its window closed answers every probe, and could hold an association that
+    /// both sides want to end for ever: it has as many expiries as one that does not answer.
+    fn count_stall(&mut self, context: &mut Context<'_>) {
+        if !matches!(self.tcb.state, State::ShutdownPending | State::ShutdownReceived) {
+            return;
+        }
+        self.tcb.stall_count = self.tcb.stall_count.saturating_add(1);
+        if self.tcb.stall_count > context.shared.config.association_retransmissions_max {
+            self.abort_with(context, Cause::NONE, &[]);
         }
     }
 

@@ -158,6 +158,14 @@ impl<S: Storage, E: Entropy> Endpoint<S, E> {
         Some(self.storage.slots().get(index)?.tcb.peer())
     }
 
+    /// The state of an association, for the table of states.
+    #[cfg(test)]
+    pub(super) fn state(&self, handle: Handle) -> super::association::State {
+        let index = engine::index_of(self.storage.slots(), handle);
+        let slot = index.and_then(|index| self.storage.slots().get(index));
+        slot.map_or(super::association::State::Closed, |slot| slot.tcb.state)
+    }
+
     /// The smoothed round-trip time, once measured.
     pub fn srtt(&self, handle: Handle) -> Option<Duration> {
         let index = engine::index_of(self.storage.slots(), handle)?;

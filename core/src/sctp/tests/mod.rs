@@ -9,6 +9,7 @@ mod lossy;
 mod many;
 mod robust;
 mod setup;
+mod state_table;
 mod stranger;
 mod tags;
 mod teardown;

@@ -19,7 +19,7 @@ fn cookie_ack(tag: u32) -> Reply {
 }
 
 /// A host that has sent an INIT to the peer; `host_tag` and `host_tsn` are those of the INIT.
-fn opening() -> Bench {
+pub(super) fn opening() -> Bench {
     let mut bench = Bench::listening();
     let remote = core::net::SocketAddr::new(PEER, PEER_PORT);
     let connect = Connect { local_port: HOST_PORT, remote, udp: None };
@@ -33,11 +33,11 @@ fn opening() -> Bench {
     bench
 }
 
-fn init_ack(parameters: &[u8]) -> Vec<u8> {
+pub(super) fn init_ack(parameters: &[u8]) -> Vec<u8> {
     chunk(2, 0, &init_value(PEER_TAG, parameters))
 }
 
-const COOKIE: [u8; 8] = [0, 7, 0, 8, b'c', b'o', b'o', b'k'];
+pub(super) const COOKIE: [u8; 8] = [0, 7, 0, 8, b'c', b'o', b'o', b'k'];
 
 fn cookie_echo() -> Reply {
     Reply { tag: PEER_TAG, chunks: vec![vec![10, 0, 0, 8, b'c', b'o', b'o', b'k']] }

@@ -14,16 +14,16 @@ fn reply(kind: u8, value: &[u8]) -> Reply {
     Reply { tag: PEER_TAG, chunks: vec![chunk(kind, 0, value)] }
 }
 
-fn sack(acked: [u8; 4]) -> Vec<u8> {
+pub(super) fn sack(acked: [u8; 4]) -> Vec<u8> {
     chunk(3, 0, &[&acked[..], &[0, 1, 0, 0, 0, 0, 0, 0]].concat())
 }
 
-fn send(bench: &mut Bench, text: &[u8]) -> Result<(), SendError> {
+pub(super) fn send(bench: &mut Bench, text: &[u8]) -> Result<(), SendError> {
     let (now, handle) = (bench.host.now, bench.handle.unwrap());
     bench.host.endpoint.send(now, handle, StreamId(0), Ppid(1), false, text)
 }
 
-fn shut_down(bench: &mut Bench) {
+pub(super) fn shut_down(bench: &mut Bench) {
     let (now, handle) = (bench.host.now, bench.handle.unwrap());
     bench.host.endpoint.shutdown(now, handle).unwrap();
 }
@@ -109,6 +109,119 @@ fn the_guard_ends_a_shutdown_that_nobody_answers_after_five_minutes() {
     assert_eq!(bench.host.now.as_micros(), 301_000_000);
     let reason = DownReason::Aborted;
     assert_eq!(bench.host.events, [down(&bench, reason)]);
+}
+
+#[test]
+fn a_restart_of_the_peer_does_not_forget_the_shutdown() {
+    // Before and after SHUTDOWN was sent, and when the peer wanted it, too.
+    for (is_sending, has_both) in [(true, false), (false, false), (true, true)] {
+        let mut bench = Bench::established();
+        if is_sending {
+            send(&mut bench, b"x").unwrap();
+        }
+        if has_both {
+            bench.replies();
+            let nothing = bench.has_received(0);
+            bench.trade(&[chunk(7, 0, &nothing)]);
+        }
+        shut_down(&mut bench);
+        bench.replies();
+        let new_tag = 0x0c0c_0c0c;
+        let cookie = bench.cookie_for(new_tag, &[]);
+        let replies = bench.trade(&[chunk(10, 0, &cookie)]);
+        let kinds: Vec<_> = replies.iter().flat_map(Reply::kinds).collect();
+        assert_eq!(kinds, [11, 7], "COOKIE ACK and SHUTDOWN: what was queued is lost");
+        assert!(replies.iter().all(|reply| reply.tag == new_tag));
+        let complete = Reply { tag: new_tag, chunks: vec![chunk(14, 0, &[])] };
+        assert_eq!(bench.trade(&[chunk(8, 0, &[])]), [complete]);
+        let events = &bench.host.events;
+        assert!(matches!(events[0], Event::Restarted { .. }), "{events:?}");
+        assert_eq!(events[1..], [down(&bench, DownReason::Shutdown)]);
+    }
+}
+
+#[test]
+fn a_peer_that_restarts_ends_its_own_shutdown() {
+    let mut bench = Bench::established();
+    send(&mut bench, b"x").unwrap();
+    bench.replies();
+    let nothing = bench.has_received(0);
+    bench.trade(&[chunk(7, 0, &nothing)]);
+    let cookie = bench.cookie_for(0x0c0c_0c0c, &[]);
+    assert_eq!(bench.trade(&[chunk(10, 0, &cookie)])[0].kinds(), [11]);
+    assert!(send(&mut bench, b"y").is_ok(), "our user has not asked for an end");
+}
+
+/// A SACK of `acked` that closes the window.
+fn closed_window(acked: [u8; 4]) -> Vec<u8> {
+    chunk(3, 0, &[&acked[..], &[0; 8]].concat())
+}
+
+/// Answers HEARTBEATs, and all else with a closed window; how many seconds it takes until the
+/// association ends.
+fn stall(bench: &mut Bench) -> u64 {
+    let (sack, start) = (closed_window(bench.has_received(1)), bench.host.now);
+    for _ in 0..2_000 {
+        let replies = bench.replies();
+        if !bench.host.events.is_empty() {
+            let kinds: Vec<_> = replies.iter().flat_map(Reply::kinds).collect();
+            assert_eq!(kinds, [6], "ABORT");
+            return bench.host.now.saturating_duration_since(start).as_secs();
+        }
+        for sent in replies.iter().flat_map(|reply| &reply.chunks) {
+            let answer = match sent[0] {
+                4 => chunk(5, 0, &sent[4..]),
+                _ => sack.clone(),
+            };
+            let _ = bench.give(packet(bench.host_tag, &[answer]));
+        }
+        if let Some(at) = bench.host.endpoint.poll_timeout() {
+            bench.host.now = at;
+            bench.host.endpoint.handle_timeout(at);
+        }
+    }
+    panic!("the association is held for ever");
+}
+
+#[test]
+fn a_peer_that_never_opens_its_window_does_not_hold_a_shutdown_for_ever() {
+    for is_ours in [true, false] {
+        let mut bench = Bench::established();
+        send(&mut bench, b"taken").unwrap();
+        bench.replies();
+        let acked = bench.has_received(1);
+        bench.trade(&[closed_window(acked)]);
+        send(&mut bench, b"not taken").unwrap();
+        if is_ours {
+            shut_down(&mut bench);
+        } else {
+            bench.trade(&[chunk(7, 0, &acked)]);
+        }
+        let seconds = stall(&mut bench);
+        // 1 + 2 + 4 + ... + 32 + 5 x 60: Association.Max.Retrans expiries and one.
+        assert!((300..=400).contains(&seconds), "{seconds} s");
+        assert_eq!(bench.host.events, [down(&bench, DownReason::Aborted)]);
+    }
+}
+
+#[test]
+fn a_closed_window_holds_an_association_that_nobody_wants_to_end() {
+    let mut bench = Bench::established();
+    send(&mut bench, b"taken").unwrap();
+    bench.replies();
+    let acked = bench.has_received(1);
+    bench.trade(&[closed_window(acked)]);
+    send(&mut bench, b"not taken").unwrap();
+    let sack = closed_window(acked);
+    for _ in 0..200 {
+        if !bench.replies().is_empty() {
+            let _ = bench.give(packet(bench.host_tag, std::slice::from_ref(&sack)));
+        }
+        bench.host.now = bench.host.endpoint.poll_timeout().unwrap();
+        bench.host.endpoint.handle_timeout(bench.host.now);
+    }
+    assert!(bench.host.now > crate::time::Instant::from_millis(1_800_000));
+    assert_eq!(bench.host.events, []);
 }
 
 #[test]

@@ -267,6 +267,26 @@ impl<const N: usize> TransportBuf<N> {
         Ok(Self { bytes, len: u16::try_from(source.len()).map_err(|_| EmitError::TooLong)? })
     }
 
+    /// Copies a transport with other addresses. All else stays: also the use of a TCP transport,
+    /// which RSPLIB tells and [`new`](Self::new) does not, and a DCCP service code.
+    ///
+    /// # Errors
+    ///
+    /// As for [`new`](Self::new).
+    pub fn with_addresses(
+        transport: Transport<'_>,
+        addresses: &[IpAddr],
+    ) -> Result<Self, EmitError> {
+        let (port, transport_use) = (transport.port(), transport.transport_use());
+        let mut copy = Self::new(transport.protocol(), port, transport_use, addresses)?;
+        let offset = transport.kind().nested_offset().unwrap_or(HEADER_LEN);
+        let fixed = copy.bytes.get_mut(HEADER_LEN..offset);
+        if let (Some(fixed), Some(original)) = (fixed, transport.bytes.get(HEADER_LEN..offset)) {
+            fixed.copy_from_slice(original);
+        }
+        Ok(copy)
+    }
+
     /// The transport, borrowed.
     #[must_use]
     pub fn as_transport(&self) -> Transport<'_> {
@@ -461,6 +481,30 @@ mod tests {
         let bytes = hex("00050010 00070001 00010008 0a4d0015");
         let use_ = Transport::parse(&bytes).unwrap().transport_use();
         assert_eq!(use_, TransportUse::DataPlusControl);
+    }
+
+    #[test]
+    fn other_addresses_change_nothing_else() {
+        for (before, after) in [
+            ("00050010 00070001 00010008 0a4d0015", "00050010 00070001 00010008 0a000001"),
+            (
+                "00030014 00070000 12345678 00010008 0a4d0015",
+                "00030014 00070000 12345678 00010008 0a000001",
+            ),
+            (
+                "00040018 00070001 00010008 0a4d0015 00010008 0a4d0016",
+                "00040010 00070001 00010008 0a000001",
+            ),
+        ] {
+            let bytes = hex(before);
+            let transport = Transport::parse(&bytes).unwrap();
+            let other = [address("10.0.0.1")];
+            let copy = TransportBuf::<24>::with_addresses(transport, &other).unwrap();
+            assert_eq!(copy.as_transport().as_bytes(), hex(after));
+        }
+        let opaque = TransportBuf::<8>::opaque(b"abc").unwrap();
+        let refused = TransportBuf::<8>::with_addresses(opaque.as_transport(), &[]);
+        assert_eq!(refused, Err(EmitError::AddressCount));
     }
 
     #[test]
