@@ -4,6 +4,7 @@ use super::checksum;
 use super::core::Peek;
 use super::slots::{ASSOCIATION, OWNER};
 use crate::identifier::PeId;
+use crate::store::order::Over;
 use crate::store::tree::{self, Root};
 use crate::store::{Link, id_tree, link_to, list, order, slot};
 
@@ -15,13 +16,14 @@ impl Peek<'_> {
     /// Panics unless all structures agree with each other.
     pub(crate) fn check(&self) {
         let (state, slots) = (self.state, &self.slots);
-        let pool_count = tree::check(slots.pool_nodes, plain(state.pool_top));
+        let tops = state.pool_tops.iter();
+        let pool_count: usize = tops.map(|&top| tree::check(slots.pool_nodes, plain(top))).sum();
         assert_eq!(pool_count, state.pools.count as usize, "pools");
         let mut element_count = 0;
-        let mut pool = tree::outermost(slots.pool_nodes, state.pool_top, 0);
+        let mut pool = self.first_pool(0);
         while pool != 0 {
             element_count += self.check_pool(pool);
-            let next = tree::next(slots.pool_nodes, pool);
+            let next = self.next_pool(pool);
             if next != 0 {
                 let handle = |pool| slots.pools[slot(pool)].handle().as_bytes();
                 let digest = |pool| slots.pool_nodes[slot(pool)].key;
@@ -37,7 +39,7 @@ impl Peek<'_> {
         assert_eq!(association_count, state.associations.count as usize, "associations");
         self.check_owners();
         self.check_associations();
-        let due_count = order::check(slots.due, state.due, false);
+        let due_count = order::check(slots.due, state.due, Over::SomeInTree);
         let set =
             (0..slots.due.len()).map(link_to).filter(|&link| order::weight(slots.due, link) != 0);
         assert_eq!(set.count(), due_count, "deadlines");
@@ -49,11 +51,12 @@ impl Peek<'_> {
         let count = tree::check(slots.ids, plain(pool.ids));
         assert!(count > 0 && count == pool.count as usize, "elements of a pool");
         let weighted = pool.kind.is_random();
-        let ordered = if pool.kind.takes_turns() {
-            order::check_ring(slots.order, pool.order)
-        } else {
-            order::check(slots.order, pool.order, weighted)
+        let over = match pool.kind {
+            kind if kind.takes_turns() => Over::Nothing,
+            _ if weighted => Over::AllInTree,
+            _ => Over::SomeInTree,
         };
+        let ordered = order::check(slots.order, pool.order, over);
         if weighted {
             assert_eq!(tree::sum(slots.order, pool.order.top), pool.weight, "weight of a pool");
         }

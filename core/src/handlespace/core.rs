@@ -58,14 +58,13 @@ impl Core<'_> {
     pub(crate) fn set_deadline(&mut self, link: Link, at: Instant, kind: u8) {
         // Keys are compared around the end, so half of all numbers is the limit.
         let at = at.as_micros().min(i64::MAX as u64);
-        self.state.due_sequence += 1;
-        let (place, kept) = ((at, self.state.due_sequence), u32::from(kind) + 1);
+        let kept = u32::from(kind) + 1;
         let nodes = &mut *self.slots.due;
         if order::weight(nodes, link) == 0 {
-            self.state.due.insert(nodes, link, place, kept);
+            self.state.due.insert(nodes, link, at, kept);
         } else {
             order::set_kept(nodes, link, kept);
-            self.state.due.move_to(nodes, link, place);
+            self.state.due.move_to(nodes, link, at);
         }
     }
 
@@ -98,18 +97,13 @@ impl Core<'_> {
         }
         match policy::rank(pool.kind, &element.values, element.selections) {
             Rank::Turns(0) | Rank::Weighted(0) => {}
-            Rank::Ordered(key) => {
-                let place = (key, pool.next_sequence());
-                pool.order.insert(nodes, link, place, 1);
-            }
+            Rank::Ordered(key) => pool.order.insert(nodes, link, key, 1),
             Rank::Turns(weight) => {
                 let key = pool.pass.wrapping_add(policy::stride(weight));
-                let place = (key, pool.next_sequence());
-                pool.order.insert(nodes, link, place, 1);
+                pool.order.insert(nodes, link, key, 1);
             }
             Rank::Weighted(weight) => {
-                let sequence = pool.next_sequence();
-                pool.order.append_weighted(nodes, link, sequence, weight);
+                pool.order.append_weighted(nodes, link, weight);
                 pool.weight += u64::from(weight);
             }
         }
@@ -134,8 +128,8 @@ impl Core<'_> {
         }
     }
 
-    /// Puts the element `link` where its policy values want it now. It keeps its turn among
-    /// equals.
+    /// Puts the element `link` where its policy values want it now; it keeps its turn if that is
+    /// where it stands.
     pub(crate) fn renew_order(&mut self, link: Link) {
         let nodes = &mut *self.slots.order;
         let element = &self.slots.elements[slot(link)];
@@ -148,19 +142,18 @@ impl Core<'_> {
             Rank::Turns(0) | Rank::Weighted(0) => self.leave_order(link),
             _ if !is_in => self.enter_order(link),
             Rank::Ordered(key) => {
-                let (old_key, sequence) = order::place(nodes, link);
-                if key != old_key {
-                    pool.order.move_to(nodes, link, (key, sequence));
+                if key != order::key(nodes, link) {
+                    pool.order.move_to(nodes, link, key);
                 }
             }
             Rank::Turns(weight) => {
                 // A heavier element need not wait for its old, later turn; a lighter one keeps
                 // its turn, so that changing weights all the time starves nobody.
-                let (old_key, sequence) = order::place(nodes, link);
+                let old_key = order::key(nodes, link);
                 let wait = old_key.wrapping_sub(pool.pass).min(policy::stride(weight));
                 let key = pool.pass.wrapping_add(wait);
                 if key != old_key {
-                    pool.order.move_to(nodes, link, (key, sequence));
+                    pool.order.move_to(nodes, link, key);
                 }
             }
             Rank::Weighted(weight) => set_weight(nodes, pool, link, weight),
@@ -281,48 +274,36 @@ impl Core<'_> {
     }
 }
 
-impl Pool {
-    fn next_sequence(&mut self) -> u64 {
-        self.sequence += 1;
-        self.sequence
-    }
-}
-
 /// Charges the element `link` of `pool` for having been selected: its turn is over, and its load
 /// is taken to have grown.
 #[inline]
 pub(crate) fn charge(pool: &mut Pool, element: &mut Element, nodes: &mut [OrderNode], link: Link) {
-    let rank = match pool.kind {
+    let key = match pool.kind {
         Kind::RoundRobin => return pool.order.end_turn(nodes, link),
-        // The key stays as it is.
-        Kind::LeastUsed => Rank::Ordered(order::place(nodes, link).0),
-        _ => charged_rank(pool, element),
-    };
-    let key = match rank {
-        Rank::Ordered(key) => key,
-        Rank::Turns(weight) => {
-            pool.pass = order::place(nodes, link).0;
-            pool.pass.wrapping_add(policy::stride(weight))
+        Kind::WeightedRoundRobin => {
+            pool.pass = order::key(nodes, link);
+            pool.pass.wrapping_add(policy::stride(element.values.base))
         }
-        Rank::Weighted(weight) => return set_weight(nodes, pool, link, weight),
+        kind if kind.counts_selections() => {
+            element.selections = element.selections.saturating_add(1);
+            match policy::rank(kind, &element.values, element.selections) {
+                Rank::Ordered(key) => key,
+                Rank::Turns(weight) | Rank::Weighted(weight) => {
+                    return set_weight(nodes, pool, link, weight);
+                }
+            }
+        }
+        kind if kind.is_random() => return,
+        _ => order::key(nodes, link),
     };
-    let place = (key, pool.next_sequence());
-    pool.order.move_later(nodes, link, place);
-}
-
-/// Where the element stands when one more selection has been counted, if they count.
-fn charged_rank(pool: &Pool, element: &mut Element) -> Rank {
-    if pool.kind.counts_selections() {
-        element.selections = element.selections.saturating_add(1);
-    }
-    policy::rank(pool.kind, &element.values, element.selections)
+    pool.order.move_to(nodes, link, key);
 }
 
 /// The deadline of the element `link`, which may be 0.
 pub(crate) fn deadline(nodes: &[OrderNode], link: Link) -> Option<(Instant, u8)> {
     get(nodes, link)?;
     let kind = order::weight(nodes, link).checked_sub(1)?;
-    Some((Instant::from_micros(order::place(nodes, link).0), kind as u8))
+    Some((Instant::from_micros(order::key(nodes, link)), kind as u8))
 }
 
 fn set_weight(nodes: &mut [order::OrderNode], pool: &mut Pool, link: Link, weight: u32) {

@@ -7,7 +7,7 @@ use super::checksum;
 use super::core::{Core, Peek};
 use super::register::Entry;
 use super::resolve::Each;
-use super::slots::Pool;
+use super::slots::{POOL_TREES, Pool};
 use crate::identifier::{POOL_HANDLE_LEN_MAX, PeId, PoolHandle, RegistrarId};
 use crate::store::id_tree::{self, IdNode, Place};
 use crate::store::tree;
@@ -55,27 +55,33 @@ fn compare(handle: &[u8], pool: &Pool) -> Ordering {
     handle.len().cmp(&usize::from(pool.handle_len)).then_with(|| handle.cmp(pool.handle_bytes()))
 }
 
-/// Where the pool of `handle` is or would be in the tree below `top`.
+/// Which of the trees of pools it is in. So all pools are ordered by digest.
+#[inline]
+const fn tree_of(digest: u32) -> usize {
+    (digest >> (u32::BITS - POOL_TREES.ilog2())) as usize
+}
+
+/// Where the pool of `handle` is or would be in its tree.
 ///
 /// The tree is ordered by digest and then by handle, so that a search looks at small nodes alone.
-pub(crate) fn locate(
+fn locate(
     nodes: &[IdNode],
     pools: &[Pool],
-    top: Link,
+    tops: &[Link; POOL_TREES],
     handle: PoolHandle<'_>,
 ) -> Place {
     let handle = handle.as_bytes();
     let digest = digest(handle);
-    let (mut link, mut place) = (top, Place::Free(0, 0));
+    let (mut link, mut place) = (tops[tree_of(digest)], Place::Free(0, 0));
     while let Some(node) = get(nodes, link) {
         let side = if node.key != digest {
             usize::from(node.key < digest)
         } else {
-            let pool = &pools[slot(link)];
-            if is_same(handle, pool.handle_bytes()) {
-                return Place::Taken(link);
+            match compare(handle, &pools[slot(link)]) {
+                Ordering::Less => 0,
+                Ordering::Equal => return Place::Taken(link),
+                Ordering::Greater => 1,
             }
-            usize::from(compare(handle, pool).is_gt())
         };
         place = Place::Free(link, side);
         link = node.links.child[side];
@@ -85,12 +91,17 @@ pub(crate) fn locate(
 
 /// The pool of `handle`, or 0.
 #[inline]
-pub(crate) fn find(nodes: &[IdNode], pools: &[Pool], top: Link, handle: PoolHandle<'_>) -> Link {
+pub(crate) fn find(
+    nodes: &[IdNode],
+    pools: &[Pool],
+    tops: &[Link; POOL_TREES],
+    handle: PoolHandle<'_>,
+) -> Link {
     let digest = digest(handle.as_bytes());
-    let link = id_tree::find(nodes, top, digest);
+    let link = id_tree::find(nodes, tops[tree_of(digest)], digest);
     match get(pools, link) {
         Some(pool) if !is_same(pool.handle_bytes(), handle.as_bytes()) => {
-            match locate(nodes, pools, top, handle) {
+            match locate(nodes, pools, tops, handle) {
                 Place::Taken(pool) => pool,
                 Place::Free(..) => 0,
             }
@@ -101,13 +112,13 @@ pub(crate) fn find(nodes: &[IdNode], pools: &[Pool], top: Link, handle: PoolHand
 
 impl Peek<'_> {
     fn locate_pool(&self, handle: PoolHandle<'_>) -> Place {
-        locate(self.slots.pool_nodes, self.slots.pools, self.state.pool_top, handle)
+        locate(self.slots.pool_nodes, self.slots.pools, &self.state.pool_tops, handle)
     }
 
     /// The element `id` of the pool of `handle`, or 0.
     pub(crate) fn find(&self, handle: PoolHandle<'_>, PeId(id): PeId) -> Link {
-        let (slots, top) = (&self.slots, self.state.pool_top);
-        match find(slots.pool_nodes, slots.pools, top, handle) {
+        let slots = &self.slots;
+        match find(slots.pool_nodes, slots.pools, &self.state.pool_tops, handle) {
             0 => 0,
             pool => id_tree::find(slots.ids, slots.pools[slot(pool)].ids, id),
         }
@@ -116,22 +127,22 @@ impl Peek<'_> {
     /// The first element after this place; 0 after the last.
     fn first_after(&self, cursor: Option<(PoolHandle<'_>, PeId)>) -> Link {
         let Some((handle, PeId(id))) = cursor else {
-            return self.first_of_pool(tree::outermost(
-                self.slots.pool_nodes,
-                self.state.pool_top,
-                0,
-            ));
+            return self.first_of_pool(self.first_pool(0));
         };
         match self.locate_pool(handle) {
             Place::Taken(pool) => {
                 let top = self.slots.pools[slot(pool)].ids;
                 match id_tree::find_after(self.slots.ids, top, id) {
-                    0 => self.first_of_pool(tree::next(self.slots.pool_nodes, pool)),
+                    0 => self.first_of_pool(self.next_pool(pool)),
                     element => element,
                 }
             }
+            Place::Free(0, _) => {
+                let tree = tree_of(digest(handle.as_bytes()));
+                self.first_of_pool(self.first_pool(tree + 1))
+            }
             Place::Free(above, 0) => self.first_of_pool(above),
-            Place::Free(above, _) => self.first_of_pool(tree::next(self.slots.pool_nodes, above)),
+            Place::Free(above, _) => self.first_of_pool(self.next_pool(above)),
         }
     }
 
@@ -158,8 +169,23 @@ impl Peek<'_> {
         match tree::next(self.slots.ids, link) {
             0 => {
                 let pool = self.slots.elements[slot(link)].pool;
-                self.first_of_pool(tree::next(self.slots.pool_nodes, pool))
+                self.first_of_pool(self.next_pool(pool))
             }
+            next => next,
+        }
+    }
+
+    /// The first pool from the tree with this number on; 0 if there is none.
+    pub(crate) fn first_pool(&self, tree: usize) -> Link {
+        let tops = self.state.pool_tops.iter().skip(tree);
+        let top = tops.copied().find(|&top| top != 0).unwrap_or(0);
+        tree::outermost(self.slots.pool_nodes, top, 0)
+    }
+
+    /// The pool after `pool`; 0 after the last.
+    pub(crate) fn next_pool(&self, pool: Link) -> Link {
+        match tree::next(self.slots.pool_nodes, pool) {
+            0 => self.first_pool(tree_of(self.slots.pool_nodes[slot(pool)].key) + 1),
             next => next,
         }
     }
@@ -175,7 +201,10 @@ impl Peek<'_> {
 
 impl Core<'_> {
     /// Makes the pool that `entry` is the first element of; there must be room.
-    pub(crate) fn make_pool(&mut self, entry: &Entry<'_>, place: (Link, tree::Side)) -> Link {
+    pub(crate) fn make_pool(&mut self, entry: &Entry<'_>) -> Link {
+        let Place::Free(above, side) = self.peek().locate_pool(entry.pool) else {
+            unreachable!("the pool was looked for");
+        };
         let pool = self.state.pools.take(self.slots.pool_nodes).expect("room was checked");
         let bytes = entry.pool.as_bytes();
         let mut handle = [0; POOL_HANDLE_LEN_MAX];
@@ -189,14 +218,16 @@ impl Core<'_> {
             handle_sum: checksum::handle_sum(entry.pool),
             ..Pool::EMPTY
         };
-        let top = &mut self.state.pool_top;
-        id_tree::insert(self.slots.pool_nodes, top, place, pool, digest(bytes));
+        let digest = digest(bytes);
+        let top = &mut self.state.pool_tops[tree_of(digest)];
+        id_tree::insert(self.slots.pool_nodes, top, (above, side), pool, digest);
         pool
     }
 
     /// Removes a pool that has no elements left.
     pub(crate) fn drop_pool(&mut self, pool: Link) {
-        id_tree::remove(self.slots.pool_nodes, &mut self.state.pool_top, pool);
+        let tree = tree_of(self.slots.pool_nodes[slot(pool)].key);
+        id_tree::remove(self.slots.pool_nodes, &mut self.state.pool_tops[tree], pool);
         self.state.pools.give_back(self.slots.pool_nodes, pool);
     }
 }

@@ -54,18 +54,17 @@ impl Core<'_> {
         if entry.transports.iter().any(|transport| transport.len() > TRANSPORT_LEN_MAX) {
             return Err(RegistrationError::TooManyAddresses);
         }
-        let (slots, top) = (&self.slots, self.state.pool_top);
-        match pools::locate(slots.pool_nodes, slots.pools, top, entry.pool) {
+        match self.find_pool(entry.pool) {
             // Rule 1.
-            Place::Free(above, side) => {
+            0 => {
                 if self.state.pools.room(self.slots.pools.len()) == 0 {
                     return Err(RegistrationError::Full(Resource::Pools));
                 }
                 let in_blocks = self.check_room(entry, 0)?;
-                let pool = self.make_pool(entry, (above, side));
+                let pool = self.make_pool(entry);
                 Ok((self.add(entry, in_blocks, pool, (0, 0)), Outcome::New))
             }
-            Place::Taken(pool) => {
+            pool => {
                 self.check_consistency(entry, pool)?;
                 let top = self.slots.pools[slot(pool)].ids;
                 match id_tree::locate(self.slots.ids, top, entry.pe_id.0) {
@@ -83,6 +82,12 @@ impl Core<'_> {
                 }
             }
         }
+    }
+
+    #[inline]
+    fn find_pool(&self, handle: PoolHandle<'_>) -> Link {
+        let slots = &self.slots;
+        pools::find(slots.pool_nodes, slots.pools, &self.state.pool_tops, handle)
     }
 
     /// RFC 5352 §3.1, rules 2 and 3: the same tests for a new element and for a known one.
@@ -175,10 +180,9 @@ impl Core<'_> {
 
     /// Removes the element `id` of the pool of `handle`; whether there was one.
     pub(crate) fn deregister(&mut self, handle: PoolHandle<'_>, PeId(id): PeId) -> bool {
-        let (slots, top) = (&self.slots, self.state.pool_top);
-        let pool = pools::find(slots.pool_nodes, slots.pools, top, handle);
-        let Some(pool) = get(slots.pools, pool) else { return false };
-        let link = id_tree::find(slots.ids, pool.ids, id);
+        let pool = self.find_pool(handle);
+        let Some(pool) = get(self.slots.pools, pool) else { return false };
+        let link = id_tree::find(self.slots.ids, pool.ids, id);
         if link != 0 {
             self.remove(link);
         }

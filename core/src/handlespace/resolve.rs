@@ -49,8 +49,9 @@ impl<S: Storage> Handlespace<S> {
         mut each: impl FnMut(&ElementView<'_>) -> bool,
     ) -> Result<usize, ResolveError> {
         // The usual case borrows only what it needs, so that nothing else is even loaded.
+        let slots = self.storage.slots();
+        let link = pools::find(slots.pool_nodes, slots.pools, &self.state.pool_tops, pool);
         let slots = self.storage.slots_mut();
-        let link = pools::find(slots.pool_nodes, slots.pools, self.state.pool_top, pool);
         let Some(pool) = get_mut(slots.pools, link) else {
             return Err(ResolveError::UnknownPool);
         };

@@ -117,8 +117,6 @@ pub struct Pool {
     pub(crate) order: Order,
     /// The sum of all weights, where elements are drawn at random.
     pub(crate) weight: u64,
-    /// Given to the next element that queues at the end.
-    pub(crate) sequence: u64,
     /// Weighted round robin: the pass of the last selection.
     pub(crate) pass: u64,
 }
@@ -139,6 +137,10 @@ pub struct Block {
     pub(crate) bytes: [u8; TRANSPORT_LEN_MAX],
 }
 
+/// How many trees the pools are in, by the highest bits of their digests. That spares a search
+/// the first levels.
+pub(crate) const POOL_TREES: usize = 64;
+
 /// Counters and roots; all zero bits say that nothing is there.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct State {
@@ -148,10 +150,8 @@ pub(crate) struct State {
     pub(crate) owners: Slab,
     pub(crate) blocks: Slab,
     pub(crate) due: Order,
-    /// Given to the next deadline, so that equal ones come in the order in which they were set.
-    pub(crate) due_sequence: u64,
     pub(crate) owed: Link,
-    pub(crate) pool_top: Link,
+    pub(crate) pool_tops: [Link; POOL_TREES],
     pub(crate) owner_top: Link,
     pub(crate) association_top: Link,
     /// How many elements of one response are charged; 0: as the policy wants.
@@ -166,9 +166,8 @@ impl State {
         owners: Slab::EMPTY,
         blocks: Slab::EMPTY,
         due: Order::EMPTY,
-        due_sequence: 0,
         owed: 0,
-        pool_top: 0,
+        pool_tops: [0; POOL_TREES],
         owner_top: 0,
         association_top: 0,
         charge_max: 0,
@@ -210,7 +209,6 @@ impl Pool {
         ids: 0,
         order: Order::EMPTY,
         weight: 0,
-        sequence: 0,
         pass: 0,
     };
 

@@ -120,30 +120,31 @@ impl Kind {
 
 /// Where an element with `values` stands that was selected `selections` times since it told its
 /// load.
+#[inline]
 #[must_use]
 pub fn rank(kind: Kind, values: &Values, selections: u32) -> Rank {
     let load = u64::from(values.base);
     let step = u64::from(values.degradation);
-    let degraded = load.saturating_add(u64::from(selections).saturating_mul(step));
-    let far = u64::from(values.distance).saturating_mul(u64::from(values.distance_penalty));
+    let degraded = || load.saturating_add(u64::from(selections).saturating_mul(step));
+    let far = || u64::from(values.distance).saturating_mul(u64::from(values.distance_penalty));
     match kind {
         Kind::RoundRobin => Rank::Ordered(0),
         Kind::WeightedRoundRobin => Rank::Turns(values.base),
         // Larger numbers mean higher priorities.
         Kind::Priority => Rank::Ordered(u64::from(!values.base)),
         Kind::LeastUsed => Rank::Ordered(load),
-        Kind::LeastUsedDegradation => ordered(degraded),
+        Kind::LeastUsedDegradation => ordered(degraded()),
         Kind::PriorityLeastUsed => ordered(load.saturating_add(step)),
-        Kind::PriorityLeastUsedDegradation => ordered(degraded.saturating_add(step)),
-        Kind::LeastUsedDpf => ordered(load.saturating_add(far)),
-        Kind::LeastUsedDegradationDpf => ordered(degraded.saturating_add(far)),
+        Kind::PriorityLeastUsedDegradation => ordered(degraded().saturating_add(step)),
+        Kind::LeastUsedDpf => ordered(load.saturating_add(far())),
+        Kind::LeastUsedDegradationDpf => ordered(degraded().saturating_add(far())),
         Kind::Random => Rank::Weighted(1),
         Kind::WeightedRandom => Rank::Weighted(values.base),
-        Kind::WeightedRandomDpf => Rank::Weighted(weight_by_distance(values.base, far)),
+        Kind::WeightedRandomDpf => Rank::Weighted(weight_by_distance(values.base, far())),
         Kind::RandomizedLeastUsed => unload(load),
-        Kind::RandomizedLeastUsedDegradation => unload(degraded),
+        Kind::RandomizedLeastUsedDegradation => unload(degraded()),
         Kind::RandomizedPriorityLeastUsed => unload(load.saturating_add(step)),
-        Kind::RandomizedPriorityLeastUsedDegradation => unload(degraded.saturating_add(step)),
+        Kind::RandomizedPriorityLeastUsedDegradation => unload(degraded().saturating_add(step)),
     }
 }
 

@@ -5,8 +5,8 @@ use super::{Link, slot};
 /// A slot's place in a list: a circle without a beginning; the head remembers one.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Place {
-    before: Link,
-    after: Link,
+    pub(crate) before: Link,
+    pub(crate) after: Link,
 }
 
 impl Place {
@@ -20,6 +20,7 @@ pub(crate) trait Linked<const LIST: usize> {
 }
 
 /// Appends `link` to the circle that starts at `first`.
+#[inline]
 pub(crate) fn append<T: Linked<LIST>, const LIST: usize>(
     slots: &mut [T],
     first: &mut Link,
@@ -28,14 +29,25 @@ pub(crate) fn append<T: Linked<LIST>, const LIST: usize>(
     if *first == 0 {
         *slots[slot(link)].place() = Place { before: link, after: link };
         *first = link;
-        return;
+    } else {
+        insert_before(slots, *first, link);
     }
-    let last = core::mem::replace(&mut slots[slot(*first)].place().before, link);
-    slots[slot(last)].place().after = link;
-    *slots[slot(link)].place() = Place { before: last, after: *first };
+}
+
+/// Puts `link` into a circle, before `after`.
+#[inline]
+pub(crate) fn insert_before<T: Linked<LIST>, const LIST: usize>(
+    slots: &mut [T],
+    after: Link,
+    link: Link,
+) {
+    let before = core::mem::replace(&mut slots[slot(after)].place().before, link);
+    slots[slot(before)].place().after = link;
+    *slots[slot(link)].place() = Place { before, after };
 }
 
 /// Takes `link` out of the circle that starts at `first`.
+#[inline]
 pub(crate) fn remove<T: Linked<LIST>, const LIST: usize>(
     slots: &mut [T],
     first: &mut Link,
@@ -54,6 +66,7 @@ pub(crate) fn remove<T: Linked<LIST>, const LIST: usize>(
 }
 
 /// The one after `link`; 0 after the last of the circle that starts at `first`.
+#[inline]
 pub(crate) fn next<T: Linked<LIST>, const LIST: usize>(
     slots: &[T],
     first: Link,

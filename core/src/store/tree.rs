@@ -22,6 +22,13 @@ pub(crate) struct Links {
 impl Links {
     pub(crate) const NONE: Self = Self { child: [0; 2], up: 0 };
 
+    /// Those of a node that is in no tree, where others beside it are.
+    pub(crate) const LOOSE: Self = Self { child: [0; 2], up: 3 };
+
+    pub(crate) const fn is_loose(self) -> bool {
+        self.up == Self::LOOSE.up
+    }
+
     const fn parent(self) -> Link {
         self.up >> 2
     }
@@ -156,103 +163,67 @@ pub(crate) fn insert<N: Node>(
 /// Takes the node `link` out. In a weighted tree the caller has taken its weight out of the sums
 /// above it.
 pub(crate) fn remove<N: Node>(nodes: &mut [N], root: &mut Root, link: Link) {
-    let gone = *links(nodes, link);
-    let [before, after] = gone.child;
-    let shrunk = if before == 0 || after == 0 {
-        let shrunk = parent(nodes, link);
-        replace(nodes, root, link, before.max(after));
-        shrunk
-    } else {
-        Some(put_successor_in_place(nodes, root, link))
-    };
-    if let Some((node, side)) = shrunk {
+    let Links { child: [before, after], up } = *links(nodes, link);
+    if before != 0 && after != 0 {
+        let (node, side) = put_heir_in_place(nodes, root, link);
         rebalance_shrunk(nodes, root, node, side);
-    }
-}
-
-/// Takes out the first node, `link`, of a tree without sums.
-pub(crate) fn remove_first<N: Node>(nodes: &mut [N], top: &mut Link, link: Link) {
-    let Links { child: [_, after], up } = *links(nodes, link);
-    let mut node = up >> 2;
-    if after != 0 {
-        links_mut(nodes, after).set_parent(node);
-    }
-    if node == 0 {
-        *top = after;
         return;
     }
-    links_mut(nodes, node).child[0] = after;
-    // All that is above the first node has its subtree on the first side.
-    let mut root = Root { top: *top, weighted: false };
-    while node != 0 {
-        let links = links_mut(nodes, node);
-        match links.balance() {
-            0 => {
-                links.up |= tall(1);
-                break;
-            }
-            1 => {
-                links.up &= !3;
-                node = links.up >> 2;
-            }
-            _ => match lower(nodes, &mut root, node, 1) {
-                (_, false) => break,
-                (on_top, true) => node = self::links(nodes, on_top).parent(),
-            },
-        }
+    let (above, below) = (up >> 2, before.max(after));
+    if below != 0 {
+        links_mut(nodes, below).set_parent(above);
     }
-    *top = root.top;
+    if above == 0 {
+        root.top = below;
+        return;
+    }
+    let side = side_of(nodes, above, link);
+    links_mut(nodes, above).child[side] = below;
+    rebalance_shrunk(nodes, root, above, side);
 }
 
 /// Puts the node after `link`, which has two children, in its place; returns whose subtree on
 /// which side is lower by one now.
-fn put_successor_in_place<N: Node>(nodes: &mut [N], root: &mut Root, link: Link) -> (Link, Side) {
-    let gone = *links(nodes, link);
-    let [before, after] = gone.child;
+fn put_heir_in_place<N: Node>(nodes: &mut [N], root: &mut Root, link: Link) -> (Link, Side) {
+    let after = links(nodes, link).child[1];
     let heir = outermost(nodes, after, 0);
     if root.weighted {
-        let weight = nodes[slot(heir)].weight();
-        let mut node = heir;
-        while node != after {
-            node = links(nodes, node).parent();
-            let sum = nodes[slot(node)].sum_before();
-            nodes[slot(node)].set_sum_before(sum - weight);
-        }
+        sum_without(nodes, heir, after);
         let sum = nodes[slot(link)].sum_before();
         nodes[slot(heir)].set_sum_before(sum);
     }
-    let shrunk = if heir == after {
-        (heir, 1)
-    } else {
-        let above = links(nodes, heir).parent();
-        let below = links(nodes, heir).child[1];
-        links_mut(nodes, above).child[0] = below;
-        if below != 0 {
-            links_mut(nodes, below).set_parent(above);
-        }
-        links_mut(nodes, heir).child[1] = after;
-        links_mut(nodes, after).set_parent(heir);
-        (above, 0)
-    };
-    links_mut(nodes, heir).child[0] = before;
-    links_mut(nodes, before).set_parent(heir);
-    links_mut(nodes, heir).set_balance(gone.balance());
+    let Links { child: [_, below], up } = *links(nodes, heir);
+    let above = up >> 2;
+    let side = usize::from(above == link);
+    links_mut(nodes, above).child[side] = below;
+    if below != 0 {
+        links_mut(nodes, below).set_parent(above);
+    }
     replace(nodes, root, link, heir);
-    shrunk
+    (if side == 1 { heir } else { above }, side)
 }
 
-/// Lets the parent of `old` point to `new`, which may be 0.
-fn replace<N: Node>(nodes: &mut [N], root: &mut Root, old: Link, new: Link) {
-    let above = links(nodes, old).parent();
-    if above == 0 {
-        root.top = new;
-    } else {
-        let side = side_of(nodes, above, old);
-        links_mut(nodes, above).child[side] = new;
+/// Takes the weight of `first`, the first below `top`, out of the sums up to there.
+fn sum_without<N: Node>(nodes: &mut [N], first: Link, top: Link) {
+    let weight = nodes[slot(first)].weight();
+    let mut link = first;
+    while link != top {
+        link = links(nodes, link).parent();
+        let node = &mut nodes[slot(link)];
+        node.set_sum_before(node.sum_before() - weight);
     }
-    if new != 0 {
-        links_mut(nodes, new).set_parent(above);
+}
+
+/// Puts the node `new` in the place of `old`.
+pub(crate) fn replace<N: Node>(nodes: &mut [N], root: &mut Root, old: Link, new: Link) {
+    let place = *links(nodes, old);
+    *links_mut(nodes, new) = place;
+    for child in place.child {
+        if child != 0 {
+            links_mut(nodes, child).set_parent(new);
+        }
     }
+    hook(nodes, root, place.parent(), old, new);
 }
 
 /// Restores the balance after the subtree of `node` on `side` became lower by one.

@@ -222,16 +222,25 @@ impl Model {
         }
         (element.policy, element.selections) = (policy, 0);
         let handle = element.pool.clone();
-        let pass = self.pool_mut(&handle).pass;
-        let element = &mut self.elements[at];
-        match (stand(policy, 0), element.turn) {
-            (Stand::Turns(0) | Stand::Weight(0), _) => element.turn = None,
-            (_, None) => self.enter(at),
-            (Stand::Key(key), Some((_, sequence))) => element.turn = Some((key, sequence)),
-            (Stand::Turns(weight), Some((key, sequence))) => {
-                element.turn = Some((pass + (key - pass).min(stride(weight)), sequence));
+        let turn = element.turn;
+        let pool = self.pool_mut(&handle);
+        let key = match (stand(policy, 0), turn) {
+            (Stand::Turns(0) | Stand::Weight(0), _) => {
+                self.elements[at].turn = None;
+                return;
             }
-            (Stand::Weight(_), _) => {}
+            (_, None) => return self.enter(at),
+            (Stand::Weight(_), _) => return,
+            (Stand::Key(key), _) => key,
+            (Stand::Turns(weight), Some((key, _))) => {
+                pool.pass + (key - pool.pass).min(stride(weight))
+            }
+        };
+        // Whoever comes to a key is behind those that have it; whoever stays keeps its turn.
+        if turn.is_none_or(|(old, _)| old != key) {
+            pool.sequence += 1;
+            let sequence = pool.sequence;
+            self.elements[at].turn = Some((key, sequence));
         }
     }
 
