@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 
 use crate::process::{cargo, run};
 use crate::setup::TARGETS;
-use crate::{fuzz, tidy};
+use crate::{fuzz, lab, tidy};
 
 /// Tests that miri runs in the short form: parsers, containers, and what they rest on.
 const MIRI_FILTERS: [&str; 6] =
@@ -31,6 +31,7 @@ pub(crate) fn run_stages(full: bool) -> Result<()> {
         ("documentation", Box::new(documentation)),
         ("board targets", Box::new(board_targets)),
         ("tests", Box::new(|| test(&[]))),
+        ("interop", Box::new(lab::install_and_run)),
         ("miri", Box::new(move || miri(full))),
         ("fuzz", Box::new(move || fuzz::run_targets(seconds, &[]))),
     ];

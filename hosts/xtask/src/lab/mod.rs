@@ -13,15 +13,18 @@ mod guest;
 mod network;
 mod process;
 
+use std::fs::File;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use crate::firmware;
 use crate::process::{cargo, output, root, run};
+use crate::{firmware, setup};
 use cases::{CASES, Case};
 use guest::Guest;
 use process::{Process, await_some};
@@ -32,8 +35,8 @@ pub(crate) const UML: &str = "linux.uml";
 /// The emulator of boards.
 pub(crate) const QEMU: &str = "qemu-system-arm";
 
-/// What the lab needs: program, Debian package, what for.
-pub(crate) const PROGRAMS: [(&str, &str, &str); 8] = [
+/// What the lab needs beyond other tests: program, Debian package, what for.
+pub(crate) const PROGRAMS: [(&str, &str, &str); 7] = [
     (UML, "user-mode-linux", "a kernel with SCTP, as a process"),
     ("rspregistrar", "rsplib-registrar", "RSPLIB's registrar"),
     ("rspserver", "rsplib-services", "RSPLIB's pool elements and users"),
@@ -41,17 +44,19 @@ pub(crate) const PROGRAMS: [(&str, &str, &str); 8] = [
     ("sctp_darn", "lksctp-tools", "speaks SCTP by hand"),
     ("ip", "iproute2", "makes the lab's network"),
     ("modprobe", "kmod", "loads the kernel's SCTP"),
-    (QEMU, "qemu-system-arm", "emulates a board"),
 ];
 
 /// How cases are run.
-#[derive(clap::Args)]
+#[derive(clap::Args, Default)]
 pub(crate) struct Options {
     /// Only these cases.
     cases: Vec<String>,
     /// Say what cases there are.
     #[arg(long)]
     list: bool,
+    /// How many cases to run at the same time; they mostly wait. [default: 4]
+    #[arg(long, value_name = "COUNT")]
+    jobs: Option<usize>,
     /// Keep the recorded traffic of cases that pass, too.
     #[arg(long)]
     keep: bool,
@@ -92,21 +97,56 @@ pub(crate) fn run_cases(options: &Options) -> Result<()> {
         let packages: Vec<_> = missing.iter().map(|(_, package, _)| *package).collect();
         bail!("not installed: {}; run `cargo xtask setup --lab`", packages.join(", "));
     }
-    run(cargo(None, &["build", "-q", "-p", "rsp", "-p", "uml-ptrace"]))?;
     let has_boards = cases.iter().any(|case| case.has_boards);
+    if has_boards && !is_there(QEMU) {
+        bail!("not installed: {QEMU}; run `cargo xtask setup`");
+    }
+    run(cargo(None, &["build", "-q", "-p", "rsp", "-p", "uml-ptrace"]))?;
     let firmware = has_boards.then(|| firmware::build_board("mps2-an385", &[])).transpose()?;
-    let mut verdicts = Vec::new();
-    for case in cases {
-        verdicts.push((case.name, outside(case, firmware.as_deref(), options.keep)?));
-    }
+    let jobs = options.jobs.unwrap_or(JOBS_DEFAULT).clamp(1, cases.len());
+    let verdicts = run_all(&cases, jobs, firmware.as_deref(), options.keep)?;
     println!();
-    for (name, verdict) in &verdicts {
-        println!("{name:<18}{}", verdict.trim());
+    for (case, verdict) in cases.iter().zip(&verdicts) {
+        println!("{:<18}{verdict}", case.name);
     }
-    match verdicts.iter().filter(|(_, verdict)| verdict.starts_with("FAIL")).count() {
+    match verdicts.iter().filter(|verdict| verdict.starts_with("FAIL")).count() {
         0 => Ok(()),
         count => bail!("{count} of {} cases failed", verdicts.len()),
     }
+}
+
+/// Installs what the lab needs and runs all cases.
+///
+/// # Errors
+///
+/// If a case fails, or the lab itself.
+pub(crate) fn install_and_run() -> Result<()> {
+    setup::run_steps(true, false)?;
+    run_cases(&Options::default())
+}
+
+/// Runs cases, `jobs` at a time; their verdicts in the same order.
+fn run_all(
+    cases: &[&Case],
+    jobs: usize,
+    firmware: Option<&Path>,
+    keep: bool,
+) -> Result<Vec<String>> {
+    let next = AtomicUsize::new(0);
+    let verdicts = Mutex::new(vec![String::new(); cases.len()]);
+    let work = || -> Result<()> {
+        loop {
+            let index = next.fetch_add(1, Ordering::Relaxed);
+            let Some(case) = cases.get(index) else { return Ok(()) };
+            let verdict = outside(case, firmware, keep, jobs > 1)?;
+            verdicts.lock().expect("no case panics")[index] = verdict;
+        }
+    };
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..jobs).map(|_| scope.spawn(work)).collect();
+        workers.into_iter().try_for_each(|worker| worker.join().expect("no case panics"))
+    })?;
+    Ok(verdicts.into_inner().expect("no case panics"))
 }
 
 /// Whether a program is in the path. Not by starting it: some of these have no `--version`.
@@ -117,13 +157,13 @@ pub(crate) fn is_there(program: &str) -> bool {
         .any(|folder| folder.join(program).is_file())
 }
 
-/// Runs a case in new namespaces; what it came to.
-fn outside(case: &Case, firmware: Option<&Path>, keep: bool) -> Result<String> {
+/// Runs a case in new namespaces; what it came to. Its story is told as it happens, or, if it
+/// `is_quiet`, at its end.
+fn outside(case: &Case, firmware: Option<&Path>, keep: bool, is_quiet: bool) -> Result<String> {
     let folder = root().join("target/interop").join(case.name);
     let _ = std::fs::remove_dir_all(&folder);
     std::fs::create_dir_all(&folder)?;
-    println!("\n== {}: {}", case.name, case.what);
-    std::io::stdout().flush()?;
+    let title = format!("\n== {}: {}", case.name, case.what);
     let start = Instant::now();
     let mut unshare = Command::new("unshare");
     unshare.args(["--net", "--pid", "--fork", "--kill-child", "--mount-proc"]);
@@ -134,12 +174,22 @@ fn outside(case: &Case, firmware: Option<&Path>, keep: bool) -> Result<String> {
     if let Some(firmware) = firmware {
         unshare.arg("--firmware").arg(firmware);
     }
+    let story = folder.join(STORY);
+    if is_quiet {
+        let file = File::create(&story)?;
+        unshare.stdout(file.try_clone()?).stderr(file);
+    } else {
+        println!("{title}");
+    }
     let mut child = unshare.stdin(Stdio::piped()).spawn().context("cannot run unshare")?;
     let status = await_some(case.patience, || Ok(child.try_wait()?))?;
     if status.is_none() {
         child.kill()?;
         child.wait()?;
         show_logs(&folder);
+    }
+    if is_quiet {
+        println!("{title}\n{}", std::fs::read_to_string(&story)?.trim_end());
     }
     let verdict = std::fs::read_to_string(folder.join(VERDICT)).unwrap_or_else(|_| match status {
         None => format!("FAIL: not done after {} s", case.patience.as_secs()),
@@ -150,7 +200,7 @@ fn outside(case: &Case, firmware: Option<&Path>, keep: bool) -> Result<String> {
     } else if !keep {
         let _ = std::fs::remove_file(folder.join(network::TRAFFIC));
     }
-    Ok(format!("{verdict} ({} s)", start.elapsed().as_secs()))
+    Ok(format!("{} ({} s)", verdict.trim(), start.elapsed().as_secs()))
 }
 
 /// Ends this process, and with it the namespaces, when whoever started it is gone.
@@ -327,6 +377,12 @@ pub(crate) const ADDRESSES: [&str; 4] = ["10.77.0.1", "10.77.0.10", "10.77.0.11"
 
 /// How long it may take to read what was recorded.
 const DECODE_PATIENCE: Duration = Duration::from_secs(60);
+
+/// How many cases run at the same time.
+const JOBS_DEFAULT: usize = 4;
+
+/// The file that holds what a quiet case prints.
+const STORY: &str = "story";
 
 /// The file that holds what a case came to.
 const VERDICT: &str = "verdict";
