@@ -7,6 +7,7 @@ pub mod asap_machines;
 pub mod compute;
 pub mod handlespace;
 pub mod message;
+mod peers;
 pub mod registrar;
 pub mod sctp_data;
 pub mod sctp_packet;

@@ -38,14 +38,20 @@ impl Storage for Small {
 }
 
 /// Runs the program twice: what comes out must be the same, and hold to the invariants.
+///
+/// With the first byte's highest bit set, it is a program of the registrar among its peers.
 pub fn run(data: &[u8]) {
+    if data.first().is_some_and(|first| first & 0x80 != 0) {
+        super::peers::run(&data[1..]);
+        return;
+    }
     let first = trace(data);
     assert_eq!(first, trace(data), "the same inputs yield the same outputs");
 }
 
 /// Runs the program, and returns a digest of all that came out.
 pub fn trace(data: &[u8]) -> u64 {
-    let mut program = Program { rest: data };
+    let mut program = Program::new(data);
     let profile = if program.byte() & 1 == 0 { Profile::Rfc } else { Profile::Rsplib };
     let mut config = Config::new(profile);
     config.elements_per_association_max = 6;
@@ -54,7 +60,7 @@ pub fn trace(data: &[u8]) -> u64 {
     let bench = Bench::with_seed(config, storage, ASSOCIATIONS, seed);
     let mut model = Model { bench, up: Vec::new(), digest: 0xcbf2_9ce4_8422_2325, known: 0 };
     // Each step takes at least a byte.
-    while !program.rest.is_empty() {
+    while !program.is_over() {
         model.step(&mut program);
         model.check();
     }
@@ -62,12 +68,20 @@ pub fn trace(data: &[u8]) -> u64 {
 }
 
 /// Bytes that say what to do; zeros when they have run out.
-struct Program<'a> {
+pub(super) struct Program<'a> {
     rest: &'a [u8],
 }
 
 impl<'a> Program<'a> {
-    fn byte(&mut self) -> u8 {
+    pub(super) const fn new(data: &'a [u8]) -> Self {
+        Self { rest: data }
+    }
+
+    pub(super) const fn is_over(&self) -> bool {
+        self.rest.is_empty()
+    }
+
+    pub(super) fn byte(&mut self) -> u8 {
         match self.rest.split_first() {
             Some((&byte, rest)) => {
                 self.rest = rest;
@@ -77,11 +91,11 @@ impl<'a> Program<'a> {
         }
     }
 
-    fn below(&mut self, bound: u32) -> u32 {
+    pub(super) fn below(&mut self, bound: u32) -> u32 {
         u32::from(self.byte()) % bound
     }
 
-    fn bytes(&mut self, len: usize) -> &'a [u8] {
+    pub(super) fn bytes(&mut self, len: usize) -> &'a [u8] {
         let (bytes, rest) = self.rest.split_at(len.min(self.rest.len()));
         self.rest = rest;
         bytes
