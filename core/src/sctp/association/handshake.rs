@@ -113,9 +113,9 @@ impl StrangerInit {
             inbound_streams: config.inbound_streams().min(init.outbound_streams),
             own_tie: self.ties.0,
             peer_tie: self.ties.1,
-            remote: source.remote.into(),
-            local: source.local.into(),
-            udp: source.udp.map(|udp| (udp.local, udp.remote)),
+            remote: source.remote,
+            local: source.local,
+            udp: source.udp,
         };
         let mut sealed = [0; COOKIE_LEN_MAX];
         let keys = &mut context.shared.keys;
@@ -124,7 +124,7 @@ impl StrangerInit {
         };
         let route = source.route(local_port, remote_port, init.tag);
         let sealed = &sealed[..len];
-        context.shared.replies.push(route, |writer| {
+        context.shared.replies.push(&route, &mut |writer| {
             self.write_init_ack(&config, sealed, &parameters.report, writer)
         });
         Ok(())
@@ -308,9 +308,9 @@ impl Association<'_> {
         self.begin(context, cookie.remote_port, cookie.local_port);
         self.tcb.is_passive = true;
         let path = &mut self.tcb.paths[PRIMARY];
-        path.remote = cookie.remote.into();
-        path.local = cookie.local.into();
-        path.udp = cookie.udp_ports();
+        path.remote = cookie.remote;
+        path.local = cookie.local;
+        path.udp = cookie.udp;
         self.take_over(context, cookie);
         self.tcb.owed.add(Owed::COOKIE_ACK);
         self.enter_established(context);
@@ -371,7 +371,7 @@ impl Association<'_> {
         let ports = (self.tcb.local_port, self.tcb.remote_port);
         if let Err(refusal) = answer.answer(context, ports, init) {
             let route = context.source.route(ports.0, ports.1, init.tag);
-            refuse(context, route, &refusal);
+            refuse(context, &route, &refusal);
         }
         Ok(())
     }
@@ -439,9 +439,8 @@ impl Association<'_> {
         if self.tcb.state == State::ShutdownAckSent {
             self.tcb.owed.add(Owed::SHUTDOWN_ACK);
             let route = Route { tag: cookie.peer_tag, ..self.tcb.route() };
-            context.shared.replies.push(route, |writer| {
-                writer.cause(ChunkType::ERROR, 0, Cause::COOKIE_WHILE_SHUTTING_DOWN, &[])
-            });
+            let (error, cause) = (ChunkType::ERROR, Cause::COOKIE_WHILE_SHUTTING_DOWN);
+            context.shared.replies.push_cause(&route, error, 0, cause, &[]);
             return Err(InputError::OutOfPlace);
         }
         self.tcb.guard = None;
@@ -464,7 +463,7 @@ impl Association<'_> {
     }
 
     /// Sends to the UDP port that the peer's packets come from. RFC 6951 §5.4.
-    pub(super) fn follow(&mut self, source: Source) {
+    pub(super) fn follow(&mut self, source: &Source) {
         let path = &mut self.tcb.paths[PRIMARY];
         if path.remote == source.remote {
             path.udp = source.udp;
@@ -474,11 +473,9 @@ impl Association<'_> {
 }
 
 /// Refuses an INIT.
-pub(in crate::sctp) fn refuse(context: &mut Context<'_>, route: Route, refusal: &Refusal<'_>) {
-    context
-        .shared
-        .replies
-        .push(route, |writer| writer.cause(ChunkType::ABORT, 0, refusal.cause, refusal.info));
+pub(in crate::sctp) fn refuse(context: &mut Context<'_>, route: &Route, refusal: &Refusal<'_>) {
+    let Refusal { cause, info } = *refusal;
+    context.shared.replies.push_cause(route, ChunkType::ABORT, 0, cause, info);
 }
 
 impl Association<'_> {
@@ -486,10 +483,7 @@ impl Association<'_> {
     pub(super) fn abort_with(&mut self, context: &mut Context<'_>, cause: Cause, info: &[u8]) {
         if self.tcb.peer_tag != 0 {
             let route = self.tcb.route();
-            context
-                .shared
-                .replies
-                .push(route, |writer| writer.cause(ChunkType::ABORT, 0, cause, info));
+            context.shared.replies.push_cause(&route, ChunkType::ABORT, 0, cause, info);
         }
         context.shared.statistics.aborted += 1;
         self.tcb.end(DownReason::Aborted, cause);

@@ -226,6 +226,19 @@ impl Tcb {
         }
     }
 
+    /// When time has something to do here next.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        if self.state == State::Closed {
+            return None;
+        }
+        let mut deadline = Instant::earliest(self.control, self.guard);
+        for (path, transfer) in self.paths.iter().zip(&self.transfers) {
+            deadline = Instant::earliest(deadline, path.probe.deadline());
+            deadline = Instant::earliest(deadline, transfer.t3_deadline());
+        }
+        Instant::earliest(deadline, self.receiver.sack_deadline())
+    }
+
     fn end(&mut self, reason: DownReason, cause: Cause) {
         self.state = State::Closed;
         self.end = (reason, cause);
@@ -267,19 +280,6 @@ impl<'s> Association<'s> {
 
     fn receiver(&mut self) -> Receiver<'_> {
         Receiver::new(&mut self.tcb.receiver, self.rx, self.rx_descriptors)
-    }
-
-    /// When time has something to do here next.
-    pub(super) fn deadline(&mut self) -> Option<Instant> {
-        if self.tcb.state == State::Closed {
-            return None;
-        }
-        let mut deadline = Instant::earliest(self.tcb.control, self.tcb.guard);
-        for (path, transfer) in self.tcb.paths.iter().zip(&self.tcb.transfers) {
-            deadline = Instant::earliest(deadline, path.probe.deadline());
-            deadline = Instant::earliest(deadline, transfer.t3_deadline());
-        }
-        Instant::earliest(deadline, self.receiver().sack_deadline())
     }
 
     /// Queues a message of the user.
@@ -375,7 +375,7 @@ impl<'s> Association<'s> {
         if self.tcb.peer_tag != 0 {
             let route = self.tcb.route();
             let replies = &mut context.shared.replies;
-            replies.push(route, |writer| writer.chunk(ChunkType::ABORT.0, 0, &[]));
+            replies.push_cause(&route, ChunkType::ABORT, 0, Cause::NONE, &[]);
         }
         context.shared.statistics.lost += 1;
         self.tcb.end(DownReason::Lost, Cause::NONE);

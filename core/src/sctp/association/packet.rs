@@ -3,7 +3,7 @@
 use super::{Association, Events, PRIMARY, State};
 use crate::sctp::endpoint::Context;
 use crate::sctp::packet::{
-    Cause, Chunk, ChunkType, Chunks, DataChunk, RawChunk, Sack, UnknownAction,
+    Cause, Chunk, ChunkType, Chunks, DataChunk, PacketWriter, RawChunk, Sack, UnknownAction,
 };
 use crate::sctp::serial::Tsn;
 use crate::sctp::transfer::{DataOutcome, NeverSent, SackOutcome, Sender};
@@ -159,9 +159,8 @@ impl Association<'_> {
         let action = UnknownAction::from_bits(raw.kind >> 6);
         if action.reports() && self.tcb.peer_tag != 0 {
             let route = self.tcb.route();
-            context.shared.replies.push(route, |writer| {
-                writer.cause(ChunkType::ERROR, 0, Cause::UNRECOGNIZED_CHUNK, raw.bytes)
-            });
+            let (error, cause) = (ChunkType::ERROR, Cause::UNRECOGNIZED_CHUNK);
+            context.shared.replies.push_cause(&route, error, 0, cause, raw.bytes);
         }
         if action.stops() { Walk::Stop } else { Walk::On }
     }
@@ -173,10 +172,9 @@ impl Association<'_> {
         }
         let ports = (self.tcb.local_port, self.tcb.remote_port);
         let route = context.source.route(ports.0, ports.1, self.tcb.peer_tag);
-        context
-            .shared
-            .replies
-            .push(route, |writer| writer.chunk(ChunkType::HEARTBEAT_ACK.0, 0, &[value]));
+        let mut write =
+            |writer: &mut PacketWriter<'_>| writer.chunk(ChunkType::HEARTBEAT_ACK.0, 0, &[value]);
+        context.shared.replies.push(&route, &mut write);
     }
 
     fn on_data(&mut self, context: &mut Context<'_>, data: &DataChunk<'_>) {
@@ -189,10 +187,9 @@ impl Association<'_> {
             DataOutcome::NoSuchStream => {
                 let [s0, s1] = data.stream.to_be_bytes();
                 let route = self.tcb.route();
-                context.shared.replies.push(route, |writer| {
-                    let info = [s0, s1, 0, 0];
-                    writer.cause(ChunkType::ERROR, 0, Cause::INVALID_STREAM, &info)
-                });
+                let (error, cause) = (ChunkType::ERROR, Cause::INVALID_STREAM);
+                let replies = &mut context.shared.replies;
+                replies.push_cause(&route, error, 0, cause, &[s0, s1, 0, 0]);
             }
             // RFC 9260 §6.2.
             DataOutcome::NoUserData => {

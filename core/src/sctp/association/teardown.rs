@@ -76,10 +76,8 @@ impl Association<'_> {
     pub(super) fn on_shutdown_ack(&mut self, context: &mut Context<'_>) {
         if matches!(self.tcb.state, State::ShutdownSent | State::ShutdownAckSent) {
             let route = self.tcb.route();
-            context
-                .shared
-                .replies
-                .push(route, |writer| writer.chunk(ChunkType::SHUTDOWN_COMPLETE.0, 0, &[]));
+            let replies = &mut context.shared.replies;
+            replies.push_cause(&route, ChunkType::SHUTDOWN_COMPLETE, 0, Cause::NONE, &[]);
             self.on_shut_down(context);
         }
     }

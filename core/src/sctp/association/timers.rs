@@ -28,9 +28,8 @@ impl Association<'_> {
         if is_up(self.tcb) && is_due(self.tcb.paths[PRIMARY].probe.deadline()) {
             self.on_probe_deadline(context);
         }
-        let mut receiver = self.receiver();
-        if is_due(receiver.sack_deadline()) {
-            receiver.demand_sack();
+        if is_due(self.tcb.receiver.sack_deadline()) {
+            self.receiver().demand_sack();
         }
     }
 

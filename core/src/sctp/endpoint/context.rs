@@ -49,7 +49,7 @@ pub(in crate::sctp) struct Context<'c> {
     pub(in crate::sctp) entropy: &'c mut dyn Entropy,
     pub(in crate::sctp) shared: &'c mut Shared,
     /// Where the packet came from that is being handled.
-    pub(in crate::sctp) source: Source,
+    pub(in crate::sctp) source: &'c Source,
 }
 
 /// Where a packet came from, and to which of our addresses.
@@ -115,8 +115,7 @@ impl Context<'_> {
         self.shared.statistics.cookies_refused += 1;
         let route = self.source.route(cookie.local_port, cookie.remote_port, cookie.peer_tag);
         let micros = u32::try_from(micros(staleness)).unwrap_or(u32::MAX).to_be_bytes();
-        self.shared
-            .replies
-            .push(route, |writer| writer.cause(ChunkType::ERROR, 0, Cause::STALE_COOKIE, &micros));
+        let replies = &mut self.shared.replies;
+        replies.push_cause(&route, ChunkType::ERROR, 0, Cause::STALE_COOKIE, &micros);
     }
 }

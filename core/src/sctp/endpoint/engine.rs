@@ -88,7 +88,7 @@ impl Engine {
         };
         let index = self.table.take(storage.slots_mut()).ok_or(ConnectError::Full)?;
         let connect = Connect { local_port, ..connect };
-        self.with(now, storage, entropy, Source::NOWHERE, index, |association, context| {
+        self.with(now, storage, entropy, &Source::NOWHERE, index, |association, context| {
             association.open(context, &connect);
         });
         let slots = storage.slots_mut();
@@ -121,17 +121,22 @@ impl Engine {
         now: Instant,
         storage: &mut dyn Storage,
         entropy: &mut dyn Entropy,
-        source: Source,
+        source: &Source,
         index: usize,
         work: impl FnOnce(&mut Association<'_>, &mut Context<'_>) -> R,
     ) -> Option<R> {
         let mut association = Association::new(storage.lend(index)?);
         let mut context = Context { now, entropy, shared: &mut self.shared, source };
         let result = work(&mut association, &mut context);
-        let deadline = association.deadline();
-        let is_closed = association.tcb.state == State::Closed;
-        let has_events = !association.tcb.events.is_empty();
-        let slots = storage.slots_mut();
+        self.settle(storage.slots_mut(), index);
+        Some(result)
+    }
+
+    /// Notes what an association owes after it was worked on.
+    fn settle(&mut self, slots: &mut [Slot], index: usize) {
+        let Some(Slot { tcb, .. }) = slots.get(index) else { return };
+        let (deadline, is_closed) = (tcb.deadline(), tcb.state == State::Closed);
+        let has_events = !tcb.events.is_empty();
         self.table.schedule(slots, index, deadline);
         self.table.enqueue(slots, Queue::Transmit, index);
         if has_events {
@@ -140,7 +145,6 @@ impl Engine {
         if is_closed {
             self.table.unhash(slots, index);
         }
-        Some(result)
     }
 
     /// Does what the user wants of an association; not of one that is over.
@@ -154,7 +158,7 @@ impl Engine {
     ) -> Option<R> {
         let index = index_of(storage.slots(), handle)
             .filter(|&index| Table::is_up(storage.slots(), index))?;
-        self.with(now, storage, entropy, Source::NOWHERE, index, work)
+        self.with(now, storage, entropy, &Source::NOWHERE, index, work)
     }
 
     /// Reads a message; the last ones can be read until the user is told that it is over.
@@ -168,7 +172,7 @@ impl Engine {
     ) -> Option<Received> {
         let index = index_of(storage.slots(), handle)?;
         let received = self
-            .with(now, storage, entropy, Source::NOWHERE, index, |association, _| {
+            .with(now, storage, entropy, &Source::NOWHERE, index, |association, _| {
                 association.receive(buf)
             })
             .flatten();
@@ -221,7 +225,7 @@ impl Engine {
             return Err(InputError::Malformed);
         }
         let chunks = Chunks::new(chunks);
-        let source = Source { local, remote, udp };
+        let source = &Source { local, remote, udp };
         let (local_port, remote_port) = (header.destination_port, header.source_port);
         let found = self.table.find(storage.slots(), local_port, remote_port, remote, header.tag);
         let result = found.and_then(|index| {
@@ -261,7 +265,7 @@ impl Engine {
         if !is_proven {
             return Err(InputError::WrongTag);
         }
-        self.with(now, storage, entropy, Source::NOWHERE, index, |association, context| {
+        self.with(now, storage, entropy, &Source::NOWHERE, index, |association, context| {
             association.on_unreachable(context);
         });
         Ok(())
@@ -280,7 +284,7 @@ impl Engine {
             if deadline > now {
                 break;
             }
-            self.with(now, storage, entropy, Source::NOWHERE, index, |association, context| {
+            self.with(now, storage, entropy, &Source::NOWHERE, index, |association, context| {
                 association.on_time(context);
             });
         }
@@ -304,11 +308,11 @@ impl Engine {
         // Each turn takes one association out of the queue; only one that sends goes back.
         while let Some(index) = self.table.dequeue(storage.slots_mut(), Queue::Transmit) {
             let mut association = Association::new(storage.lend(index)?);
-            let source = Source::NOWHERE;
+            let source = &Source::NOWHERE;
             let mut context =
                 Context { now, entropy: &mut *entropy, shared: &mut self.shared, source };
             let packet = association.transmit(&mut context, buf);
-            let deadline = association.deadline();
+            let deadline = association.tcb.deadline();
             let slots = storage.slots_mut();
             self.table.schedule(slots, index, deadline);
             if packet.is_some() {

@@ -8,7 +8,7 @@ use core::time::Duration;
 
 use heapless::Deque;
 
-use crate::sctp::packet::{CommonHeader, PacketWriter};
+use crate::sctp::packet::{Cause, ChunkType, CommonHeader, PacketWriter};
 use crate::sctp::types::{Packet, UdpPorts};
 use crate::time::{Instant, micros};
 
@@ -63,11 +63,23 @@ impl Replies {
         Self { bytes: [0; BYTES], used: 0, waiting: Deque::new() }
     }
 
+    /// Adds a packet with one chunk and in it one cause, or none; whether there was room.
+    pub(in crate::sctp) fn push_cause(
+        &mut self,
+        route: &Route,
+        kind: ChunkType,
+        flags: u8,
+        cause: Cause,
+        info: &[u8],
+    ) -> bool {
+        self.push(route, &mut |writer| writer.cause(kind, flags, cause, info))
+    }
+
     /// Adds a packet with the chunks that `write` writes; whether there was room.
     pub(in crate::sctp) fn push(
         &mut self,
-        route: Route,
-        write: impl FnOnce(&mut PacketWriter<'_>) -> bool,
+        route: &Route,
+        write: &mut dyn FnMut(&mut PacketWriter<'_>) -> bool,
     ) -> bool {
         if self.waiting.is_empty() {
             self.used = 0;
@@ -79,7 +91,7 @@ impl Replies {
         }
         let len = writer.len();
         self.used += len;
-        let reply = Reply { route, start: start as u16, len: len as u16 };
+        let reply = Reply { route: *route, start: start as u16, len: len as u16 };
         self.waiting.push_back(reply).is_ok()
     }
 
@@ -146,7 +158,7 @@ mod tests {
     fn replies_come_out_in_order_and_no_more_than_fit() {
         let mut replies = Replies::new();
         let mut pushed = 0;
-        while replies.push(ROUTE, |writer| writer.chunk(4, 0, &[&[pushed; 200]])) {
+        while replies.push(&ROUTE, &mut |writer| writer.chunk(4, 0, &[&[pushed; 200]])) {
             pushed += 1;
         }
         assert_eq!(pushed, 5);
@@ -156,7 +168,7 @@ mod tests {
             assert_eq!(buf[16], index);
         }
         assert_eq!(replies.pop(&mut buf), None);
-        assert!(replies.push(ROUTE, |writer| writer.chunk(4, 0, &[&[0; 1_000]])));
+        assert!(replies.push(&ROUTE, &mut |writer| writer.chunk(4, 0, &[&[0; 1_000]])));
     }
 
     #[test]

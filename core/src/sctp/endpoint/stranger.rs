@@ -19,7 +19,7 @@ impl Engine {
         now: Instant,
         storage: &mut dyn Storage,
         entropy: &mut dyn Entropy,
-        source: Source,
+        source: &Source,
         header: &CommonHeader,
         chunks: Chunks<'_>,
     ) -> Result<(), InputError> {
@@ -56,14 +56,12 @@ impl Engine {
         let is_answered_with_abort = !chunks.contain(ChunkType::SHUTDOWN_COMPLETE)
             && !chunks.contain(ChunkType::COOKIE_ACK)
             && !reports_stale_cookie(chunks);
-        if chunks.contain(ChunkType::SHUTDOWN_ACK) {
-            self.shared.replies.push(route, |writer| {
-                writer.chunk(ChunkType::SHUTDOWN_COMPLETE.0, REFLECTED, &[])
-            });
-        } else if is_answered_with_abort {
-            self.shared
-                .replies
-                .push(route, |writer| writer.chunk(ChunkType::ABORT.0, REFLECTED, &[]));
+        let answer = match chunks.contain(ChunkType::SHUTDOWN_ACK) {
+            true => Some(ChunkType::SHUTDOWN_COMPLETE),
+            false => is_answered_with_abort.then_some(ChunkType::ABORT),
+        };
+        if let Some(kind) = answer {
+            self.shared.replies.push_cause(&route, kind, REFLECTED, Cause::NONE, &[]);
         }
         Err(InputError::OutOfTheBlue)
     }
@@ -73,7 +71,7 @@ impl Engine {
         now: Instant,
         storage: &mut dyn Storage,
         entropy: &mut dyn Entropy,
-        source: Source,
+        source: &Source,
         ports: (u16, u16),
         init: &Init<'_>,
     ) {
@@ -96,7 +94,7 @@ impl Engine {
             Err(Refusal { cause: Cause::OUT_OF_RESOURCE, info: &[] })
         };
         if let Err(refusal) = refusal {
-            refuse(&mut context, route, &refusal);
+            refuse(&mut context, &route, &refusal);
         }
     }
 
@@ -105,13 +103,13 @@ impl Engine {
         now: Instant,
         storage: &mut dyn Storage,
         entropy: &mut dyn Entropy,
-        source: Source,
+        source: &Source,
         cookie: &Cookie,
         chunks: Chunks<'_>,
     ) -> Result<(), InputError> {
         let (local_port, remote_port) = (cookie.local_port, cookie.remote_port);
         // The peer may send the cookie from another of its addresses than it sent the INIT.
-        let remote = cookie.remote.into();
+        let remote = cookie.remote;
         let existing = self.table.find(storage.slots(), local_port, remote_port, remote, 0);
         if let Some(index) = existing {
             return self
@@ -134,7 +132,7 @@ impl Engine {
         let Some(index) = index.flatten() else {
             context.shared.statistics.refused += 1;
             let route = source.route(local_port, remote_port, cookie.peer_tag);
-            refuse(&mut context, route, &Refusal { cause: Cause::OUT_OF_RESOURCE, info: &[] });
+            refuse(&mut context, &route, &Refusal { cause: Cause::OUT_OF_RESOURCE, info: &[] });
             return Err(InputError::OutOfTheBlue);
         };
         let handled = self.with(now, storage, entropy, source, index, |association, context| {

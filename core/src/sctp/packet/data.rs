@@ -11,8 +11,8 @@
 )]
 
 use nom::IResult;
-use nom::number::complete::{be_u16, be_u32};
 
+use super::framing::{be_u16, be_u32};
 use crate::sctp::serial::{Ssn, Tsn};
 
 /// One DATA chunk.

@@ -13,9 +13,7 @@
     )
 )]
 
-use nom::bytes::complete::take;
-use nom::combinator::{consumed, verify};
-use nom::number::complete::{be_u8, be_u16};
+use nom::error::{Error, ErrorKind};
 use nom::{IResult, Parser};
 
 /// A chunk as it is framed.
@@ -92,9 +90,9 @@ impl<'a> Iterator for Chunks<'a> {
     type Item = RawChunk<'a>;
 
     fn next(&mut self) -> Option<RawChunk<'a>> {
-        let (rest, (bytes, (kind, flags, value))) = consumed(chunk).parse(self.0).ok()?;
-        self.0 = skip_padding(rest, bytes.len());
-        Some(RawChunk { kind, flags, value, bytes })
+        let (rest, ([kind, flags], bytes)) = item(self.0).ok()?;
+        self.0 = rest;
+        Some(RawChunk { kind, flags, value: value(bytes), bytes })
     }
 }
 
@@ -113,37 +111,57 @@ impl<'a> Iterator for Tlvs<'a> {
     type Item = RawParameter<'a>;
 
     fn next(&mut self) -> Option<RawParameter<'a>> {
-        let (rest, (bytes, (kind, value))) = consumed(parameter).parse(self.0).ok()?;
-        self.0 = skip_padding(rest, bytes.len());
-        Some(RawParameter { kind, value, bytes })
+        let (rest, (kind, bytes)) = item(self.0).ok()?;
+        self.0 = rest;
+        Some(RawParameter { kind: u16::from_be_bytes(kind), value: value(bytes), bytes })
     }
 }
 
-fn chunk(input: &[u8]) -> IResult<&[u8], (u8, u8, &[u8])> {
-    let (input, kind) = be_u8(input)?;
-    let (input, flags) = be_u8(input)?;
-    let (input, value) = value(input)?;
-    Ok((input, (kind, flags, value)))
+/// Takes `N` bytes. (nom's own number parsers loop over bytes.)
+#[inline]
+fn array<const N: usize>(input: &[u8]) -> IResult<&[u8], [u8; N]> {
+    match input.split_first_chunk() {
+        Some((&bytes, rest)) => Ok((rest, bytes)),
+        None => Err(too_short(input)),
+    }
 }
 
-fn parameter(input: &[u8]) -> IResult<&[u8], (u16, &[u8])> {
-    let (input, kind) = be_u16(input)?;
-    let (input, value) = value(input)?;
-    Ok((input, (kind, value)))
+/// Takes two bytes as a number.
+#[inline]
+pub(super) fn be_u16(input: &[u8]) -> IResult<&[u8], u16> {
+    array.map(u16::from_be_bytes).parse(input)
 }
 
-fn value(input: &[u8]) -> IResult<&[u8], &[u8]> {
-    let (input, len) = verify(be_u16, |&len| len >= HEADER_LEN).parse(input)?;
-    take(len.saturating_sub(HEADER_LEN))(input)
+/// Takes four bytes as a number.
+#[inline]
+pub(super) fn be_u32(input: &[u8]) -> IResult<&[u8], u32> {
+    array.map(u32::from_be_bytes).parse(input)
 }
 
-/// Padding is not always there after the last item, so its absence is no fault.
-fn skip_padding(rest: &[u8], len: usize) -> &[u8] {
-    let padding = len.next_multiple_of(4).saturating_sub(len);
-    rest.get(padding..).unwrap_or_default()
+/// Takes a chunk, parameter or cause, and the padding behind it: what is before its length, and
+/// all of it without padding.
+fn item(input: &[u8]) -> IResult<&[u8], ([u8; 2], &[u8])> {
+    let (_, [kind, flags, high, low]) = array(input)?;
+    let len = usize::from(u16::from_be_bytes([high, low]));
+    match input.split_at_checked(len) {
+        Some((bytes, rest)) if len >= HEADER_LEN => {
+            // Padding is not always there after the last item, so its absence is no fault.
+            let padding = len.wrapping_neg() & 3;
+            Ok((rest.get(padding..).unwrap_or_default(), ([kind, flags], bytes)))
+        }
+        _ => Err(too_short(input)),
+    }
 }
 
-const HEADER_LEN: u16 = 4;
+fn value(bytes: &[u8]) -> &[u8] {
+    bytes.get(HEADER_LEN..).unwrap_or_default()
+}
+
+const fn too_short(input: &[u8]) -> nom::Err<Error<&[u8]>> {
+    nom::Err::Error(Error { input, code: ErrorKind::Eof })
+}
+
+const HEADER_LEN: usize = 4;
 
 #[cfg(test)]
 mod tests {

@@ -12,9 +12,9 @@
 
 use nom::IResult;
 use nom::bytes::complete::take;
-use nom::number::complete::{be_u16, be_u32};
 
 use super::crc::Crc32c;
+use super::framing::{be_u16, be_u32};
 
 /// The common header, its checksum apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -12,9 +12,8 @@
 )]
 
 use nom::IResult;
-use nom::number::complete::{be_u16, be_u32};
 
-use super::framing::Tlvs;
+use super::framing::{Tlvs, be_u16, be_u32};
 use crate::sctp::serial::Tsn;
 
 /// The value of an INIT or INIT ACK chunk.

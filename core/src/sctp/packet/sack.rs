@@ -13,8 +13,8 @@
 
 use nom::IResult;
 use nom::bytes::complete::take;
-use nom::number::complete::{be_u16, be_u32};
 
+use super::framing::{be_u16, be_u32};
 use crate::sctp::serial::Tsn;
 
 /// One run of TSNs that were received, as offsets from the cumulative TSN.

@@ -21,7 +21,7 @@ use crate::time::Instant;
 pub(super) struct SackDebt {
     /// At once.
     is_due: bool,
-    deadline: Option<Instant>,
+    pub(super) deadline: Option<Instant>,
     /// Packets with new DATA since the last SACK.
     packet_count: u8,
     /// A packet with DATA came in this association.
@@ -125,11 +125,6 @@ impl Receiver<'_> {
     /// What a SACK would say and a SHUTDOWN cannot.
     pub(crate) fn has_gaps_or_duplicates(&self) -> bool {
         self.state.map.has_gap() || self.state.debt.duplicate_count > 0
-    }
-
-    /// When a delayed SACK falls due; `None` if none is delayed.
-    pub(crate) fn sack_deadline(&self) -> Option<Instant> {
-        self.state.debt.deadline
     }
 
     /// Writes a SACK; whether it fitted. Then nothing is owed any more.

@@ -25,6 +25,7 @@ use super::store::{Chain, Link, Store, StoreState};
 use super::tsn_map::{REACH, TsnMap};
 use crate::sctp::packet::DataChunk;
 use crate::sctp::serial::{Ssn, Tsn};
+use crate::time::Instant;
 
 /// A run of fragments, or a message.
 #[derive(Clone, Copy, Debug)]
@@ -123,6 +124,11 @@ impl ReceiverState {
         stream_count: 0,
         next_ssn: [Ssn(0); STREAMS_MAX],
     };
+
+    /// When a delayed SACK falls due; `None` if none is delayed.
+    pub(crate) fn sack_deadline(&self) -> Option<Instant> {
+        self.debt.deadline
+    }
 }
 
 /// What became of a DATA chunk.

@@ -109,7 +109,8 @@ impl Run {
         let link = &mut self.link;
         let arrival = self.in_transit.iter().map(|&(at, ..)| at).min();
         let reading = link.receiver().is_readable().then(|| link.now + Duration::from_millis(5));
-        let next = [arrival, reading, link.path.t3_deadline(), link.receiver().sack_deadline()];
+        let next =
+            [arrival, reading, link.path.t3_deadline(), link.receiver().state.sack_deadline()];
         let next = next.into_iter().flatten().min();
         let next = next.unwrap_or_else(|| panic!("seed {} is stuck", self.seed));
         link.now = link.now.max(next);

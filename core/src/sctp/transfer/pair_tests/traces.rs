@@ -33,10 +33,10 @@ fn every_second_packet_is_acknowledged_or_the_delay_ends() {
         // At once for the first, not for the second, for the third as the second since then.
         assert_eq!(link.sack().is_some(), round == 0 || round == 2, "round {round}");
     }
-    assert_eq!(link.receiver().sack_deadline(), Some(Instant::from_millis(1_200)));
+    assert_eq!(link.receiver().state.sack_deadline(), Some(Instant::from_millis(1_200)));
     link.wait(200);
     assert!(link.sack().is_some());
-    assert_eq!(link.receiver().sack_deadline(), None);
+    assert_eq!(link.receiver().state.sack_deadline(), None);
 }
 
 #[test]
