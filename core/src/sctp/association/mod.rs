@@ -214,6 +214,7 @@ impl Tcb {
     }
 
     /// How packets to the peer are labelled.
+    #[cfg_attr(feature = "small", inline(never))]
     pub(super) fn route(&self) -> Route {
         let path = &self.paths[PRIMARY];
         Route {

@@ -125,11 +125,29 @@ impl Engine {
         index: usize,
         work: impl FnOnce(&mut Association<'_>, &mut Context<'_>) -> R,
     ) -> Option<R> {
-        let mut association = Association::new(storage.lend(index)?);
-        let mut context = Context { now, entropy, shared: &mut self.shared, source };
-        let result = work(&mut association, &mut context);
+        let mut result = None;
+        let mut work = Some(work);
+        let work = &mut |association: &mut Association<'_>, context: &mut Context<'_>| {
+            result = work.take().map(|work| work(association, context));
+        };
+        self.with_any(now, storage, entropy, source, index, work);
+        result
+    }
+
+    /// The same, compiled once.
+    fn with_any(
+        &mut self,
+        now: Instant,
+        storage: &mut dyn Storage,
+        entropy: &mut dyn Entropy,
+        source: &Source,
+        index: usize,
+        work: &mut dyn FnMut(&mut Association<'_>, &mut Context<'_>),
+    ) {
+        let Some(lent) = storage.lend(index) else { return };
+        let context = &mut Context { now, entropy, shared: &mut self.shared, source };
+        work(&mut Association::new(lent), context);
         self.settle(storage.slots_mut(), index);
-        Some(result)
     }
 
     /// Notes what an association owes after it was worked on.

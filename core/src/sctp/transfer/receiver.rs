@@ -268,7 +268,7 @@ impl<'s> Receiver<'s> {
         let Some(index) = self.keep(chunk) else { return DataOutcome::NoRoom };
         self.state.map.insert(chunk.tsn);
         self.state.debt.on_new(len.into());
-        let run = self.run(index);
+        let run = *self.run(index);
         if run.begins && run.ends && !self.dispatch(index, run) {
             return DataOutcome::Violation;
         }
@@ -350,7 +350,7 @@ impl<'s> Receiver<'s> {
             }
             let slot = self.tsn_slot(tsn);
             if let Some(index) = self.run(slot).by_tsn.index()
-                && let run = self.run(index)
+                && let run = *self.run(index)
                 && run.last == tsn
                 && matches!(run.stage, Stage::Partial | Stage::Waiting)
             {
@@ -384,7 +384,7 @@ impl<'s> Receiver<'s> {
             Some(index) => index,
             None => self.take_free()?,
         };
-        let mut run = self.run(index);
+        let mut run = *self.run(index);
         if left.is_none() {
             run = RxDescriptor {
                 first: chunk.tsn,
@@ -403,7 +403,7 @@ impl<'s> Receiver<'s> {
         store.append(&mut run.chain, chunk.payload);
         run.len = run.len.saturating_add(u32::try_from(chunk.payload.len()).unwrap_or(0));
         if let Some(right) = right {
-            let behind = self.run(right);
+            let behind = *self.run(right);
             self.store().join(&mut run.chain, behind.chain);
             run.last = behind.last;
             run.ends = behind.ends;
@@ -436,7 +436,7 @@ impl<'s> Receiver<'s> {
     /// Reads a message; `None` if there is none or `buf` is shorter than it.
     pub(crate) fn pop(&mut self, buf: &mut [u8]) -> Option<Message> {
         let index = self.state.ready_first.index()?;
-        let message = self.run(index);
+        let message = *self.run(index);
         let len = message.len as usize;
         let buf = buf.get_mut(..len)?;
         self.store().read(&message.chain, buf);
@@ -456,7 +456,7 @@ impl<'s> Receiver<'s> {
     fn run_at(&self, tsn: Tsn, end: impl FnOnce(&RxDescriptor) -> Tsn) -> Option<usize> {
         let index = self.run(self.tsn_slot(tsn)).by_tsn.index()?;
         let run = self.run(index);
-        (run.stage == Stage::Partial && end(&run) == tsn).then_some(index)
+        (run.stage == Stage::Partial && end(run) == tsn).then_some(index)
     }
 
     /// How far above the cumulative TSN chunks are taken: runs must have distinct slots.
@@ -509,8 +509,10 @@ impl<'s> Receiver<'s> {
         self.state.used_count = self.state.used_count.saturating_sub(1);
     }
 
-    fn run(&self, index: usize) -> RxDescriptor {
-        self.descriptors.get(index).copied().unwrap_or(RxDescriptor::EMPTY)
+    #[cfg_attr(feature = "small", inline(never))]
+    fn run(&self, index: usize) -> &RxDescriptor {
+        static NONE: RxDescriptor = RxDescriptor::EMPTY;
+        self.descriptors.get(index).unwrap_or(&NONE)
     }
 
     fn modify(&mut self, index: usize, change: impl FnOnce(&mut RxDescriptor)) {

@@ -511,14 +511,19 @@ impl<'s> Sender<'s> {
     }
 
     /// The descriptor `index` steps after the first.
+    #[cfg_attr(feature = "small", inline(never))]
     pub(super) fn chunk(&self, index: u32) -> TxDescriptor {
-        let slot = wrap(self.state.head.saturating_add(index), self.descriptors.len());
-        self.descriptors.get(slot as usize).copied().unwrap_or(TxDescriptor::EMPTY)
+        self.descriptors.get(self.slot(index)).copied().unwrap_or(TxDescriptor::EMPTY)
+    }
+
+    #[cfg_attr(feature = "small", inline(never))]
+    fn slot(&self, index: u32) -> usize {
+        wrap(self.state.head.saturating_add(index), self.descriptors.len()) as usize
     }
 
     pub(super) fn modify(&mut self, index: u32, change: impl FnOnce(&mut TxDescriptor)) {
-        let slot = wrap(self.state.head.saturating_add(index), self.descriptors.len());
-        if let Some(descriptor) = self.descriptors.get_mut(slot as usize) {
+        let slot = self.slot(index);
+        if let Some(descriptor) = self.descriptors.get_mut(slot) {
             change(descriptor);
         }
     }
