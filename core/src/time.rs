@@ -68,6 +68,46 @@ impl Add<Duration> for Instant {
     }
 }
 
+/// A short span in microseconds, saturating after 71 minutes: what protocol timers add and
+/// compare, in one word where a `Duration` takes three.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Span(pub(crate) u32);
+
+impl Span {
+    /// No time.
+    pub(crate) const ZERO: Self = Self(0);
+
+    /// The span of a duration.
+    pub(crate) const fn of(duration: Duration) -> Self {
+        let micros = micros(duration);
+        Self(if micros > u32::MAX as u64 { u32::MAX } else { micros as u32 })
+    }
+
+    /// The span since `earlier`; zero if `earlier` is later.
+    pub(crate) fn between(earlier: Instant, later: Instant) -> Self {
+        Self(u32::try_from(later.0.saturating_sub(earlier.0)).unwrap_or(u32::MAX))
+    }
+
+    /// Twice as long.
+    pub(crate) const fn doubled(self) -> Self {
+        Self(self.0.saturating_mul(2))
+    }
+
+    /// The span as others know it.
+    pub(crate) const fn to_duration(self) -> Duration {
+        Duration::from_micros(self.0 as u64)
+    }
+}
+
+impl Add<Span> for Instant {
+    type Output = Self;
+
+    #[cfg_attr(feature = "small", inline(never))]
+    fn add(self, span: Span) -> Self {
+        Self(self.0.saturating_add(span.0.into()))
+    }
+}
+
 impl AddAssign<Duration> for Instant {
     fn add_assign(&mut self, span: Duration) {
         *self = *self + span;
@@ -89,6 +129,18 @@ mod tests {
         let (early, late) = (Instant::from_millis(5), Instant::from_millis(9));
         assert_eq!(late.saturating_duration_since(early), Duration::from_millis(4));
         assert_eq!(early.saturating_duration_since(late), Duration::ZERO);
+    }
+
+    #[test]
+    fn spans_saturate_too() {
+        assert_eq!(Span::of(Duration::from_millis(5)), Span(5_000));
+        assert_eq!(Span::of(Duration::MAX), Span(u32::MAX));
+        assert_eq!(Span(5_000).to_duration(), Duration::from_millis(5));
+        let (early, late) = (Instant::from_millis(5), Instant::from_millis(9));
+        assert_eq!(Span::between(early, late), Span(4_000));
+        assert_eq!(Span::between(late, early), Span::ZERO);
+        assert_eq!(Span::between(early, Instant::NEVER), Span(u32::MAX));
+        assert_eq!(early + Span(4_000), late);
     }
 
     #[test]

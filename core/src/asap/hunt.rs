@@ -12,15 +12,14 @@
 //! up then replaces it.
 
 use core::net::IpAddr;
-use core::time::Duration;
 
 use heapless::Vec;
 
 use super::timers::Timers;
 use crate::association::{AssociationId, ConnectId, Endpoint, Transmit};
-use crate::entropy::Entropy;
+use crate::entropy::{Entropy, roughly_below};
 use crate::identifier::RegistrarId;
-use crate::time::{Instant, micros};
+use crate::time::{Instant, Span};
 
 /// The most registrars that are known at a time.
 pub const REGISTRARS_MAX: usize = 8;
@@ -134,8 +133,8 @@ pub(crate) struct ServerHunt {
     known: [Option<Known>; REGISTRARS_MAX],
     home: Option<Home>,
     hunting: Hunting,
-    t5: Duration,
-    pause: Duration,
+    t5: Span,
+    pause: Span,
     next_connect: u32,
     /// The last home was lost before it said anything: asking it again must not become a loop.
     lost_unconfirmed: bool,
@@ -154,8 +153,8 @@ impl ServerHunt {
             known: [const { None }; REGISTRARS_MAX],
             home: None,
             hunting: Hunting::Idle,
-            t5: timers.t5_server_hunt,
-            pause: timers.hunt_pause_min,
+            t5: Span::of(timers.t5_server_hunt),
+            pause: Span::of(timers.hunt_pause_min),
             next_connect: 0,
             lost_unconfirmed: false,
             newcomer_after: Instant::ZERO,
@@ -280,7 +279,7 @@ impl ServerHunt {
     pub(crate) fn confirm_home(&mut self) {
         if let Some(home) = &mut self.home {
             home.confirmed = true;
-            self.pause = self.timers.hunt_pause_min;
+            self.pause = Span::of(self.timers.hunt_pause_min);
             self.end_hunt();
         }
     }
@@ -291,8 +290,8 @@ impl ServerHunt {
         if let Some(home) = self.home.take() {
             self.close(Closing::Shutdown(home.association));
         }
-        self.t5 = self.timers.t5_server_hunt;
-        self.pause = self.timers.hunt_pause_min;
+        self.t5 = Span::of(self.timers.t5_server_hunt);
+        self.pause = Span::of(self.timers.hunt_pause_min);
         self.lost_unconfirmed = false;
     }
 
@@ -323,7 +322,7 @@ impl ServerHunt {
         };
         self.forget(connect);
         self.end_hunt();
-        self.t5 = self.timers.t5_server_hunt;
+        self.t5 = Span::of(self.timers.t5_server_hunt);
         let mut registrar = RegistrarId::UNKNOWN;
         if let Some(known) = &mut self.known[usize::from(candidate.known)] {
             known.dead_until = Instant::ZERO;
@@ -388,7 +387,7 @@ impl ServerHunt {
             self.mark_dead(now, Some(candidate.known));
             self.cancel(candidate);
         }
-        self.t5 = self.t5.saturating_mul(2).min(self.timers.retran_max);
+        self.t5 = self.t5.doubled().min(Span::of(self.timers.retran_max));
         if let Hunting::Active { t5, next_start, .. } = &mut self.hunting {
             *t5 = now + self.t5;
             *next_start = now;
@@ -481,11 +480,11 @@ impl ServerHunt {
 
     fn pause(&mut self, now: Instant, random: &mut dyn Entropy) {
         // An eighth more or less, so that boards switched on together do not stay together.
-        let eighth_micros = micros(self.pause) / 8;
-        let jitter = Duration::from_micros(random.below(eighth_micros.saturating_mul(2)));
-        let pause = self.pause.saturating_sub(self.pause / 8).saturating_add(jitter);
-        self.hunting = Hunting::Paused { until: now + pause.max(PAUSE_MIN) };
-        self.pause = self.pause.saturating_mul(2).min(self.timers.retran_max);
+        let (pause, eighth) = (self.pause.0, self.pause.0 / 8);
+        let jitter = roughly_below(random, eighth.saturating_mul(2));
+        let pause = Span((pause - eighth).saturating_add(jitter)).max(PAUSE_MIN);
+        self.hunting = Hunting::Paused { until: now + pause };
+        self.pause = self.pause.doubled().min(Span::of(self.timers.retran_max));
     }
 
     fn may_ask(&self, index: usize) -> bool {
@@ -507,16 +506,25 @@ impl ServerHunt {
                 self.known[index] = None;
             }
         }
-        let rank = |index: usize| {
-            let known = self.known[index].as_ref()?;
-            Some((known.dead_until > now, known.announced_by.is_some()))
-        };
-        let to_ask = || (0..REGISTRARS_MAX).filter(|&index| self.may_ask(index));
-        let best = to_ask().filter_map(rank).min()?;
-        let best_ones = || to_ask().filter(|&index| rank(index) == Some(best));
-        let pick = random.below(best_ones().count() as u64);
-        let index = best_ones().nth(usize::try_from(pick).unwrap_or(0));
-        index.and_then(|index| u8::try_from(index).ok())
+        // The lower the better.
+        let ranks: [u8; REGISTRARS_MAX] = core::array::from_fn(|index| match &self.known[index] {
+            Some(known) if self.may_ask(index) => {
+                u8::from(known.dead_until > now) << 1 | u8::from(known.announced_by.is_some())
+            }
+            _ => NOT_TO_ASK,
+        });
+        let best = ranks.iter().copied().min().filter(|&best| best != NOT_TO_ASK)?;
+        let best_count = ranks.iter().filter(|&&rank| rank == best).count();
+        let mut pick = roughly_below(random, best_count as u32);
+        for (rank, index) in ranks.into_iter().zip(0_u8..) {
+            if rank == best {
+                if pick == 0 {
+                    return Some(index);
+                }
+                pick -= 1;
+            }
+        }
+        None
     }
 
     fn mark_dead(&mut self, now: Instant, known: Option<u8>) {
@@ -559,7 +567,8 @@ impl ServerHunt {
 const CLOSINGS_MAX: usize = 8;
 
 /// However a pause is configured, it is one.
-const PAUSE_MIN: Duration = Duration::from_millis(1);
+const NOT_TO_ASK: u8 = u8::MAX;
+const PAUSE_MIN: Span = Span(1_000);
 
 /// The well-known port of ASAP (RFC 5352 §8.2).
 pub const ASAP_PORT: u16 = 3863;
@@ -729,7 +738,7 @@ mod tests {
         trace.start(now);
         trace.failed(now, connect + 1);
         let pause = trace.hunt.poll_timeout().unwrap().saturating_duration_since(MS(now));
-        assert!(pause < Duration::from_millis(300), "{pause:?}");
+        assert!(pause < core::time::Duration::from_millis(300), "{pause:?}");
     }
 
     #[test]

@@ -5,6 +5,7 @@ use core::time::Duration;
 
 use super::packet::CommonHeader;
 use super::transfer::{Parameters, STREAMS_MAX};
+use crate::time::Span;
 
 /// How an endpoint behaves; the defaults are those of RFC 9260 §16.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,12 +72,13 @@ impl Config {
     }
 
     /// What data transfer needs to know.
-    pub(crate) fn transfer(&self) -> Parameters {
+    pub(crate) const fn transfer(&self) -> Parameters {
+        let sack_delay = Span::of(self.sack_delay);
         Parameters {
-            rto_initial: self.rto_initial,
-            rto_min: self.rto_min,
-            rto_max: self.rto_max,
-            sack_delay: self.sack_delay.min(SACK_DELAY_MAX),
+            rto_initial: Span::of(self.rto_initial),
+            rto_min: Span::of(self.rto_min),
+            rto_max: Span::of(self.rto_max),
+            sack_delay: if sack_delay.0 > SACK_DELAY_MAX.0 { SACK_DELAY_MAX } else { sack_delay },
         }
     }
 
@@ -96,5 +98,5 @@ impl Default for Config {
 }
 
 /// RFC 9260 §6.2.
-const SACK_DELAY_MAX: Duration = Duration::from_millis(500);
+const SACK_DELAY_MAX: Span = Span(500_000);
 const MTU_MIN: u16 = 576;

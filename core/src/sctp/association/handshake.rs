@@ -193,7 +193,11 @@ impl Association<'_> {
         let config = &context.shared.config;
         let chunk_len_max = config.chunks_len_max(path.remote, path.udp.is_some());
         let is_ipv6 = path.remote.is_ipv6();
-        self.tcb.transfers[PRIMARY].start(&config.transfer(), chunk_len_max as u16, is_ipv6);
+        self.tcb.transfers[PRIMARY].start(
+            &context.shared.parameters,
+            chunk_len_max as u16,
+            is_ipv6,
+        );
     }
 
     fn enter_cookie_wait(&mut self, context: &Context<'_>) {

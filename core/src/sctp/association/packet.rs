@@ -205,10 +205,10 @@ impl Association<'_> {
     }
 
     fn on_data_end(&mut self, context: &mut Context<'_>) {
-        let parameters = context.shared.config.transfer();
+        let parameters = &context.shared.parameters;
         let now = context.now;
         let mut receiver = self.receiver();
-        receiver.on_packet_end(now, &parameters);
+        receiver.on_packet_end(now, parameters);
         if receiver.is_readable() {
             self.tcb.events.add(Events::READABLE);
         }
@@ -224,9 +224,9 @@ impl Association<'_> {
     }
 
     fn on_sack(&mut self, context: &mut Context<'_>, sack: &Sack<'_>) {
-        let parameters = context.shared.config.transfer();
+        let parameters = &context.shared.parameters;
         let mut sender = Sender::new(&mut self.tcb.sender, self.tx, self.tx_descriptors);
-        let outcome = sender.on_sack(context.now, sack, &parameters, &mut self.tcb.transfers);
+        let outcome = sender.on_sack(context.now, sack, parameters, &mut self.tcb.transfers);
         if self.on_acked(context, outcome) {
             self.advance_shutdown(context);
         }
@@ -234,10 +234,10 @@ impl Association<'_> {
 
     /// The peer has all up to `cumulative`; false if that ended the association.
     pub(super) fn on_cumulative(&mut self, context: &mut Context<'_>, cumulative: Tsn) -> bool {
-        let parameters = context.shared.config.transfer();
+        let parameters = &context.shared.parameters;
         let mut sender = Sender::new(&mut self.tcb.sender, self.tx, self.tx_descriptors);
         let transfers = &mut self.tcb.transfers;
-        let outcome = sender.on_cumulative(context.now, cumulative, &parameters, transfers);
+        let outcome = sender.on_cumulative(context.now, cumulative, parameters, transfers);
         self.on_acked(context, Ok(outcome))
     }
 

@@ -6,6 +6,7 @@ use crate::sctp::endpoint::Context;
 use crate::sctp::packet::{Cause, ChunkType, Tlvs};
 use crate::sctp::serial::Tsn;
 use crate::sctp::types::InputError;
+use crate::time::Span;
 
 impl Association<'_> {
     /// The user wants to end it gracefully. RFC 9260 §9.2.
@@ -45,7 +46,8 @@ impl Association<'_> {
         self.tcb.owed.add(owed);
         self.tcb.paths[PRIMARY].probe = Probe::Off;
         if self.tcb.guard.is_none() {
-            self.tcb.guard = Some(context.now + context.shared.config.rto_max * 5);
+            self.tcb.guard =
+                Some(context.now + Span(context.shared.parameters.rto_max.0.saturating_mul(5)));
         }
         self.start_control(context);
     }

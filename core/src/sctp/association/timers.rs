@@ -1,13 +1,12 @@
 //! Time: T1-init, T1-cookie, T2-shutdown, T3-rtx, T5-shutdown-guard, HEARTBEAT (RFC 9260 §5.1,
 //! §6.3, §8.3, §9.2).
 
-use core::time::Duration;
-
 use super::{Association, Owed, PRIMARY, Probe, State, Tcb};
+use crate::entropy::roughly_below;
 use crate::sctp::endpoint::Context;
 use crate::sctp::packet::Cause;
 use crate::sctp::transfer::Sender;
-use crate::time::{Instant, micros};
+use crate::time::{Instant, Span};
 
 impl Association<'_> {
     /// Does what is due.
@@ -47,13 +46,13 @@ impl Association<'_> {
     /// What T1 guarded was answered: a round-trip time, unless it was sent twice (§6.3.1 C5).
     pub(super) fn sample_control(&mut self, context: &Context<'_>) {
         if self.tcb.control_count == 0 {
-            let round_trip = context.now.saturating_duration_since(self.tcb.control_since);
-            self.tcb.transfers[PRIMARY].on_rtt(&context.shared.config.transfer(), round_trip);
+            let round_trip = Span::between(self.tcb.control_since, context.now);
+            self.tcb.transfers[PRIMARY].on_rtt(&context.shared.parameters, round_trip);
         }
     }
 
     fn on_t1_or_t2(&mut self, context: &mut Context<'_>) {
-        let config = context.shared.config;
+        let config = &context.shared.config;
         let (owed, count_max) = match self.tcb.state {
             State::CookieWait => (Owed::INIT, config.init_retransmissions_max),
             State::CookieEchoed => (Owed::COOKIE_ECHO, config.init_retransmissions_max),
@@ -71,16 +70,15 @@ impl Association<'_> {
             return;
         }
         self.tcb.owed.add(owed);
-        self.tcb.transfers[PRIMARY].back_off(&config.transfer());
+        self.tcb.transfers[PRIMARY].back_off(&context.shared.parameters);
         self.restart_control(context);
     }
 
     fn on_t3_rtx(&mut self, context: &mut Context<'_>) {
         context.shared.statistics.retransmission_timeouts += 1;
-        let parameters = context.shared.config.transfer();
         let mut sender = Sender::new(&mut self.tcb.sender, self.tx, self.tx_descriptors);
         let path = &mut self.tcb.transfers[PRIMARY];
-        let is_error = sender.on_t3(&parameters, PRIMARY as u8, path);
+        let is_error = sender.on_t3(&context.shared.parameters, PRIMARY as u8, path);
         if is_error && self.count_error(context) {
             return;
         }
@@ -104,10 +102,9 @@ impl Association<'_> {
         let Some(interval) = context.shared.config.heartbeat_interval else { return };
         let rto = self.tcb.transfers[PRIMARY].rto();
         // RTO, 50 % more or less.
-        let rto_micros = micros(rto);
-        let jitter = context.entropy.below(rto_micros.saturating_add(1));
-        let wait = interval + rto / 2 + Duration::from_micros(jitter);
-        self.tcb.paths[PRIMARY].probe = Probe::Waiting { at: context.now + wait };
+        let jitter = roughly_below(context.entropy, rto.0.saturating_add(1));
+        let at = context.now + interval + Span((rto.0 / 2).saturating_add(jitter));
+        self.tcb.paths[PRIMARY].probe = Probe::Waiting { at };
     }
 
     fn on_probe_deadline(&mut self, context: &mut Context<'_>) {
@@ -121,7 +118,7 @@ impl Association<'_> {
                 self.tcb.paths[PRIMARY].probe = Probe::Due { nonce };
             }
             Probe::Sent { .. } => {
-                self.tcb.transfers[PRIMARY].back_off(&context.shared.config.transfer());
+                self.tcb.transfers[PRIMARY].back_off(&context.shared.parameters);
                 if !self.count_error(context) {
                     self.wait_for_probe(context);
                 }
@@ -137,8 +134,8 @@ impl Association<'_> {
             return;
         }
         self.clear_errors();
-        let round_trip = context.now.saturating_duration_since(at);
-        self.tcb.transfers[PRIMARY].on_rtt(&context.shared.config.transfer(), round_trip);
+        let round_trip = Span::between(at, context.now);
+        self.tcb.transfers[PRIMARY].on_rtt(&context.shared.parameters, round_trip);
         self.wait_for_probe(context);
     }
 }

@@ -12,6 +12,7 @@ use crate::sctp::config::Config;
 use crate::sctp::cookie::{Cookie, CookieKeys};
 use crate::sctp::packet::{Cause, ChunkType};
 use crate::sctp::statistics::Statistics;
+use crate::sctp::transfer::Parameters;
 use crate::sctp::types::UdpPorts;
 use crate::time::{Instant, micros};
 
@@ -19,6 +20,8 @@ use crate::time::{Instant, micros};
 #[derive(Debug)]
 pub(in crate::sctp) struct Shared {
     pub(in crate::sctp) config: Config,
+    /// What of it data transfer needs.
+    pub(in crate::sctp) parameters: Parameters,
     pub(in crate::sctp) statistics: Statistics,
     pub(in crate::sctp) replies: Replies,
     pub(in crate::sctp) keys: CookieKeys,

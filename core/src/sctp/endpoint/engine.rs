@@ -7,7 +7,7 @@ use heapless::{Deque, Vec};
 use super::context::{Context, Shared, Source};
 use super::replies::{Replies, TokenBucket};
 use super::table::{Queue, Table};
-use crate::entropy::Entropy;
+use crate::entropy::{Entropy, roughly_below};
 use crate::sctp::association::{Association, Events, State, Tcb};
 use crate::sctp::config::Config;
 use crate::sctp::cookie::CookieKeys;
@@ -43,6 +43,7 @@ pub(super) fn index_of(slots: &[Slot], handle: Handle) -> Option<usize> {
 impl Engine {
     pub(super) const fn new(config: Config, secret: [u8; 32]) -> Self {
         let shared = Shared {
+            parameters: config.transfer(),
             config,
             statistics: Statistics::ZERO,
             replies: Replies::new(),
@@ -111,7 +112,7 @@ impl Engine {
         const FIRST: u16 = 49_152;
         const TRIES: usize = 64;
         (0..TRIES)
-            .map(|_| FIRST + entropy.below(u64::from(u16::MAX - FIRST) + 1) as u16)
+            .map(|_| FIRST + roughly_below(entropy, u32::from(u16::MAX - FIRST) + 1) as u16)
             .find(|&port| !self.is_taken(slots, port, remote))
     }
 

@@ -24,7 +24,7 @@ use super::types::{
 use crate::association::{Ppid, StreamId};
 use crate::entropy::Entropy;
 use crate::machine::Machine;
-use crate::time::Instant;
+use crate::time::{Instant, Span};
 
 pub(super) use context::{Context, Source};
 use engine::Engine;
@@ -169,7 +169,7 @@ impl<S: Storage, E: Entropy> Endpoint<S, E> {
     /// The smoothed round-trip time, once measured.
     pub fn srtt(&self, handle: Handle) -> Option<Duration> {
         let index = engine::index_of(self.storage.slots(), handle)?;
-        self.storage.slots().get(index)?.tcb.transfers.first()?.srtt()
+        self.storage.slots().get(index)?.tcb.transfers.first()?.srtt().map(Span::to_duration)
     }
 
     /// What was counted so far.

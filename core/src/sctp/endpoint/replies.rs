@@ -4,13 +4,12 @@
 //! is not said, as if the network had lost it.
 
 use core::net::IpAddr;
-use core::time::Duration;
 
 use heapless::Deque;
 
 use crate::sctp::packet::{Cause, ChunkType, CommonHeader, PacketWriter};
 use crate::sctp::types::{Packet, UdpPorts};
-use crate::time::{Instant, micros};
+use crate::time::{Instant, Span};
 
 /// Bytes of all waiting replies together; also the longest HEARTBEAT that is answered.
 const BYTES: usize = 1_024;
@@ -128,10 +127,11 @@ impl TokenBucket {
 
     /// Takes a token if one of the `per_second` is left.
     pub(super) fn take(&mut self, now: Instant, per_second: u16) -> bool {
-        let elapsed = now.saturating_duration_since(self.refilled).min(Duration::from_secs(1));
-        let earned = micros(elapsed) * u64::from(per_second) / 1_000_000;
+        // Milliseconds are near enough, and their product with the rate fits a word.
+        let elapsed_ms = (Span::between(self.refilled, now).0 / 1_000).min(1_000);
+        let earned = elapsed_ms * u32::from(per_second) / 1_000;
         if earned > 0 {
-            self.spent = self.spent.saturating_sub(earned as u32);
+            self.spent = self.spent.saturating_sub(earned);
             self.refilled = now;
         }
         let is_left = self.spent < u32::from(per_second);

@@ -12,9 +12,7 @@
     )
 )]
 
-use core::time::Duration;
-
-use crate::time::Instant;
+use crate::time::{Instant, Span};
 
 /// How much may be in flight on a path, and how much is.
 #[derive(Clone, Copy, Debug)]
@@ -76,7 +74,7 @@ impl Congestion {
     }
 
     /// A DATA chunk of `size` leaves.
-    pub(crate) fn on_sent(&mut self, now: Instant, size: u32, timeout: Duration) {
+    pub(crate) fn on_sent(&mut self, now: Instant, size: u32, timeout: Span) {
         if self.flight == 0 {
             self.decay(now, timeout);
             self.burst_limit = self.chunk_len_max.saturating_mul(BURST_MAX);
@@ -153,9 +151,9 @@ impl Congestion {
     }
 
     /// Shrinks the window by half for every timeout in which nothing was sent. RFC 9260 §7.2.1.
-    fn decay(&mut self, now: Instant, timeout: Duration) {
-        let mut idle = now.saturating_duration_since(self.sent_at);
-        if self.sent_at == Instant::ZERO || idle < timeout || timeout.is_zero() {
+    fn decay(&mut self, now: Instant, timeout: Span) {
+        let mut idle = Span::between(self.sent_at, now);
+        if self.sent_at == Instant::ZERO || idle < timeout || timeout == Span::ZERO {
             return;
         }
         self.slow_start_threshold = self.slow_start_threshold.max(self.window);
@@ -165,7 +163,7 @@ impl Congestion {
                 break;
             }
             self.window = halved;
-            idle = idle.saturating_sub(timeout);
+            idle = Span(idle.0.saturating_sub(timeout.0));
         }
     }
 
@@ -183,7 +181,7 @@ const BURST_MAX: u32 = 4;
 mod tests {
     use super::*;
 
-    const SECOND: Duration = Duration::from_secs(1);
+    const SECOND: Span = Span(1_000_000);
 
     fn fresh() -> Congestion {
         let mut congestion = Congestion::EMPTY;

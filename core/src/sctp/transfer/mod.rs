@@ -18,8 +18,7 @@ mod sender;
 mod store;
 mod tsn_map;
 
-use core::time::Duration;
-
+use crate::time::Span;
 pub(crate) use path::PathTransfer;
 pub use receiver::RxDescriptor;
 pub(crate) use receiver::{DataOutcome, Receiver, ReceiverState};
@@ -34,23 +33,23 @@ pub(crate) const STREAMS_MAX: usize = 16;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Parameters {
     /// RTO.Initial.
-    pub(crate) rto_initial: Duration,
+    pub(crate) rto_initial: Span,
     /// RTO.Min.
-    pub(crate) rto_min: Duration,
+    pub(crate) rto_min: Span,
     /// RTO.Max.
-    pub(crate) rto_max: Duration,
+    pub(crate) rto_max: Span,
     /// SACK.Delay, at most 500 ms.
-    pub(crate) sack_delay: Duration,
+    pub(crate) sack_delay: Span,
 }
 
 #[cfg(test)]
 impl Parameters {
     /// The values that RFC 9260 §16 recommends.
     pub(crate) const DEFAULT: Self = Self {
-        rto_initial: Duration::from_secs(1),
-        rto_min: Duration::from_secs(1),
-        rto_max: Duration::from_secs(60),
-        sack_delay: Duration::from_millis(200),
+        rto_initial: Span(1_000_000),
+        rto_min: Span(1_000_000),
+        rto_max: Span(60_000_000),
+        sack_delay: Span(200_000),
     };
 }
 

@@ -10,13 +10,11 @@
     )
 )]
 
-use core::time::Duration;
-
 use super::Parameters;
 use super::congestion::Congestion;
 use super::rto::Rto;
 use crate::sctp::serial::Tsn;
-use crate::time::Instant;
+use crate::time::{Instant, Span};
 
 /// Congestion window, timeout and timer of one destination.
 #[derive(Clone, Copy, Debug)]
@@ -75,17 +73,17 @@ impl PathTransfer {
     }
 
     /// The current retransmission timeout.
-    pub(crate) fn rto(&self) -> Duration {
+    pub(crate) fn rto(&self) -> Span {
         self.rto.timeout()
     }
 
     /// The smoothed round-trip time, once one was measured.
-    pub(crate) fn srtt(&self) -> Option<Duration> {
+    pub(crate) fn srtt(&self) -> Option<Span> {
         self.rto.srtt()
     }
 
     /// Takes in a round trip measured elsewhere: by HEARTBEAT, or in the handshake.
-    pub(crate) fn on_rtt(&mut self, parameters: &Parameters, round_trip: Duration) {
+    pub(crate) fn on_rtt(&mut self, parameters: &Parameters, round_trip: Span) {
         self.rto.on_sample(round_trip, parameters);
     }
 
@@ -127,7 +125,7 @@ impl PathTransfer {
             && timed == tsn
         {
             self.timed = None;
-            self.rto.on_sample(now.saturating_duration_since(sent_at), p);
+            self.rto.on_sample(Span::between(sent_at, now), p);
         }
     }
 

@@ -10,9 +10,8 @@
     )
 )]
 
-use core::time::Duration;
-
 use super::Parameters;
+use crate::time::Span;
 
 /// Smoothed round-trip time, its variation and the timeout that follows, in microseconds.
 #[derive(Clone, Copy, Debug)]
@@ -29,22 +28,22 @@ impl Rto {
 
     /// Forgets every sample. RFC 9260 §6.3.1 C1.
     pub(crate) fn reset(&mut self, parameters: &Parameters) {
-        *self = Self { timeout: micros(parameters.rto_initial), ..Self::EMPTY };
+        *self = Self { timeout: parameters.rto_initial.0, ..Self::EMPTY };
     }
 
     /// The current timeout.
-    pub(crate) fn timeout(&self) -> Duration {
-        Duration::from_micros(self.timeout.into())
+    pub(crate) fn timeout(&self) -> Span {
+        Span(self.timeout)
     }
 
     /// The smoothed round-trip time; `None` before the first sample.
-    pub(crate) fn srtt(&self) -> Option<Duration> {
-        (self.srtt > 0).then(|| Duration::from_micros(self.srtt.into()))
+    pub(crate) fn srtt(&self) -> Option<Span> {
+        (self.srtt > 0).then_some(Span(self.srtt))
     }
 
     /// Takes in a measured round trip. RFC 9260 §6.3.1 C2, C3, C6, C7 and G1.
-    pub(crate) fn on_sample(&mut self, round_trip: Duration, parameters: &Parameters) {
-        let sample = micros(round_trip).max(GRANULARITY_MICROS);
+    pub(crate) fn on_sample(&mut self, round_trip: Span, parameters: &Parameters) {
+        let sample = round_trip.0.max(GRANULARITY_MICROS);
         if self.srtt == 0 {
             self.srtt = sample;
             self.variation = sample / 2;
@@ -57,22 +56,18 @@ impl Rto {
         }
         self.variation = self.variation.max(GRANULARITY_MICROS);
         let timeout = self.srtt.saturating_add(self.variation.saturating_mul(4));
-        let (least, most) = (micros(parameters.rto_min), micros(parameters.rto_max));
+        let (least, most) = (parameters.rto_min.0, parameters.rto_max.0);
         self.timeout = timeout.max(least).min(most);
     }
 
     /// Doubles the timeout. RFC 9260 §6.3.3 E2.
     pub(crate) fn back_off(&mut self, parameters: &Parameters) {
-        self.timeout = self.timeout.saturating_mul(2).min(micros(parameters.rto_max));
+        self.timeout = self.timeout.saturating_mul(2).min(parameters.rto_max.0);
     }
 }
 
 /// The granularity of the clock: RTTVAR and SRTT never fall below it.
 const GRANULARITY_MICROS: u32 = 1;
-
-fn micros(span: Duration) -> u32 {
-    u32::try_from(crate::time::micros(span)).unwrap_or(u32::MAX)
-}
 
 #[cfg(test)]
 mod tests {
@@ -88,39 +83,39 @@ mod tests {
     #[test]
     fn before_any_sample_it_is_the_initial_second() {
         let (rto, _) = fresh();
-        assert_eq!(rto.timeout(), Duration::from_secs(1));
+        assert_eq!(rto.timeout(), Span(1_000_000));
         assert_eq!(rto.srtt(), None);
     }
 
     #[test]
     fn the_first_sample_gives_three_times_itself() {
         let (mut rto, parameters) = fresh();
-        rto.on_sample(Duration::from_millis(500), &parameters);
-        assert_eq!(rto.srtt(), Some(Duration::from_millis(500)));
-        assert_eq!(rto.timeout(), Duration::from_millis(1_500));
+        rto.on_sample(Span(500 * 1_000), &parameters);
+        assert_eq!(rto.srtt(), Some(Span(500 * 1_000)));
+        assert_eq!(rto.timeout(), Span(1_500 * 1_000));
     }
 
     #[test]
     fn later_samples_are_smoothed() {
         let (mut rto, parameters) = fresh();
-        rto.on_sample(Duration::from_millis(800), &parameters);
-        rto.on_sample(Duration::from_millis(1_600), &parameters);
+        rto.on_sample(Span(800 * 1_000), &parameters);
+        rto.on_sample(Span(1_600 * 1_000), &parameters);
         // RTTVAR = 3/4 * 400 + 1/4 * 800 = 500; SRTT = 7/8 * 800 + 1/8 * 1600 = 900.
-        assert_eq!(rto.srtt(), Some(Duration::from_millis(900)));
-        assert_eq!(rto.timeout(), Duration::from_millis(900 + 4 * 500));
+        assert_eq!(rto.srtt(), Some(Span(900 * 1_000)));
+        assert_eq!(rto.timeout(), Span((900 + 4 * 500) * 1_000));
     }
 
     #[test]
     fn it_is_clamped_at_both_ends() {
         let (mut rto, parameters) = fresh();
-        rto.on_sample(Duration::from_micros(300), &parameters);
-        assert_eq!(rto.timeout(), Duration::from_secs(1));
+        rto.on_sample(Span(300), &parameters);
+        assert_eq!(rto.timeout(), Span(1_000_000));
         for _ in 0..40 {
             rto.back_off(&parameters);
         }
-        assert_eq!(rto.timeout(), Duration::from_secs(60));
-        rto.on_sample(Duration::from_secs(500), &parameters);
-        assert_eq!(rto.timeout(), Duration::from_secs(60));
+        assert_eq!(rto.timeout(), Span(60 * 1_000_000));
+        rto.on_sample(Span(500 * 1_000_000), &parameters);
+        assert_eq!(rto.timeout(), Span(60 * 1_000_000));
     }
 
     #[test]
@@ -128,18 +123,18 @@ mod tests {
         let (mut rto, parameters) = fresh();
         rto.back_off(&parameters);
         rto.back_off(&parameters);
-        assert_eq!(rto.timeout(), Duration::from_secs(4));
-        rto.on_sample(Duration::from_millis(10), &parameters);
-        assert_eq!(rto.timeout(), Duration::from_secs(1));
+        assert_eq!(rto.timeout(), Span(4 * 1_000_000));
+        rto.on_sample(Span(10 * 1_000), &parameters);
+        assert_eq!(rto.timeout(), Span(1_000_000));
     }
 
     #[test]
     fn equal_samples_leave_a_variation_of_the_granularity() {
         let (mut rto, mut parameters) = fresh();
-        parameters.rto_min = Duration::ZERO;
+        parameters.rto_min = Span::ZERO;
         for _ in 0..200 {
-            rto.on_sample(Duration::ZERO, &parameters);
+            rto.on_sample(Span::ZERO, &parameters);
         }
-        assert!(rto.timeout() > Duration::ZERO);
+        assert!(rto.timeout() > Span::ZERO);
     }
 }

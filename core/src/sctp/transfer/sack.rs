@@ -13,13 +13,11 @@
     )
 )]
 
-use core::time::Duration;
-
 use super::sender::{Sender, Stage};
 use super::{Parameters, PathTransfer};
 use crate::sctp::packet::{GapBlock, Sack};
 use crate::sctp::serial::Tsn;
-use crate::time::Instant;
+use crate::time::{Instant, Span};
 
 /// What a SACK brought.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -300,4 +298,4 @@ impl Sender<'_> {
 /// Miss indications that lose a chunk.
 const MISSES_UNTIL_LOST: u8 = 3;
 /// How long a probe that the peer dropped may wait for its timer once the window is open.
-const PROBE_WAIT_MAX: Duration = Duration::from_secs(1);
+const PROBE_WAIT_MAX: Span = Span(1_000_000);

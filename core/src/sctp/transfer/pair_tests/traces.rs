@@ -259,7 +259,7 @@ fn timeout_backs_off_and_sends_one_packet() {
         link.data();
     }
     assert!(link.expire_t3());
-    assert_eq!(link.path.rto(), Duration::from_secs(2));
+    assert_eq!(link.path.rto(), Span(2_000_000));
     assert_eq!(tsns(&link.data()), [1]);
     assert_eq!(tsns(&link.data()), [2], "still below the window of one full packet");
     assert!(link.data().is_empty());
@@ -278,7 +278,7 @@ fn a_round_trip_is_measured_once_at_a_time() {
     link.data();
     link.wait(70);
     link.deliver_sack(&sack_bytes(2, 65_536, &[])).unwrap();
-    assert_eq!(link.path.srtt(), Some(Duration::from_millis(100)));
+    assert_eq!(link.path.srtt(), Some(Span(100_000)));
 }
 
 #[test]
