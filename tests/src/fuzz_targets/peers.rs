@@ -98,7 +98,7 @@ impl Model {
             }
             9 => {
                 let len = usize::from(program.byte());
-                self.hears(true, id, &program.bytes(len).to_vec());
+                self.hears(true, id, program.bytes(len));
             }
             10 => {
                 let mut message = sound(program);
