@@ -154,8 +154,9 @@ impl Announcer {
 }
 
 impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
-    /// Announces the registrar to the multicast group of ASAP, at once and then whenever T6
-    /// (RFC 5352 §3.6) says: as reachable at `endpoint`, of which the UDP port is not told.
+    /// Announces the registrar to the multicast group of ASAP, as soon as it has entered its scope
+    /// and then whenever T6 (RFC 5352 §3.6) says: as reachable at `endpoint`, of which the UDP
+    /// port is not told.
     ///
     /// # Errors
     ///
@@ -258,7 +259,7 @@ mod tests {
                 seen.push((now, buf[..len].to_vec()));
             }
             match registrar.poll_timeout() {
-                Some(at) if at <= MS(end) => now = at.as_micros().div_ceil(1_000),
+                Some(at) if at <= MS(end) => now = now.max(at.as_micros().div_ceil(1_000)),
                 _ => return seen,
             }
         }
@@ -341,6 +342,17 @@ mod tests {
         assert_eq!(announces(&mut registrar, 10, 60_000), []);
         registrar.start_announcing(MS(60_000), &endpoint()).unwrap();
         assert_eq!(registrar.poll_timeout(), None);
+    }
+
+    #[test]
+    fn a_registrar_that_enters_a_scope_announces_itself_when_it_is_in() {
+        let mut registrar = small(Profile::Rsplib);
+        registrar.start_announcing(MS(0), &endpoint()).unwrap();
+        registrar.start_peering(MS(0), Endpoint { port: 9_901, ..endpoint() }, &[]).unwrap();
+        registrar.seek_mentor(MS(0));
+        let times: Vec<u64> =
+            announces(&mut registrar, 0, 5_100).iter().map(|seen| seen.0).collect();
+        assert_eq!(times, [5_000], "nobody was found in the mentor discovery time");
     }
 
     #[test]

@@ -451,14 +451,18 @@ impl<S: Storage, T: Tables, E: Entropy> Machine for Registrar<S, T, E> {
         let now = self.advance(now);
         self.on_challenge_timeouts(now);
         self.on_element_deadlines(now);
-        self.announcer.handle_timeout(now, &self.config, &mut self.entropy);
         self.on_peer_deadlines(now);
+        if self.has_joined() {
+            self.announcer.handle_timeout(now, &self.config, &mut self.entropy);
+        }
     }
 
     fn poll_timeout(&self) -> Option<Instant> {
         let deadline =
             Instant::earliest(self.handlespace.next_deadline(), self.challenge_deadline);
-        let deadline = Instant::earliest(deadline, self.announcer.poll_timeout());
+        // Who is still entering the scope has nothing to offer yet.
+        let t6 = self.announcer.poll_timeout().filter(|_| self.has_joined());
+        let deadline = Instant::earliest(deadline, t6);
         Instant::earliest(deadline, self.peering.deadline)
     }
 

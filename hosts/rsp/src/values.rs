@@ -83,7 +83,8 @@ impl FromStr for Group {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let alone = || Some(SocketAddr::new(text.parse().ok()?, ASAP_PORT));
+        let address = text.trim_start_matches('[').trim_end_matches(']');
+        let alone = || Some(SocketAddr::new(address.parse().ok()?, ASAP_PORT));
         let group = text.parse().ok().or_else(alone);
         group.filter(|group| group.ip().is_multicast() && group.port() != 0).map(Self).ok_or(
             format!("\"{text}\" is no multicast group: write 239.0.0.50 or [ff05::133]:3863"),
@@ -254,6 +255,7 @@ mod tests {
     #[test]
     fn a_group_is_a_multicast_address() {
         assert_eq!("239.0.0.50".parse(), Ok(Group(([239, 0, 0, 50], 3863).into())));
+        assert_eq!("[ff05::133]".parse(), "ff05::133".parse::<Group>());
         assert_eq!("[ff05::133]:7".parse(), Ok(Group("[ff05::133]:7".parse().unwrap())));
         for text in ["", "10.0.0.1", "239.0.0.50:0", "ff05::133:x", "all"] {
             assert!(text.parse::<Group>().is_err(), "{text}");
