@@ -2,13 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 
 use super::build_board;
 use super::elf::Sizes;
-use crate::process::root;
+use crate::process::{cargo, root, run, show};
 
 /// The budgets of all boards: board, role, budget. `firmware/sizes.toml` explains the keys.
 type Budgets = BTreeMap<String, BTreeMap<String, Budget>>;
@@ -23,6 +25,10 @@ struct Budget {
     difference: Option<[String; 2]>,
     flash: Option<u64>,
     static_ram: Option<u64>,
+    /// The deepest stack in a life of a pool element, in the emulated board.
+    stack: Option<u64>,
+    /// Static RAM and that stack together.
+    ram: Option<u64>,
 }
 
 /// One line of the table.
@@ -74,6 +80,7 @@ fn measure_board(
     rows: &mut Vec<Row>,
 ) -> Result<()> {
     let mut measured = BTreeMap::new();
+    let mut stacks = BTreeMap::new();
     for (role, budget) in roles.iter().filter(|(_, budget)| budget.difference.is_none()) {
         let features = budget.features.as_ref().map(|features| features.join(","));
         let mut arguments = Vec::new();
@@ -82,6 +89,9 @@ fn measure_board(
         }
         let firmware = build_board(board, &arguments)?;
         measured.insert(role.as_str(), Sizes::of(&firmware)?);
+        if budget.stack.is_some() || budget.ram.is_some() {
+            stacks.insert(role.as_str(), measure_stack(&firmware)?);
+        }
     }
     for (role, budget) in roles {
         let sizes = match &budget.difference {
@@ -103,8 +113,30 @@ fn measure_board(
         };
         rows.push(row("flash", sizes.flash, budget.flash));
         rows.push(row("static RAM", sizes.ram, budget.static_ram));
+        if let Some(&stack) = stacks.get(role.as_str()) {
+            rows.push(row("stack", stack, budget.stack));
+            rows.push(row("RAM", sizes.ram + stack, budget.ram));
+        }
     }
     Ok(())
+}
+
+/// Lets the emulated board live a small life of a pool element, with real processes for the
+/// registrar and the user, and reads how much of the painted stack is not painted any more.
+fn measure_stack(firmware: &Path) -> Result<u64> {
+    run(cargo(None, &["build", "-q", "-p", "rsp", "-p", "rserpool-qemu", "--bins"]))?;
+    // Where this program is, those that were just built are, too.
+    let folder = std::env::current_exe().context("cannot tell where this program is")?;
+    let sibling = |name| folder.with_file_name(name);
+    let mut command = Command::new(sibling("board-stack"));
+    command.arg(firmware).arg("--rsp").arg(sibling("rsp")).stderr(Stdio::inherit());
+    println!("$ {}", show(&command));
+    let output = command.output().context("cannot start board-stack")?;
+    if !output.status.success() {
+        bail!("the stack could not be measured: {}", output.status);
+    }
+    let text = String::from_utf8_lossy(&output.stdout);
+    text.trim().parse().with_context(|| format!("board-stack says `{text}`"))
 }
 
 fn difference(whole: Sizes, part: Sizes) -> Sizes {
