@@ -25,13 +25,12 @@ fn run(lab: &mut Lab, transport: &str, registrar_at: &str) -> Result<()> {
     let started = rsplib::registrar(&mut guest);
     let registrar = lab.check("rspregistrar serves", started)?;
     let place = (&*lab.tap()?, BOARD);
-    let settings = [
-        &format!("transport={transport}"),
-        &format!("registrar={registrar_at}"),
-        &format!("id={IDENTIFIER}"),
-        &format!("key={}", ours::KEY),
-        "rereg=9000",
-    ];
+    let told = format!("registrar={registrar_at}");
+    let transport_setting = format!("transport={transport}");
+    let settings_of = |registrar| {
+        [registrar, &*transport_setting, SETTING_IDENTIFIER, SETTING_KEY, "rereg=9000"]
+    };
+    let settings = settings_of(&told);
     let board = lab.board("board", place, &settings)?;
     let registered = ours::await_registration(&registrar, IDENTIFIER, 0);
     lab.check("the board registers", registered)?;
@@ -68,9 +67,12 @@ fn run(lab: &mut Lab, transport: &str, registrar_at: &str) -> Result<()> {
     let gone = rsplib::await_gone(&mut guest, IDENTIFIER);
     lab.check("rspregistrar notices that it is gone", gone)?;
 
-    let mut board = lab.board("board-last", place, &settings)?;
+    let mut board = lab.board("board-last", place, &settings_of("registrar=none"))?;
     let back = await_some(PATIENCE, || Ok(rsplib::entry(&mut guest, IDENTIFIER)?.map(drop)))?;
-    lab.check("plugged in, it is registered again", back.context("it is not"))?;
+    lab.check(
+        "told of no registrar, it finds rspregistrar by its announces",
+        back.context("it does not register"),
+    )?;
     board.say("stop")?;
     lab.check("told to stop, it deregisters and ends", deregistered(board, &registrar))?;
     match rsplib::entry(&mut guest, IDENTIFIER)? {
@@ -87,3 +89,5 @@ fn deregistered(board: Process, registrar: &Program) -> Result<()> {
 /// The board's address and identifier.
 const BOARD: &str = "10.77.0.20";
 const IDENTIFIER: &str = "0x77000020";
+const SETTING_IDENTIFIER: &str = "id=0x77000020";
+const SETTING_KEY: &str = "key=00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";

@@ -4,6 +4,7 @@ mod announces;
 mod boards;
 mod our_element;
 mod our_registrar;
+mod our_trouble;
 mod ours;
 mod rsplib;
 mod trouble;
@@ -26,7 +27,7 @@ pub(crate) struct Case {
 }
 
 /// All of them, in the order in which they run.
-pub(crate) const CASES: [Case; 7] = [
+pub(crate) const CASES: [Case; 8] = [
     Case {
         name: "our-element",
         what: "rsp serve and rsp run at rspregistrar, over UDP 9899",
@@ -61,6 +62,13 @@ pub(crate) const CASES: [Case; 7] = [
         patience: Duration::from_secs(300),
         has_boards: false,
         run: trouble::run,
+    },
+    Case {
+        name: "our-trouble",
+        what: "rspserver and rsp registrar with loss, silence, no link, a restart",
+        patience: Duration::from_secs(300),
+        has_boards: false,
+        run: our_trouble::run,
     },
     Case {
         name: "board-raw",
