@@ -1,6 +1,6 @@
 //! `rsp serve`.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rserpool::transport::Transport;
 use rserpool::{ElementEvent, PoolElement, PoolElementConfig, Slots};
@@ -46,15 +46,19 @@ pub(crate) async fn serve(scope: ScopeOptions, options: ServeOptions) -> Result<
     let patience = tokio::time::sleep(patience.min(FOREVER));
     tokio::pin!(stopped, patience);
     let mut is_waiting = true;
+    // One that announces itself once a second has a moment to do so.
+    let mut warned_at = Instant::now();
     let result = loop {
         tokio::select! {
             () = &mut stopped => break Ok(()),
             () = &mut patience, if is_waiting => break Err(no_registrar(&registrars)),
             told = news.recv() => match told {
                 Some(News::Registered) => is_waiting = false,
-                Some(News::NoRegistrar) => {
+                Some(News::NoRegistrar) if warned_at.elapsed() >= WARN_INTERVAL => {
+                    warned_at = Instant::now();
                     tracing::warn!("no registrar answers at {registrars}; still looking");
                 }
+                Some(News::NoRegistrar) => {}
                 Some(News::Refused(cause)) => break Err(refused(cause, &registrars)),
                 None => break Err(Failure::failed("the transport has ended by itself")),
             },
@@ -260,6 +264,9 @@ const ELEMENTS_MAX: usize = LISTEN_PORTS_MAX / 2;
 
 /// How long unfinished packages may go on.
 const GRACE_DEFAULT: Duration = Duration::from_secs(2);
+
+/// How often, and how early, it is said that no registrar answers.
+const WARN_INTERVAL: Duration = Duration::from_secs(3);
 
 /// Longer than any process lives, and short enough for a timer.
 const FOREVER: Duration = Duration::from_secs(3_600 * 24 * 365 * 10);
