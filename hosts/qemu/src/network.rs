@@ -44,9 +44,6 @@ pub struct Link {
 impl Network {
     /// Starts a network; what its links do to frames follows `seed`.
     ///
-    /// Announcements to the usual multicast groups on the loopback interface reach the boards;
-    /// where they cannot be listened to, boards have to be told of their registrars.
-    ///
     /// # Errors
     ///
     /// If the operating system refuses a folder, a socket or a thread.
@@ -58,10 +55,7 @@ impl Network {
         for socket in [&waker, &wakened] {
             socket.set_nonblocking(true).map_err(BenchError::system("set up a socket"))?;
         }
-        let mut world = World::default();
-        for group in GROUPS {
-            world.groups.extend(join(group).ok().map(|socket| (group, Arc::new(socket))));
-        }
+        let world = World::default();
         let state = State { switch: Switch::new(seed), world, is_ending: false };
         let shared =
             Arc::new(Shared { state: Mutex::new(state), start: WallInstant::now(), waker });
@@ -71,6 +65,26 @@ impl Network {
             .spawn(move || run(&of_thread, &wakened))
             .map_err(BenchError::system("start a thread"))?;
         Ok(Self { shared, thread: Some(thread), folder })
+    }
+
+    /// From now on the boards hear announcements of registrars that come by multicast on the
+    /// loopback interface: all of them, or those from one address.
+    ///
+    /// # Errors
+    ///
+    /// If the operating system refuses to join a group.
+    pub fn hear_announces(&self, from: Option<Ipv4Addr>) -> Result<(), BenchError> {
+        let mut groups = Vec::new();
+        for group in GROUPS {
+            let socket = join(group).map_err(BenchError::system(format!("join {group}")))?;
+            groups.push((group, Arc::new(socket)));
+        }
+        let mut state = self.shared.lock();
+        state.world.groups = groups;
+        state.world.announcer = from;
+        drop(state);
+        self.shared.wake();
+        Ok(())
     }
 
     /// Plugs a board in: its address, in the network 127.0.0.0/8, from which its MAC address
@@ -246,6 +260,8 @@ struct World {
     cables: BTreeMap<BoardId, Cable>,
     sockets: BTreeMap<SocketId, Arc<UdpSocket>>,
     groups: Vec<(SocketAddrV4, Arc<UdpSocket>)>,
+    /// Whose announcements the boards hear; `None`: all.
+    announcer: Option<Ipv4Addr>,
     next_socket: u32,
 }
 
@@ -404,6 +420,7 @@ impl State {
                     None => false,
                 },
                 Source::Group(group, socket) => match recv_from(socket, buf) {
+                    Some((_, from)) if world.announcer.is_some_and(|it| it != *from.ip()) => true,
                     Some((len, from)) => {
                         switch.handle_multicast(now, from, *group, &buf[..len], world);
                         true

@@ -63,6 +63,9 @@ fn run(arguments: Arguments) -> Result<(), BenchError> {
     };
     let stop = stop_signal();
     let network = Network::start(0)?;
+    if let Err(error) = network.hear_announces(None) {
+        eprintln!("warning: {error}: the boards do not hear announces of registrars");
+    }
     let mut boards = Vec::new();
     for number in 1..=arguments.count {
         boards.push((number, start(&arguments, &firmware, &network, number)?));

@@ -1,0 +1,1 @@
+//! Boards under attack: they stay up, stay in their pool, and compute.

@@ -1,0 +1,93 @@
+//! Boards come into a pool, leave it, and come back.
+
+use std::net::Ipv4Addr;
+
+use rserpool_qemu::Impairment;
+
+use crate::bench::{Bench, TRANSPORTS, await_gone, await_listed, await_that, listed};
+use crate::process::Process;
+
+#[test]
+fn a_board_registers_and_deregisters_by_both_transports() {
+    let bench = Bench::new();
+    let (_registrar, place) = Process::registrar();
+    let mut boards = TRANSPORTS.map(|transport| bench.registered_board(&place, transport));
+    let pool = listed(&place);
+    for board in &mut boards {
+        assert_eq!(pool[&board.id], board.address().to_string());
+        assert_eq!(board.status()["registered"], 1);
+        board.board.say("stop").unwrap();
+    }
+    for board in &mut boards {
+        await_gone(&place, &board.id);
+        await_that("the end of the firmware", || board.board.ended().unwrap().is_some());
+        assert_eq!(board.board.ended().unwrap().unwrap().code(), Some(0));
+    }
+}
+
+#[test]
+fn a_board_finds_a_registrar_by_its_announces() {
+    let bench = Bench::new();
+    // An address of its own, so that the announces of others on this machine are not meant.
+    let address = Ipv4Addr::new(127, 76, (bench.seed >> 8) as u8, bench.seed as u8 | 1);
+    bench.network.hear_announces(Some(address)).unwrap();
+    let listen = format!("{address}:0/0");
+    let registrar = Process::start(&["registrar", "--listen", &listen]);
+    let place = registrar.place();
+    let settings = [("registrar", "none"), ("announces", "on")];
+    let boards = TRANSPORTS.map(|transport| bench.board(&[], transport, &settings));
+    for board in &boards {
+        await_listed(&place, &board.id);
+    }
+}
+
+#[test]
+fn a_board_whose_registrar_dies_finds_another() {
+    let bench = Bench::new();
+    for transport in TRANSPORTS {
+        let (first, second) = (Process::registrar(), Process::registrar());
+        let places = [first.1.as_str(), second.1.as_str()];
+        // Idle associations are probed every second, so that a death is noticed soon.
+        let board = bench.board(&places, transport, &[("heartbeat", "1000")]);
+        let is_at = |place: &str| listed(place).contains_key(&board.id);
+        await_that("a registration", || places.iter().any(|place| is_at(place)));
+        if is_at(&first.1) {
+            first.0.kill();
+            await_listed(&second.1, &board.id);
+        } else {
+            second.0.kill();
+            await_listed(&first.1, &board.id);
+        }
+    }
+}
+
+#[test]
+fn a_board_comes_back_after_its_link_was_down() {
+    let bench = Bench::new();
+    let (_registrar, place) = Process::registrar();
+    for transport in TRANSPORTS {
+        let mut board = bench.registered_board(&place, transport);
+        board.board.set_link(false).unwrap();
+        await_gone(&place, &board.id);
+        board.board.set_link(true).unwrap();
+        await_listed(&place, &board.id);
+    }
+}
+
+#[test]
+fn a_board_stays_registered_on_a_bad_link() {
+    let bench = Bench::new();
+    let (_registrar, place) = Process::registrar();
+    for transport in TRANSPORTS {
+        let link = Impairment::drop(100).duplicate(50).reorder(50);
+        let board = bench.board(&[&place], transport, &[]);
+        board.board.link().impair(link);
+        await_listed(&place, &board.id);
+        // Through some keep-alives.
+        await_that("fifty frames", || {
+            assert!(listed(&place).contains_key(&board.id), "seed {}", bench.seed);
+            board.board.link().counters().sent > 50
+        });
+        assert!(board.board.link().counters().dropped > 0);
+    }
+}
