@@ -95,11 +95,6 @@ impl Emulated {
         pairs.collect()
     }
 
-    /// Waits until the board says that `name` is `wanted`.
-    pub(crate) fn await_status(&mut self, name: &str, wanted: u32) {
-        await_that(&format!("{name}={wanted} on the board"), || self.status()[name] == wanted);
-    }
-
     /// What the board has printed.
     pub(crate) fn output(&self) -> String {
         String::from_utf8_lossy(&self.output.lock().unwrap()).into_owned()

@@ -17,13 +17,12 @@ pub(crate) struct Running<J> {
     runtime: Runtime,
     handle: JobHandle<J>,
     /// All that happened so far.
-    pub(crate) events: Vec<Event>,
+    events: Vec<Event>,
 }
 
 /// A job that is complete.
 pub(crate) struct Done<J> {
     pub(crate) job: J,
-    pub(crate) events: Vec<Event>,
     pub(crate) last: JobSnapshot,
 }
 
@@ -62,24 +61,14 @@ impl<J: Job + Send + 'static> Running<J> {
         assert!(waited.is_ok(), "in vain: {what}; {:?}", self.handle.snapshot());
     }
 
-    /// How far the job is.
-    pub(crate) fn progress(&self) -> f64 {
-        self.handle.snapshot().progress
-    }
-
     /// Waits for the end, which must be a good one.
     pub(crate) fn finish(self) -> Done<J> {
-        let Self { runtime, mut handle, mut events } = self;
-        let finishing = async {
-            while let Some(event) = handle.next_event().await {
-                events.push(event);
-            }
-            handle.finish().await
-        };
+        let Self { runtime, handle, .. } = self;
+        let finishing = handle.finish();
         let outcome = runtime.block_on(async { timeout(PATIENCE, finishing).await });
         let outcome = outcome.expect("the job ends in time");
         outcome.result.unwrap();
-        Done { job: outcome.job, events, last: outcome.last }
+        Done { job: outcome.job, last: outcome.last }
     }
 }
 

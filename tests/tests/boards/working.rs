@@ -1,5 +1,7 @@
 //! Boards compute, alone and beside processes, and die at it.
 
+use std::cell::Cell;
+
 use rserpool::job::{Event, FractalJob, FractalView, SyntheticJob};
 use rserpool_qemu::Impairment;
 
@@ -62,17 +64,48 @@ fn rsp_run_makes_the_same_picture_with_boards_as_without() {
     assert!(with_boards == without, "the pictures differ");
 }
 
-/// One package of that many calculations.
-fn load(count: u64) -> SyntheticJob {
-    SyntheticJob::new(count, count)
+/// More packages than anybody takes at once, so that none is doubled early.
+fn load(package_len: u64) -> SyntheticJob {
+    SyntheticJob::new(10 * package_len, package_len)
 }
 
-/// Where the package went on, and how much needed not be done again.
-fn resumption(events: &[Event]) -> Option<(String, String, u64)> {
-    events.iter().find_map(|event| match event {
-        Event::Resumed { from, to, done, .. } => Some((from.to_string(), to.to_string(), *done)),
-        _ => None,
-    })
+/// Waits until a package is half-way at `id`: its state has come in a cookie, its result not.
+fn await_cookie(running: &mut Running<SyntheticJob>, id: &str) {
+    let (done, cookies) = (Cell::new(0), Cell::new(u64::MAX));
+    running.until("a cookie", |snapshot, _| {
+        let element = snapshot.elements.iter().find(|it| it.element.to_string() == id);
+        let Some(element) = element else { return false };
+        if done.replace(element.package_count) != element.package_count {
+            cookies.set(element.cookie_count);
+        }
+        cookies.set(cookies.get().min(element.cookie_count));
+        element.cookie_count > cookies.get()
+    });
+}
+
+/// Waits until `id` takes part in the job.
+fn await_up(running: &mut Running<SyntheticJob>, id: &str) {
+    running.until("an element", |_, events| {
+        let is_it = |event: &Event| match event {
+            Event::ElementUp { element } => element.to_string() == id,
+            _ => false,
+        };
+        events.iter().any(is_it)
+    });
+}
+
+/// Waits until a package of `dead` goes on at `heir` from where it was.
+fn await_resumption(running: &mut Running<SyntheticJob>, dead: &str, heir: &str) {
+    running.until("a package goes on", |_, events| {
+        let is_it = |event: &Event| match event {
+            Event::Resumed { from, to, done, .. } => {
+                (from.to_string().as_str(), to.to_string().as_str(), *done > 0)
+                    == (dead, heir, true)
+            }
+            _ => false,
+        };
+        events.iter().any(is_it)
+    });
 }
 
 #[test]
@@ -80,20 +113,16 @@ fn a_package_of_a_dead_board_goes_on_at_a_process() {
     let bench = Bench::new();
     for transport in TRANSPORTS {
         let (_registrar, place) = Process::registrar();
-        // It hands out its state so often that there is one when it dies.
-        let mut board = bench.board(&[&place], transport, &[("cookie", "100")]);
+        let mut board = bench.board(&[&place], transport, &[("cookie", "200")]);
         await_listed(&place, &board.id);
         let mut running = Running::start(&place, load(BOARD_LOAD));
-        running.until("work at the board", |snapshot, _| snapshot.progress > 0.05);
-        let (_element, element) = Process::element(&place, KEY);
-        let up = |event: &Event| matches!(event, Event::ElementUp { element: it } if it.to_string() == element);
-        running.until("the element", |_, events| events.iter().any(up));
-        assert!(running.progress() < 1.0);
+        await_up(&mut running, &board.id);
+        let (_process, process) = Process::element(&place, KEY);
+        await_up(&mut running, &process);
+        await_cookie(&mut running, &board.id);
         board.board.kill().unwrap();
+        await_resumption(&mut running, &board.id, &process);
         let done = running.finish();
-        let (from, to, units) = resumption(&done.events).expect("the package goes on");
-        assert_eq!((&from, &to), (&board.id, &element));
-        assert!(units > 0);
         assert_eq!(done.job.sum(), computed_locally(load(BOARD_LOAD)).sum());
     }
 }
@@ -103,18 +132,17 @@ fn a_package_of_a_dead_process_goes_on_at_a_board() {
     let bench = Bench::new();
     for transport in TRANSPORTS {
         let (_registrar, place) = Process::registrar();
-        let (process, element) = Process::element(&place, KEY);
+        let (mortal, dead) = Process::element(&place, KEY);
         let mut running = Running::start(&place, load(PROCESS_LOAD));
-        running.until("work at the process", |snapshot, _| snapshot.progress > 0.05);
-        let board = bench.board(&[&place], transport, &[]);
-        let up = |event: &Event| matches!(event, Event::ElementUp { element: it } if it.to_string() == board.id);
-        running.until("the board", |_, events| events.iter().any(up));
-        assert!(running.progress() < 1.0);
-        process.kill();
+        await_up(&mut running, &dead);
+        let board = bench.registered_board(&place, transport);
+        await_up(&mut running, &board.id);
+        await_cookie(&mut running, &dead);
+        mortal.kill();
+        await_resumption(&mut running, &dead, &board.id);
+        // The board would take its time with all the rest.
+        let (_process, _) = Process::element(&place, KEY);
         let done = running.finish();
-        let (from, to, units) = resumption(&done.events).expect("the package goes on");
-        assert_eq!((&from, &to), (&element, &board.id));
-        assert!(units > 0);
         assert_eq!(done.job.sum(), computed_locally(load(PROCESS_LOAD)).sum());
     }
 }
@@ -133,8 +161,8 @@ fn a_board_computes_over_a_bad_link() {
     }
 }
 
-/// Many seconds of a board.
-const BOARD_LOAD: u64 = 30_000_000;
+/// Calculations of a package that takes a board some seconds.
+const BOARD_LOAD: u64 = 20_000_000;
 
-/// Many seconds of a process, and not too many of a board.
-const PROCESS_LOAD: u64 = 300_000_000;
+/// Calculations of a package that takes a process some seconds, as it is built for tests.
+const PROCESS_LOAD: u64 = 100_000_000;

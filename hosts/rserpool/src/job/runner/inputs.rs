@@ -343,6 +343,7 @@ impl<J: Job> JobRunner<J> {
         }
         let offset = checkpoint.offset;
         attempt.note(Mark { cookie: cookie.to_vec(), offset, progress });
+        self.elements[index].statistics.cookie_count += 1;
         Ok(())
     }
 }

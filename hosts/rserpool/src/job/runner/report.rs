@@ -240,6 +240,8 @@ pub struct ElementStatistics {
     pub package_count: u64,
     /// Bytes of output that came from it.
     pub output_len: u64,
+    /// Cookies that came from it.
+    pub cookie_count: u64,
     /// Packages that it continued from another's cookie.
     pub resumed_count: u64,
     /// Packages that it lost.
