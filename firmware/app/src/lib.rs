@@ -15,6 +15,7 @@
 #[cfg(test)]
 extern crate std;
 
+pub mod identity;
 #[cfg_attr(not(feature = "element"), path = "bare.rs")]
 pub mod node;
 pub mod random;

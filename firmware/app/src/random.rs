@@ -41,9 +41,31 @@ impl Entropy for HashRandom {
     }
 }
 
+/// Makes two independent seeds of what a board's hardware gives as `noise`: one for its IP stack
+/// and one for the pool element. Weak noise may be made up for by its length.
+#[must_use]
+pub fn seeds(noise: &[u8]) -> (u64, [u8; 32]) {
+    let digest = |purpose: &[u8]| -> [u8; 32] {
+        Sha256::new().chain_update(purpose).chain_update(noise).finalize().into()
+    };
+    let [a, b, c, d, e, f, g, h, ..] = digest(b"net");
+    (u64::from_le_bytes([a, b, c, d, e, f, g, h]), digest(b"element"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_bit_of_noise_counts_in_both_seeds() {
+        let (net, element) = seeds(&[0; 100]);
+        let mut noise = [0; 100];
+        noise[99] = 1;
+        let (other_net, other_element) = seeds(&noise);
+        assert_ne!(net, other_net);
+        assert_ne!(element, other_element);
+        assert_ne!(net.to_le_bytes(), element[..8]);
+    }
 
     #[test]
     fn draws_differ_and_repeat_with_the_seed() {
