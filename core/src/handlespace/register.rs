@@ -144,7 +144,6 @@ impl Core<'_> {
         element.pe_id = entry.pe_id.0;
         element.values = entry.values;
         element.life = entry.life;
-        element.is_used = true;
         keep_transports(element, &mut self.state.blocks, self.slots.blocks, entry, in_blocks);
         let pool = &mut self.slots.pools[slot(pool)];
         pool.count += 1;
@@ -201,7 +200,6 @@ impl Core<'_> {
         let pool_link = element.pool;
         element.selections = 0;
         element.scratch = super::slots::Scratch::default();
-        element.is_used = false;
         let pool = &mut self.slots.pools[slot(pool_link)];
         id_tree::remove(self.slots.ids, &mut pool.ids, link);
         pool.count -= 1;

@@ -84,7 +84,6 @@ pub struct Element {
     pub(crate) lens: [u8; 2],
     pub(crate) owed: u8,
     pub(crate) scratch: Scratch,
-    pub(crate) is_used: bool,
     pub(crate) inline: [u8; INLINE_LEN],
 }
 
@@ -191,7 +190,6 @@ impl Element {
         lens: [0; 2],
         owed: 0,
         scratch: Scratch { bad_reports: 0, flags: 0, round: 0, expires_s: 0 },
-        is_used: false,
         inline: [0; INLINE_LEN],
     };
 }

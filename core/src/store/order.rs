@@ -72,7 +72,7 @@ pub(crate) struct Order {
     pub(crate) first: Link,
 }
 
-/// What is between two neighbors in the tree, of which one or both may be 0.
+/// What is loose between two nodes of the tree; 0 stands for the ends of the list.
 #[derive(Clone, Copy)]
 struct Gap {
     before: Link,
@@ -166,6 +166,8 @@ impl Order {
         }
     }
 
+    /// One function, as a selection usually ends here and calls would be a fifth of its cost; but
+    /// apart from it, whose registers it would take.
     #[inline(never)]
     fn leave_and_enter(&mut self, nodes: &mut [OrderNode], link: Link, key: u64) {
         self.leave(nodes, link);

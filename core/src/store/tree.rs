@@ -104,26 +104,20 @@ pub(crate) fn outermost<N: Node>(nodes: &[N], top: Link, side: Side) -> Link {
     found
 }
 
-/// The node after `link` in order (`side` 1), or before it (`side` 0); 0 beyond the ends.
-#[inline]
-pub(crate) fn neighbor<N: Node>(nodes: &[N], link: Link, side: Side) -> Link {
-    let beyond = links(nodes, link).child[side];
-    if beyond != 0 {
-        return outermost(nodes, beyond, 1 - side);
+/// The node after `link` in order; 0 after the last.
+pub(crate) fn next<N: Node>(nodes: &[N], link: Link) -> Link {
+    let after = links(nodes, link).child[1];
+    if after != 0 {
+        return outermost(nodes, after, 0);
     }
     let mut link = link;
     loop {
         let above = links(nodes, link).parent();
         match get(nodes, above) {
-            Some(node) if node.links().child[side] == link => link = above,
+            Some(node) if node.links().child[1] == link => link = above,
             _ => return above,
         }
     }
-}
-
-/// The node after `link` in order; 0 after the last.
-pub(crate) fn next<N: Node>(nodes: &[N], link: Link) -> Link {
-    neighbor(nodes, link, 1)
 }
 
 /// Hangs the node `link` below `above` on `side`, where there must be none; `above` is 0 in an
