@@ -15,7 +15,7 @@ use embassy_net::{IpAddress, IpEndpoint, Stack, StackResources};
 use rserpool_core::sctp::{Datagram, Packet, UdpPorts};
 
 use crate::MESSAGE_LEN_MAX;
-use crate::settings::{Address, Settings, Transport};
+use crate::settings::{Address, Settings};
 
 /// Sockets that the tasks open, DHCP's included.
 pub const SOCKETS: usize = 2 + cfg!(feature = "dhcp") as usize;
@@ -134,7 +134,7 @@ impl<'a> SctpSocket<'a> {
         let SocketMemory { rx, tx } = memory;
         match settings.transport {
             #[cfg(feature = "raw")]
-            Transport::Raw => Self::Raw(RawSocket::new(
+            crate::settings::Transport::Raw => Self::Raw(RawSocket::new(
                 stack,
                 None,
                 Some(IpProtocol::from(SCTP_PROTOCOL)),

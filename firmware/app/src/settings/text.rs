@@ -87,7 +87,8 @@ impl Settings {
             "transport" => {
                 self.transport = match value {
                     "udp" => Transport::Udp,
-                    "raw" => Transport::Raw,
+                    "raw" if cfg!(feature = "raw") || !cfg!(feature = "net") => Transport::Raw,
+                    "raw" => return Err("udp: this build has no raw IP"),
                     _ => return Err("udp or raw"),
                 };
             }
