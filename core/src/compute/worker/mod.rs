@@ -38,7 +38,7 @@ const REFUSALS_MAX: usize = 8;
 /// Users beyond the table that are sent away at the same time.
 const SURPLUS_MAX: usize = 4;
 /// Events that are kept for a driver that does not pull them.
-const EVENTS_MAX: usize = 16;
+const EVENTS_MAX: usize = if cfg!(feature = "small") { 8 } else { 16 };
 
 /// Whether it takes packages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -47,12 +47,12 @@ pub const SLOTS: usize = 2;
 /// Bytes of output in a message, and kept of each package.
 pub const CHUNK_LEN: usize = 512;
 
-/// Bytes to send of an association: a chunk and a cookie, with something around them.
-const TX_LEN: usize = 1_280;
+/// Bytes to send of an association: two of the longest messages.
+const TX_LEN: usize = 1_152;
 /// Bytes received of an association: the window that it offers.
 const RX_LEN: usize = MESSAGE_LEN_MAX;
 /// DATA chunks of an association in each direction.
-const DESCRIPTORS: usize = 8;
+const DESCRIPTORS: usize = 6;
 
 type Storage = Inline<ASSOCIATIONS, TX_LEN, RX_LEN, DESCRIPTORS>;
 type NodeWorker = Worker<StandardKernels, SLOTS, 1, CHUNK_LEN>;

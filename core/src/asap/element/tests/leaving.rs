@@ -179,7 +179,7 @@ fn a_transport_that_nobody_could_use_is_not_registered() {
 fn the_longest_registration_fits_the_named_bound() {
     let mut transport = service();
     transport.endpoint.addresses.clear();
-    for last in 0..8 {
+    for last in 0..crate::association::ADDRESSES_MAX as u16 {
         let address = core::net::Ipv6Addr::new(0xfd77, 0, 0, 0, 0, 0, 0, last);
         transport.endpoint.addresses.push(address.into()).unwrap();
     }
