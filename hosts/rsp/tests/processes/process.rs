@@ -90,12 +90,16 @@ impl Process {
     /// Waits for a line of its log that has all of `words`; returns when it came.
     pub(crate) fn logs(&self, words: &[&str]) -> Instant {
         let deadline = Instant::now() + PATIENCE;
+        let mut log = String::new();
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
-            let (at, line) = self.log.recv_timeout(left).expect("the process logs it in time");
+            let Ok((at, line)) = self.log.recv_timeout(left) else {
+                panic!("the process does not log {words:?}, but\n{log}");
+            };
             if words.iter().all(|word| line.contains(word)) {
                 return at;
             }
+            log += &(line + "\n");
         }
     }
 

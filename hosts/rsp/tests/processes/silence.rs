@@ -16,12 +16,13 @@ fn a_stopped_element_is_noticed_within_3_s_by_default() {
     element.logs(&["Accepted"]);
     let stopped_at = Instant::now();
     element.signal(Signal::SIGSTOP);
-    let noticed_at = run.logs(&["ElementLost", "0x00000007", "Silent"]);
+    // By its silence, or by a package that it did not accept: both take 3 s.
+    let noticed_at = run.logs(&["ElementLost", "0x00000007"]);
     let noticed_after = noticed_at - stopped_at;
     println!("noticed after {noticed_after:?}");
     // 3 s, and as much again for a machine that has other things to do. That it is 3 s to the
     // millisecond is tested in virtual time.
     assert!(noticed_after < Duration::from_secs(6), "{noticed_after:?}");
     // What was said before the stop counts: at most an alive interval, and what is under way.
-    assert!(noticed_after > Duration::from_secs(1), "it was noticed by its silence");
+    assert!(noticed_after > Duration::from_secs(1), "silence was noticed, and nothing else");
 }
