@@ -68,12 +68,12 @@ impl Network {
     }
 
     /// From now on the boards hear announcements of registrars that come by multicast on the
-    /// loopback interface: all of them, or those from one address.
+    /// loopback interface: all of them, or those of the registrar with one identifier.
     ///
     /// # Errors
     ///
     /// If the operating system refuses to join a group.
-    pub fn hear_announces(&self, from: Option<Ipv4Addr>) -> Result<(), BenchError> {
+    pub fn hear_announces(&self, of: Option<u32>) -> Result<(), BenchError> {
         let mut groups = Vec::new();
         for group in GROUPS {
             let socket = join(group).map_err(BenchError::system(format!("join {group}")))?;
@@ -81,7 +81,7 @@ impl Network {
         }
         let mut state = self.shared.lock();
         state.world.groups = groups;
-        state.world.announcer = from;
+        state.world.announcer = of;
         drop(state);
         self.shared.wake();
         Ok(())
@@ -261,7 +261,7 @@ struct World {
     sockets: BTreeMap<SocketId, Arc<UdpSocket>>,
     groups: Vec<(SocketAddrV4, Arc<UdpSocket>)>,
     /// Whose announcements the boards hear; `None`: all.
-    announcer: Option<Ipv4Addr>,
+    announcer: Option<u32>,
     next_socket: u32,
 }
 
@@ -377,6 +377,13 @@ fn wait(sources: &[Source], wakened: &UnixDatagram, timeout: PollTimeout) -> Vec
 }
 
 impl World {
+    /// Whether an announcement is for our boards: the identifier of the registrar comes after
+    /// the header of the message (RFC 5352 §2.2.10).
+    fn is_meant(&self, announcement: &[u8]) -> bool {
+        let said = announcement.get(4..8);
+        self.announcer.is_none_or(|wanted| said == Some(&wanted.to_be_bytes()))
+    }
+
     fn sources(&self) -> Vec<Source> {
         let cables = self.cables.iter();
         let cables = cables.map(|(&id, cable)| Source::Cable(id, Arc::clone(&cable.socket)));
@@ -420,9 +427,10 @@ impl State {
                     None => false,
                 },
                 Source::Group(group, socket) => match recv_from(socket, buf) {
-                    Some((_, from)) if world.announcer.is_some_and(|it| it != *from.ip()) => true,
                     Some((len, from)) => {
-                        switch.handle_multicast(now, from, *group, &buf[..len], world);
+                        if world.is_meant(&buf[..len]) {
+                            switch.handle_multicast(now, from, *group, &buf[..len], world);
+                        }
                         true
                     }
                     None => false,

@@ -1,7 +1,5 @@
 //! Boards come into a pool, leave it, and come back.
 
-use std::net::Ipv4Addr;
-
 use rserpool_qemu::Impairment;
 
 use crate::bench::{Bench, TRANSPORTS, await_gone, await_listed, await_that, listed};
@@ -28,11 +26,12 @@ fn a_board_registers_and_deregisters_by_both_transports() {
 #[test]
 fn a_board_finds_a_registrar_by_its_announces() {
     let bench = Bench::new();
-    // An address of its own, so that the announces of others on this machine are not meant.
-    let address = Ipv4Addr::new(127, 76, (bench.seed >> 8) as u8, bench.seed as u8 | 1);
-    bench.network.hear_announces(Some(address)).unwrap();
-    let listen = format!("{address}:0/0");
-    let registrar = Process::start(&["registrar", "--listen", &listen]);
+    // Others on this machine may announce themselves, too; they are not meant.
+    let identifier = bench.seed as u32 | 1;
+    bench.network.hear_announces(Some(identifier)).unwrap();
+    let number = identifier.to_string();
+    let listen = ["registrar", "--listen", "127.0.0.1:0/0", "--identifier", &number];
+    let registrar = Process::start(&listen);
     let place = registrar.place();
     let settings = [("registrar", "none"), ("announces", "on")];
     let boards = TRANSPORTS.map(|transport| bench.board(&[], transport, &settings));

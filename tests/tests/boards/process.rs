@@ -120,11 +120,11 @@ fn executable() -> &'static PathBuf {
         let output = output.expect("cargo starts");
         assert!(output.status.success(), "rsp does not compile");
         let messages = String::from_utf8(output.stdout).expect("cargo says JSON");
-        let path = messages.lines().filter_map(|line| {
+        let mut path = messages.lines().filter_map(|line| {
             let (_, rest) = line.split_once("\"executable\":\"")?;
             rest.split_once('"').map(|(path, _)| PathBuf::from(path))
         });
-        path.last().expect("cargo names the executable")
+        path.next_back().expect("cargo names the executable")
     })
 }
 
