@@ -12,8 +12,8 @@ use core::net::{IpAddr, SocketAddr};
 
 use heapless::Vec;
 
-/// The most addresses that are kept of one endpoint: 8, and 4 with the feature `small`.
-pub const ADDRESSES_MAX: usize = if cfg!(feature = "small") { 4 } else { 8 };
+/// The most addresses that are kept of one endpoint; fewer on boards (feature `small`).
+pub const ADDRESSES_MAX: usize = crate::few(4, 8);
 
 /// An association, numbered by the driver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -33,3 +33,8 @@ pub mod enrp;
 pub mod sctp;
 
 pub mod compute;
+
+/// A size of tables: smaller with feature `small`. (Its unit tests use the same as all others.)
+pub(crate) const fn few(on_boards: usize, elsewhere: usize) -> usize {
+    if cfg!(all(feature = "small", not(test))) { on_boards } else { elsewhere }
+}

@@ -21,8 +21,8 @@ use crate::entropy::{Entropy, roughly_below};
 use crate::identifier::RegistrarId;
 use crate::time::{Instant, Span};
 
-/// The most registrars that are known at a time.
-pub const REGISTRARS_MAX: usize = 8;
+/// The most registrars that are known at a time; fewer on boards (feature `small`).
+pub const REGISTRARS_MAX: usize = crate::few(4, 8);
 
 /// RFC 5352 §3.6, SH1: the most registrars that are asked at the same time.
 pub const CANDIDATES_MAX: usize = 3;
@@ -129,7 +129,7 @@ enum Closing {
 
 #[derive(Clone, Debug)]
 pub(crate) struct ServerHunt {
-    timers: Timers,
+    pub(crate) timers: Timers,
     known: [Option<Known>; REGISTRARS_MAX],
     home: Option<Home>,
     hunting: Hunting,

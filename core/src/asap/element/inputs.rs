@@ -122,11 +122,11 @@ impl PoolElement {
         let Some(membership) = &mut self.membership else { return };
         membership.attempts = 0;
         let news = !core::mem::replace(&mut membership.reported, true) || warning.is_some();
-        let timers = &self.config.timers;
+        let timers = &self.hunt.timers;
         self.state = if membership.changed {
             State::Registering { t2: None }
         } else {
-            let t4 = timers.t4_for_life(self.config.profile, timers.registration_life);
+            let t4 = timers.t4_for_life(self.profile, timers.registration_life);
             State::Registered { t4: now + t4 }
         };
         if news {
@@ -147,7 +147,7 @@ impl PoolElement {
     }
 
     fn hold(&mut self, now: Instant) -> Option<core::time::Duration> {
-        let retry_in = self.config.timers.registration_retry;
+        let retry_in = self.hunt.timers.registration_retry;
         self.state = State::Holding { retry: retry_in.map(|retry_in| now + retry_in) };
         if let Some(membership) = &mut self.membership {
             membership.attempts = 0;
@@ -241,7 +241,7 @@ impl PoolElement {
     /// MAX-REG-ATTEMPT (RFC 5352 §3.1) is not reached yet.
     fn may_attempt(&self) -> bool {
         let attempts = self.membership.as_ref().map_or(0, |membership| membership.attempts);
-        attempts < self.config.timers.max_reg_attempt
+        attempts < self.hunt.timers.max_reg_attempt
     }
 
     /// RFC 5352 §3.1: another registrar is tried, MAX-REG-ATTEMPT times in all.

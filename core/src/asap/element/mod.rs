@@ -231,7 +231,8 @@ impl core::error::Error for CommandError {}
 /// ```
 #[derive(Clone, Debug)]
 pub struct PoolElement {
-    config: PoolElementConfig,
+    profile: Profile,
+    load_step: Load,
     pe_id: PeId,
     random: SplitMix64,
     hunt: ServerHunt,
@@ -292,7 +293,8 @@ impl PoolElement {
             pe_id: config.pe_id.unwrap_or(random_id),
             random: SplitMix64::new(seed),
             hunt: ServerHunt::new(config.timers),
-            config,
+            profile: config.profile,
+            load_step: config.load_step,
             membership: None,
             state: State::Idle,
             acks: Vec::new(),
@@ -321,7 +323,7 @@ impl PoolElement {
         source: SocketAddr,
         bytes: &[u8],
     ) -> Result<(), InputError> {
-        on_server_announce(&mut self.hunt, self.config.profile, now, source, bytes)
+        on_server_announce(&mut self.hunt, self.profile, now, source, bytes)
     }
 
     /// Registers the element in `pool`, or changes how it is registered there: at once, and again
@@ -376,7 +378,7 @@ impl PoolElement {
             return Err(CommandError::Leaving);
         }
         membership.policy = policy;
-        let step = self.config.load_step;
+        let step = self.load_step;
         if membership.sent.is_none_or(|sent| is_notable_change(sent, policy, step)) {
             self.register_anew(now);
         }
@@ -469,7 +471,7 @@ impl PoolElement {
     }
 
     fn owe_deregistration(&mut self, now: Instant) {
-        let t3 = now + self.config.timers.t3_deregistration;
+        let t3 = now + self.hunt.timers.t3_deregistration;
         self.state = State::Deregistering { t3, owed: true };
     }
 

@@ -48,14 +48,13 @@ impl PoolElement {
         membership.sent = Some(membership.policy);
         membership.changed = false;
         membership.attempts = membership.attempts.saturating_add(1);
-        self.state = State::Registering { t2: Some(now + self.config.timers.t2_registration) };
+        self.state = State::Registering { t2: Some(now + self.hunt.timers.t2_registration) };
         Some(message_to(home.association, len))
     }
 
     fn emit_registration(&self, home: RegistrarId, buf: &mut [u8]) -> Result<usize, EmitError> {
         let Some(membership) = &self.membership else { return Err(EmitError::AddressCount) };
-        let life =
-            registration_life_on_wire(self.config.profile, self.config.timers.registration_life);
+        let life = registration_life_on_wire(self.profile, self.hunt.timers.registration_life);
         // RFC 5352 §3.1 leaves the ASAP transport to the registrar, and RSPLIB ignores it.
         let mut element = wire::PoolElement::new(
             self.pe_id,
@@ -74,7 +73,7 @@ impl PoolElement {
         let message = Deregistration::new(membership.pool.as_handle(), self.pe_id);
         let len = message.emit(buf).ok()?;
         membership.attempts = membership.attempts.saturating_add(1);
-        let t3 = now + self.config.timers.t3_deregistration;
+        let t3 = now + self.hunt.timers.t3_deregistration;
         self.state = State::Deregistering { t3, owed: false };
         Some(message_to(home.association, len))
     }

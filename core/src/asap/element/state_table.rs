@@ -122,7 +122,7 @@ const EVENTS: [Event; 15] = [
     }),
     ("T2 or T3 for the last time", |trace| {
         if let Some(membership) = &mut trace.machine.membership {
-            membership.attempts = trace.machine.config.timers.max_reg_attempt;
+            membership.attempts = trace.machine.hunt.timers.max_reg_attempt;
         }
         if let State::Registering { .. } | State::Deregistering { .. } = trace.machine.state {
             trace.run_until(3_000);

@@ -34,11 +34,11 @@ use crate::time::Instant;
 pub const BUDGET_MIN: u32 = 1_024;
 
 /// Refusals that are kept for a user who does not pull them.
-const REFUSALS_MAX: usize = 8;
+const REFUSALS_MAX: usize = crate::few(4, 8);
 /// Users beyond the table that are sent away at the same time.
 const SURPLUS_MAX: usize = 4;
 /// Events that are kept for a driver that does not pull them.
-const EVENTS_MAX: usize = if cfg!(feature = "small") { 8 } else { 16 };
+const EVENTS_MAX: usize = crate::few(4, 16);
 
 /// Whether it takes packages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -34,7 +34,7 @@ pub(in crate::sctp) struct Shared {
 }
 
 /// How many ended associations are remembered; older ones are left to the life of a cookie.
-const SPENT_TAGS_MAX: usize = 32;
+const SPENT_TAGS_MAX: usize = crate::few(8, 32);
 
 impl Shared {
     /// Notes that the association with our tag `own_tag` has ended.

@@ -27,7 +27,7 @@ pub use sender::TxDescriptor;
 pub(crate) use sender::{PushError, Sender, SenderState};
 
 /// Streams of an association in each direction, at most.
-pub(crate) const STREAMS_MAX: usize = 16;
+pub(crate) const STREAMS_MAX: usize = crate::few(4, 16);
 
 /// What data transfer can be told (RFC 9260 §16).
 #[derive(Clone, Copy, Debug)]

@@ -14,7 +14,7 @@ use crate::sctp::packet::GapBlock;
 use crate::sctp::serial::Tsn;
 
 /// TSNs above the cumulative one that can be told apart.
-pub(super) const REACH: u32 = 512;
+pub(super) const REACH: u32 = crate::few(64, 512) as u32;
 
 const WORD_BITS: u32 = u32::BITS;
 const WORDS: usize = (REACH / WORD_BITS) as usize;
