@@ -40,8 +40,8 @@ pub trait Entropy {
     }
 }
 
-/// A number below `bound`, 0 if `bound` is 0, not quite fair (by one in 2^32 / `bound`): for jitter
-/// and other choices that nobody gains by, at a fraction of the code of [`Entropy::below`].
+/// A number below `bound`, 0 if `bound` is 0, not quite fair (by one in 2^32 / `bound`): for
+/// jitter and other choices that nobody gains by, at a fraction of the code of [`Entropy::below`].
 pub(crate) fn roughly_below(entropy: &mut dyn Entropy, bound: u32) -> u32 {
     ((u64::from(entropy.next_u32()) * u64::from(bound)) >> 32) as u32
 }
