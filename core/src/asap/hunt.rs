@@ -147,6 +147,8 @@ pub(crate) struct ServerHunt {
 }
 
 impl ServerHunt {
+    // Inlined, so that it is built where it stays and not on the stack.
+    #[inline]
     pub(crate) fn new(timers: Timers) -> Self {
         Self {
             timers,

@@ -11,18 +11,27 @@ use rserpool_core::sctp::{Datagram, Packet};
 use rserpool_core::time::Instant;
 use rserpool_core::wire::Load;
 
+use crate::place::Place;
 use crate::settings::Settings;
 use crate::{Command, Event, Status};
 
 /// No memory.
-#[derive(Debug, Default)]
-pub struct NodeMemory;
+#[derive(Debug)]
+pub struct NodeMemory<'m> {
+    node: Place<Node<'m>>,
+}
 
-impl NodeMemory {
+impl NodeMemory<'_> {
     /// No memory.
     #[must_use]
     pub const fn new() -> Self {
-        Self
+        Self { node: Place::Empty }
+    }
+}
+
+impl Default for NodeMemory<'_> {
+    fn default() -> Self {
+        Self::new()
     }
 }
 
@@ -30,14 +39,18 @@ impl NodeMemory {
 #[derive(Debug)]
 pub struct Node<'m> {
     is_link_up: bool,
-    memory: core::marker::PhantomData<&'m mut NodeMemory>,
+    memory: core::marker::PhantomData<&'m ()>,
 }
 
 impl<'m> Node<'m> {
     /// A node without anything inside.
     #[must_use]
-    pub fn new(_settings: &Settings, _seed: [u8; 32], _memory: &'m mut NodeMemory) -> Self {
-        Self { is_link_up: false, memory: core::marker::PhantomData }
+    pub fn new(
+        _settings: &Settings,
+        _seed: [u8; 32],
+        memory: &'m mut NodeMemory<'m>,
+    ) -> &'m mut Self {
+        memory.node.put(|| Self { is_link_up: false, memory: core::marker::PhantomData })
     }
 
     /// See the real node.

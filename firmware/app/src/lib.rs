@@ -18,6 +18,7 @@ extern crate std;
 pub mod identity;
 #[cfg_attr(not(feature = "element"), path = "bare.rs")]
 pub mod node;
+mod place;
 pub mod random;
 pub mod settings;
 

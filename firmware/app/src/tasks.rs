@@ -15,7 +15,7 @@ use embassy_sync::blocking_mutex::raw::CriticalSectionRawMutex;
 use embassy_sync::signal::Signal;
 use embassy_time::{Duration, Timer};
 use rserpool_core::time::Instant;
-use static_cell::{ConstStaticCell, StaticCell};
+use static_cell::ConstStaticCell;
 
 use crate::net::{HEADROOM, PACKET_LEN, SctpSocket, SocketMemory, SocketNotes, address_of};
 use crate::node::{Node, NodeMemory};
@@ -43,7 +43,7 @@ pub async fn run_element(
     let memory = MEMORY.take();
     let mut notes = SocketNotes::new();
     let mut announce_notes = [udp::PacketMetadata::EMPTY; 2];
-    let node = NODE.init_with(|| Node::new(settings, seed, NODE_MEMORY.take()));
+    let node = Node::new(settings, seed, NODE_MEMORY.take());
     let mut element = Element {
         stack,
         node,
@@ -289,8 +289,7 @@ static MEMORY: ConstStaticCell<Memory> = ConstStaticCell::new(Memory {
     announces: [0; ANNOUNCES_LEN],
     packet: [0; PACKET_LEN],
 });
-static NODE_MEMORY: ConstStaticCell<NodeMemory> = ConstStaticCell::new(NodeMemory::new());
-static NODE: StaticCell<Node<'static>> = StaticCell::new();
+static NODE_MEMORY: ConstStaticCell<NodeMemory<'static>> = ConstStaticCell::new(NodeMemory::new());
 
 /// Where registrars announce themselves (RSPLIB's group and port).
 const ANNOUNCE_GROUP: core::net::Ipv4Addr = core::net::Ipv4Addr::new(239, 0, 0, 50);

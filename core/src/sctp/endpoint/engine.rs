@@ -41,18 +41,22 @@ pub(super) fn index_of(slots: &[Slot], handle: Handle) -> Option<usize> {
 }
 
 impl Engine {
+    // Inlined and in one expression, so that it is built where it stays and not on the stack.
+    #[inline]
     pub(super) const fn new(config: Config, secret: [u8; 32]) -> Self {
-        let shared = Shared {
-            parameters: config.transfer(),
-            config,
-            statistics: Statistics::ZERO,
-            replies: Replies::new(),
-            keys: CookieKeys::new(secret),
-            bucket: TokenBucket::new(),
-            ports: Vec::new(),
-            spent_tags: Deque::new(),
-        };
-        Self { shared, table: Table::new() }
+        Self {
+            shared: Shared {
+                parameters: config.transfer(),
+                config,
+                statistics: Statistics::ZERO,
+                replies: Replies::new(),
+                keys: CookieKeys::new(secret),
+                bucket: TokenBucket::new(),
+                ports: Vec::new(),
+                spent_tags: Deque::new(),
+            },
+            table: Table::new(),
+        }
     }
 
     pub(super) fn listen(&mut self, port: u16) -> Result<(), ListenError> {

@@ -46,6 +46,7 @@ pub struct Endpoint<S, E> {
 
 impl<S: Storage, E: Entropy> Endpoint<S, E> {
     /// An endpoint without associations. `secret` seals the state cookies and must be random.
+    #[inline]
     pub const fn new(config: Config, entropy: E, secret: [u8; 32], storage: S) -> Self {
         Self { engine: Engine::new(config, secret), storage, entropy }
     }

@@ -35,6 +35,7 @@ use rserpool_core::sctp::{self, Datagram, Inline, Packet};
 use rserpool_core::time::Instant;
 use rserpool_core::wire::Load;
 
+use crate::place::Place;
 use crate::random::HashRandom;
 use crate::settings::{PolicySetting, Settings, Transport};
 use crate::{Command, Event, MESSAGE_LEN_MAX, Status};
@@ -55,23 +56,35 @@ const RX_LEN: usize = MESSAGE_LEN_MAX;
 const DESCRIPTORS: usize = 6;
 
 type Storage = Inline<ASSOCIATIONS, TX_LEN, RX_LEN, DESCRIPTORS>;
+type NodeEndpoint<'m> = sctp::Endpoint<&'m mut Storage, HashRandom>;
 type NodeWorker = Worker<StandardKernels, SLOTS, 1, CHUNK_LEN>;
 
-/// The memory of a node's associations; all zero bits, so that a static of it takes no flash.
+/// The memory of a node's associations and of its larger parts; all zero bits, so that a static of
+/// it takes no flash.
 #[derive(Debug)]
-pub struct NodeMemory {
+pub struct NodeMemory<'m> {
     storage: Storage,
+    endpoint: Place<NodeEndpoint<'m>>,
+    element: Place<PoolElement>,
+    worker: Place<NodeWorker>,
+    node: Place<Node<'m>>,
 }
 
-impl NodeMemory {
+impl NodeMemory<'_> {
     /// Memory without associations.
     #[must_use]
     pub const fn new() -> Self {
-        Self { storage: Storage::new() }
+        Self {
+            storage: Storage::new(),
+            endpoint: Place::Empty,
+            element: Place::Empty,
+            worker: Place::Empty,
+            node: Place::Empty,
+        }
     }
 }
 
-impl Default for NodeMemory {
+impl Default for NodeMemory<'_> {
     fn default() -> Self {
         Self::new()
     }
@@ -80,9 +93,9 @@ impl Default for NodeMemory {
 /// A pool element that computes.
 #[derive(Debug)]
 pub struct Node<'m> {
-    endpoint: sctp::Endpoint<&'m mut Storage, HashRandom>,
-    element: PoolElement,
-    worker: NodeWorker,
+    endpoint: &'m mut NodeEndpoint<'m>,
+    element: &'m mut PoolElement,
+    worker: &'m mut NodeWorker,
     links: Vec<Link, ASSOCIATIONS>,
     attempts: Vec<Attempt, CANDIDATES_MAX>,
     last_association: u32,
@@ -134,29 +147,35 @@ enum Intent {
 impl<'m> Node<'m> {
     /// A node that wants to join its pool as soon as there is a link. `seed` must be random.
     #[must_use]
-    pub fn new(settings: &Settings, seed: [u8; 32], memory: &'m mut NodeMemory) -> Self {
+    pub fn new(
+        settings: &Settings,
+        seed: [u8; 32],
+        memory: &'m mut NodeMemory<'m>,
+    ) -> &'m mut Self {
         let mut random = HashRandom::new(seed);
-        let mut element = PoolElement::new(element_config(settings), &mut random);
+        let element =
+            memory.element.put(|| PoolElement::new(element_config(settings), &mut random));
         for registrar in &settings.registrars {
             // The core has room for more of them than the settings.
             let _ = element.add_registrar(&registrar.endpoint());
         }
+        let worker = memory
+            .worker
+            .put(|| NodeWorker::new(worker_config(settings), CookieKey::new(settings.key)));
         let mut secret = [0; 32];
         random.fill(&mut secret);
-        let config = sctp_config(settings);
-        let mut endpoint = sctp::Endpoint::new(config, random, secret, &mut memory.storage);
-        for port in [settings.port, settings.asap_port] {
-            // There is room for eight, and 0 is refused as a setting.
-            let _ = endpoint.listen(port);
-        }
+        let endpoint = memory.endpoint.put(|| {
+            let config = sctp_config(settings);
+            sctp::Endpoint::new(config, random, secret, &mut memory.storage)
+        });
         let udp = match settings.transport {
             Transport::Udp => Some(settings.udp_port),
             Transport::Raw => None,
         };
-        Self {
+        memory.node.put(|| Self {
             endpoint,
             element,
-            worker: NodeWorker::new(worker_config(settings), CookieKey::new(settings.key)),
+            worker,
             links: Vec::new(),
             attempts: Vec::new(),
             last_association: 0,
@@ -170,7 +189,7 @@ impl<'m> Node<'m> {
             load: Load::MIN,
             load_at: Instant::ZERO,
             wants_work: false,
-        }
+        })
     }
 
     /// Does what the board's user wants.
@@ -197,6 +216,10 @@ impl<'m> Node<'m> {
     /// The network can be used, and `address` is ours. With another address than before, all
     /// associations begin anew; with the same, after a short interruption, they go on.
     pub fn link_up(&mut self, now: Instant, address: IpAddr) {
+        for port in [self.ports.service, self.ports.asap] {
+            // There is room for eight, and 0 is refused as a setting.
+            let _ = self.endpoint.listen(port);
+        }
         match self.link {
             LinkState::Up(before) | LinkState::Missed { address: before, .. }
                 if before == address =>

@@ -24,7 +24,7 @@ const SLICE: Duration = Duration::from_millis(5);
 
 pub(crate) struct World {
     pub(crate) network: Network,
-    pub(crate) node: Node<'static>,
+    pub(crate) node: &'static mut Node<'static>,
     pub(crate) peers: Vec<Peer>,
     pub(crate) events: Vec<(Instant, Event)>,
     /// What the board sent: to where, and by which UDP port.
