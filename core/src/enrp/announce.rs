@@ -5,7 +5,7 @@
 //! be sent from any UDP port: `docs/protocol-notes.md`, "Announces".
 
 use core::fmt;
-use core::net::SocketAddr;
+use core::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use core::time::Duration;
 
 use heapless::Vec;
@@ -22,6 +22,21 @@ use crate::profile::Profile;
 use crate::time::Instant;
 use crate::wire::asap::{AsapMessage, ServerAnnounce};
 use crate::wire::{Protocol, TransportBuf, TransportUse, Transports};
+
+/// The multicast group of ENRP presences, which RSPLIB uses; the RFCs have none.
+#[must_use]
+pub const fn presence_group_v4() -> SocketAddrV4 {
+    SocketAddrV4::new(Ipv4Addr::new(239, 0, 0, 51), ENRP_PORT)
+}
+
+/// The same for IPv6, beside the group that RFC 5352 §8.3 has for announces.
+#[must_use]
+pub const fn presence_group_v6() -> SocketAddrV6 {
+    SocketAddrV6::new(Ipv6Addr::new(0xff05, 0, 0, 0, 0, 0, 0, 0x134), ENRP_PORT, 0, 0)
+}
+
+/// The well-known port of ENRP (RFC 5353 §6).
+const ENRP_PORT: u16 = 9901;
 
 /// The most other registrars that are counted. More of them announce a little too often.
 const OTHERS_MAX: usize = 16;
@@ -273,6 +288,12 @@ mod tests {
         let expected =
             *b"\x0a\0\0\x18\x11\x11\x11\x11\0\x04\0\x10\x0f\x17\0\0\0\x01\0\x08\x0a\x4d\0\x0b";
         assert_eq!(seen, [(5, expected.to_vec())]);
+    }
+
+    #[test]
+    fn presences_go_to_rsplibs_group() {
+        assert_eq!(presence_group_v4(), "239.0.0.51:9901".parse().unwrap());
+        assert_eq!(presence_group_v6(), "[ff05::134]:9901".parse().unwrap());
     }
 
     #[test]

@@ -21,7 +21,7 @@ mod registration;
 mod ring;
 mod tables;
 
-pub use announce::NotAnnounceable;
+pub use announce::{NotAnnounceable, presence_group_v4, presence_group_v6};
 pub use config::{Config, HANDLE_RESOLUTION_ITEMS_MAX, KnownIdentifier, RateLimit};
 pub use event::{Counters, Event, InputError, Limit, RemovalReason};
 pub use peering::{AdoptionSlot, LinkSlot, PEERS_MAX, PeerSide, PeerSlot, PeerView};

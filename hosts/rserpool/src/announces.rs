@@ -12,9 +12,10 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use rserpool_core::asap::{announce_group_v4, announce_group_v6};
+use rserpool_core::enrp::{presence_group_v4, presence_group_v6};
 use rserpool_core::profile::Profile;
 
-pub(crate) use interfaces::{Interface, InterfaceWatch, local_addresses};
+pub(crate) use interfaces::{Interface, InterfaceWatch, local_addresses, next_change};
 pub(crate) use listener::Listener;
 pub(crate) use sender::Announcer;
 
@@ -35,6 +36,14 @@ impl AnnounceConfig {
     #[must_use]
     pub fn of(profile: Profile) -> Self {
         let groups = vec![announce_group_v4(profile).into(), announce_group_v6().into()];
+        Self { groups, interfaces: Interfaces::All, ttl: 30 }
+    }
+
+    /// Where registrars meet: RSPLIB's group 239.0.0.51 and ff05::134, port 9901. The RFCs have no
+    /// group for that.
+    #[must_use]
+    pub fn of_peers() -> Self {
+        let groups = vec![presence_group_v4().into(), presence_group_v6().into()];
         Self { groups, interfaces: Interfaces::All, ttl: 30 }
     }
 

@@ -1,21 +1,25 @@
 //! A registrar: the directory of a scope.
 
-use std::net::Ipv4Addr;
+mod peers;
+
 use std::time::Duration;
 
-use rserpool_core::association::{Endpoint, Transmit};
+use rserpool_core::association::Endpoint;
 use rserpool_core::enrp::{self, Event};
 use rserpool_core::identifier::RegistrarId;
 use rserpool_core::machine::Machine;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
-use crate::announces::{AnnounceConfig, Announcer, Interface, InterfaceWatch, Listener};
+use crate::announces::{
+    AnnounceConfig, Announcer, Interface, InterfaceWatch, Listener, next_change,
+};
 use crate::clock::OsEntropy;
 use crate::driven::Driven;
 use crate::heap_storage::{HeapLimits, HeapStorage};
 use crate::heap_tables::HeapTables;
-use crate::transport::{OwnedInput, Port, Transport, TransportError};
+use crate::transport::{Transport, TransportError};
+use peers::{Peers, next_of};
 
 /// How a registrar behaves.
 #[derive(Clone, Debug)]
@@ -61,12 +65,14 @@ pub struct PeeringConfig {
     pub udp_port: Option<u16>,
     /// Peers to begin with; more come by themselves, or are told of by these.
     pub peers: Vec<Endpoint>,
+    /// Where presences are multicast and heard; `None`: nowhere.
+    pub announces: Option<AnnounceConfig>,
 }
 
 impl Default for PeeringConfig {
-    /// Port 9901, and no peer yet.
+    /// Port 9901, no peer yet, and no multicast.
     fn default() -> Self {
-        Self { port: ENRP_PORT, udp_port: None, peers: Vec::new() }
+        Self { port: ENRP_PORT, udp_port: None, peers: Vec::new(), announces: None }
     }
 }
 
@@ -116,12 +122,11 @@ impl Registrar {
         let machine = enrp::Registrar::new(config.registrar, storage, tables, OsEntropy);
         let identifier = machine.identifier();
         let mut driven = Driven::new(Box::new(machine), port, TRANSMIT_LEN_MAX);
-        let peer_port = match config.peering {
-            Some(peering) => Some(meet_peers(transport, &mut driven, peering).await?),
+        let peers = match config.peering {
+            Some(peering) => Some(Peers::meet(transport, &mut driven, peering).await?),
             None => None,
         };
-        let enrp_port =
-            peer_port.as_ref().map(|port| (port.number(), port.udp_ports().first().copied()));
+        let enrp_port = peers.as_ref().map(Peers::port);
         let bound = transport.addresses();
         let announces = config.announces.map(|config| config.bound_to(bound));
         let listener = Listener::start(announces.as_ref());
@@ -130,7 +135,7 @@ impl Registrar {
         driven.announcer = announces.map(|config| Announcer::new(config, bound.to_vec(), number));
         let (event_sender, events) = mpsc::channel(EVENT_COUNT_MAX);
         let (stop, stops) = mpsc::channel(1);
-        tokio::spawn(run(driven, peer_port, (listener, watch), event_sender, stops));
+        tokio::spawn(run(driven, peers, (listener, watch), event_sender, stops));
         Ok(Self { identifier, port: number, udp_ports, enrp_port, events, stop })
     }
 
@@ -178,17 +183,16 @@ type LargeRegistrar = enrp::Registrar<HeapStorage, HeapTables, OsEntropy>;
 /// Owns the machine.
 async fn run(
     mut driven: Driven<LargeRegistrar>,
-    peer_port: Option<Port>,
+    mut peers: Option<Peers>,
     (mut listener, mut watch): (Listener, Option<InterfaceWatch>),
     events: mpsc::Sender<Event>,
     mut stops: mpsc::Receiver<oneshot::Sender<()>>,
 ) {
     let mut stopping = None;
-    let mut buf = vec![0; TRANSMIT_LEN_MAX];
     loop {
         driven.flush().await;
-        if let Some(port) = &peer_port {
-            tell_peers(&mut driven, port, &mut buf).await;
+        if let Some(peers) = &mut peers {
+            peers.tell(&mut driven).await;
         }
         while let Some(event) = driven.machine.poll_event() {
             let _ = events.try_send(event);
@@ -199,12 +203,10 @@ async fn run(
         }
         tokio::select! {
             is_on = driven.step() => if !is_on { return },
-            input = from_peers(peer_port.as_ref()) => {
-                let Some(input) = input else { return };
-                let now = driven.now();
-                let result = driven.machine.peers().handle_input(now, input.as_input());
-                if let Err(error) = result {
-                    tracing::debug!(%error, "input of a peer refused");
+            heard = next_of(&mut peers) => {
+                let peers = peers.as_mut();
+                if !peers.is_some_and(|peers| peers.on_heard(&mut driven, heard)) {
+                    return;
                 }
             }
             (source, announce) = listener.recv() => {
@@ -213,55 +215,13 @@ async fn run(
                     tracing::debug!(%error, %source, "announce refused");
                 }
             }
-            interfaces = changed(&mut watch) => announce(&mut driven, &interfaces),
+            interfaces = next_change(&mut watch) => announce(&mut driven, &interfaces),
             answer = stops.recv(), if stopping.is_none() => {
                 // Without a handle there is nobody to serve for.
                 driven.machine.stop();
                 stopping = Some(answer);
             }
         }
-    }
-}
-
-/// Opens the ENRP port and enters the scope.
-async fn meet_peers(
-    transport: &Transport,
-    driven: &mut Driven<LargeRegistrar>,
-    config: PeeringConfig,
-) -> Result<Port, TransportError> {
-    let port = transport.open(config.port, config.udp_port, true).await?;
-    let bound = transport.addresses().iter().copied().filter(|it| !it.is_unspecified());
-    let towards = config.peers.iter().flat_map(|peer| &peer.addresses);
-    let seen = towards.filter_map(|&address| transport.address_towards(address));
-    let mut own = Endpoint { port: port.number(), ..Endpoint::default() };
-    for address in bound.chain(seen).chain([Ipv4Addr::LOCALHOST.into()]) {
-        let is_spare = address.is_loopback() && !own.addresses.is_empty();
-        if !own.addresses.contains(&address) && !is_spare {
-            let _ = own.addresses.push(address);
-        }
-    }
-    let now = driven.now();
-    if let Err(error) = driven.machine.start_peering(now, own, &config.peers) {
-        tracing::warn!(%error, "not all peers are kept");
-    }
-    Ok(port)
-}
-
-/// Sends all that the registrar owes its peers.
-async fn tell_peers(driven: &mut Driven<LargeRegistrar>, port: &Port, buf: &mut [u8]) {
-    let now = driven.now();
-    while let Some(transmit) = driven.machine.peers().poll_transmit(now, buf) {
-        // Presences go to known peers one by one.
-        if !matches!(transmit, Transmit::Multicast { .. }) {
-            port.perform(transmit, buf).await;
-        }
-    }
-}
-
-async fn from_peers(port: Option<&Port>) -> Option<OwnedInput> {
-    match port {
-        Some(port) => port.recv().await,
-        None => std::future::pending().await,
     }
 }
 
@@ -273,14 +233,6 @@ fn announce(driven: &mut Driven<LargeRegistrar>, interfaces: &[Interface]) {
     let started = endpoint.map(|endpoint| driven.machine.start_announcing(now, &endpoint));
     if !matches!(started, Some(Ok(()))) {
         driven.machine.stop_announcing();
-    }
-}
-
-/// The interfaces when they have changed; never without a watch.
-async fn changed(watch: &mut Option<InterfaceWatch>) -> Vec<Interface> {
-    match watch {
-        Some(watch) => watch.changed().await,
-        None => std::future::pending().await,
     }
 }
 

@@ -137,6 +137,10 @@ pub(crate) struct RegistrarOptions {
     /// 9901]
     #[arg(long = "peer", value_name = "HOST[:PORT][/UDPPORT]", help_heading = "Peers")]
     pub(crate) peers: Vec<Address>,
+    /// A multicast group to find peers by; repeat the flag for more. [default: 239.0.0.51 and
+    /// ff05::134, port 9901; none with --announces off]
+    #[arg(long = "peer-group", value_name = "IP[:PORT]", help_heading = "Peers")]
+    pub(crate) peer_groups: Vec<Group>,
     /// Where other registrars reach this one; port 0 takes a free one. [default with --peer:
     /// 9901; otherwise there are no peers]
     #[arg(long, value_name = "PORT[/UDPPORT]", help_heading = "Peers")]
@@ -363,6 +367,7 @@ impl RegistrarOptions {
             max_elements: self.max_elements.or(file.max_elements),
             max_associations: self.max_associations.or(file.max_associations),
             peers: if_empty(self.peers, file.peers),
+            peer_groups: if_empty(self.peer_groups, file.peer_groups),
             enrp_port: self.enrp_port.or(file.enrp_port),
             announce_ttl: self.announce_ttl.or(file.announce_ttl),
             exit_with_stdin: self.exit_with_stdin,
@@ -438,7 +443,7 @@ Examples:
   rsp registrar
   rsp registrar --listen 127.0.0.1:3863 --max-elements 1000000
   rsp registrar --config /etc/rsp.toml --log info
-  rsp registrar --enrp-port 9901               (others may join this one)
+  rsp registrar --enrp-port 9901               (finds others, and others it)
   rsp registrar --peer 10.0.0.1                (joins the scope of that one)
 
 Prints a line when it is ready, with the address to give to the others, and

@@ -1,7 +1,7 @@
 //! `rsp registrar`.
 
 use rserpool::transport::Transport;
-use rserpool::{ENRP_PORT, PeeringConfig, Registrar, RegistrarConfig};
+use rserpool::{AnnounceConfig, ENRP_PORT, PeeringConfig, Registrar, RegistrarConfig};
 use rserpool_core::association::Endpoint;
 use rserpool_core::enrp;
 use rserpool_core::identifier::RegistrarId;
@@ -33,6 +33,15 @@ pub(crate) async fn registrar(
         config.announces = Some(announces);
     }
     config.peering = peering(&options).await?;
+    if let (Some(peering), Some(announces)) = (&mut config.peering, &config.announces) {
+        let mut of_peers = AnnounceConfig::of_peers();
+        (of_peers.interfaces, of_peers.ttl) = (announces.interfaces.clone(), announces.ttl);
+        if !options.peer_groups.is_empty() {
+            of_peers.groups =
+                options.peer_groups.iter().map(|group| group.at(ENRP_PORT)).collect();
+        }
+        peering.announces = Some(of_peers);
+    }
     let (elements, associations) = (options.max_elements, options.max_associations);
     config.element_count_max =
         count("--max-elements", elements, config.element_count_max, ELEMENTS_MAX)?;

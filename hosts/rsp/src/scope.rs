@@ -67,7 +67,7 @@ pub(crate) async fn registrars(options: &ScopeOptions) -> Result<Registrars, Fai
 pub(crate) fn announces(options: &ScopeOptions) -> AnnounceConfig {
     let mut config = AnnounceConfig::of(profile(options));
     if !options.announce_groups.is_empty() {
-        config.groups = options.announce_groups.iter().map(|group| group.0).collect();
+        config.groups = options.announce_groups.iter().map(|group| group.at(ASAP_PORT)).collect();
     }
     if let Some(interface) = &options.announce_interface {
         config.interfaces = match interface.parse() {

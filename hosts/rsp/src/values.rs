@@ -1,15 +1,13 @@
 //! Values as they are written on the command line and in the configuration file.
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 use std::time::Duration;
 
 use rserpool_core::compute::kernels::StandardKernels;
 use rserpool_core::compute::{KernelId, KernelSet};
 use serde::{Deserialize, Deserializer};
-
-use crate::address::ASAP_PORT;
 
 /// Reads a value that is written as text in TOML, too.
 macro_rules! deserialize_from_text {
@@ -77,18 +75,31 @@ deserialize_from_text!(Point);
 
 /// A multicast group and its UDP port: `IP[:PORT]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Group(pub(crate) SocketAddr);
+pub(crate) struct Group {
+    address: IpAddr,
+    port: Option<u16>,
+}
+
+impl Group {
+    /// The group at the port that is written, or else at `port_default`.
+    pub(crate) fn at(self, port_default: u16) -> SocketAddr {
+        SocketAddr::new(self.address, self.port.unwrap_or(port_default))
+    }
+}
 
 impl FromStr for Group {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let address = text.trim_start_matches('[').trim_end_matches(']');
-        let alone = || Some(SocketAddr::new(address.parse().ok()?, ASAP_PORT));
-        let group = text.parse().ok().or_else(alone);
-        group.filter(|group| group.ip().is_multicast() && group.port() != 0).map(Self).ok_or(
-            format!("\"{text}\" is no multicast group: write 239.0.0.50 or [ff05::133]:3863"),
-        )
+        let whole = text.parse().map(|group: SocketAddr| (group.ip(), Some(group.port())));
+        let alone = || text.trim_start_matches('[').trim_end_matches(']').parse().ok();
+        let group = whole.ok().or_else(|| Some((alone()?, None)));
+        group
+            .filter(|(address, port): &(IpAddr, _)| address.is_multicast() && *port != Some(0))
+            .map(|(address, port)| Self { address, port })
+            .ok_or(format!(
+                "\"{text}\" is no multicast group: write 239.0.0.50 or [ff05::133]:3863"
+            ))
     }
 }
 
@@ -254,9 +265,11 @@ mod tests {
 
     #[test]
     fn a_group_is_a_multicast_address() {
-        assert_eq!("239.0.0.50".parse(), Ok(Group(([239, 0, 0, 50], 3863).into())));
-        assert_eq!("[ff05::133]".parse(), "ff05::133".parse::<Group>());
-        assert_eq!("[ff05::133]:7".parse(), Ok(Group("[ff05::133]:7".parse().unwrap())));
+        let group = |text: &str| text.parse::<Group>().map(|group| group.at(3_863).to_string());
+        assert_eq!(group("239.0.0.50"), Ok("239.0.0.50:3863".into()));
+        assert_eq!(group("239.0.0.50:7"), Ok("239.0.0.50:7".into()));
+        assert_eq!(group("[ff05::133]:7"), Ok("[ff05::133]:7".into()));
+        assert_eq!(group("[ff05::133]"), group("ff05::133"));
         for text in ["", "10.0.0.1", "239.0.0.50:0", "ff05::133:x", "all"] {
             assert!(text.parse::<Group>().is_err(), "{text}");
         }

@@ -47,6 +47,14 @@ impl InterfaceWatch {
     }
 }
 
+/// The interfaces when they have changed; never without a watch. Cancelling it loses nothing.
+pub(crate) async fn next_change(watch: &mut Option<InterfaceWatch>) -> Vec<Interface> {
+    match watch {
+        Some(watch) => watch.changed().await,
+        None => std::future::pending().await,
+    }
+}
+
 /// The interfaces that are meant by `wanted`, in the order of the system. None if the system does
 /// not tell.
 pub(super) fn interfaces(wanted: &Interfaces) -> Vec<Interface> {

@@ -1,6 +1,7 @@
 //! Registrars that are found by their announces: on loopback, in a group of the test's own.
 
 use std::net::UdpSocket;
+use std::time::{Duration, Instant};
 
 use crate::process::{Process, rsp};
 
@@ -57,6 +58,32 @@ fn a_scope_on_loopback_configures_itself() {
     let _second = registrar(&group, "0x22222222");
     let found = std::iter::repeat_with(|| home_of(&group)).take(100);
     assert!(found.flatten().any(|home| home == "0x22222222"));
+}
+
+#[test]
+fn registrars_find_each_other_and_share_their_elements() {
+    let (group, peer_group) = (group(), group());
+    let start = |identifier| {
+        let flags = ["--identifier", identifier, "--announce-ttl", "0", "--enrp-port", "0/0"];
+        let groups = ["--announce-group", &group, "--peer-group", &peer_group];
+        let listen = ["registrar", "--listen", "127.0.0.1:0/0"];
+        Process::start(&[&listen[..], &flags, &groups].concat())
+    };
+    let first = start("0x11111111");
+    let place = first.place();
+    let _element = Process::element(&place, &["--identifier", "7"]);
+    let second = start("0x22222222");
+    let other = second.place();
+    // It asks the first one for its table, and then knows what that knows.
+    let deadline = Instant::now() + Duration::from_secs(120);
+    loop {
+        let resolved = rsp(&["resolve", "ComputePool", "--registrar", &other]);
+        if resolved.code == Some(0) {
+            assert!(resolved.output.contains("0x00000007  0x11111111"), "{}", resolved.output);
+            break;
+        }
+        assert!(Instant::now() < deadline, "{}", resolved.errors);
+    }
 }
 
 #[test]
