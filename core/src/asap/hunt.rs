@@ -566,7 +566,7 @@ impl ServerHunt {
 }
 
 /// No mutation closes more than two associations, so a drained list never overflows.
-const CLOSINGS_MAX: usize = 8;
+const CLOSINGS_MAX: usize = crate::few(4, 8);
 
 /// However a pause is configured, it is one.
 const NOT_TO_ASK: u8 = u8::MAX;

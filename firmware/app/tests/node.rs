@@ -100,7 +100,7 @@ fn it_registers_and_stays_registered() {
 fn it_says_what_it_can_hold() {
     let world = with_user(2, Weather::FAIR, RegistrarPlan::default());
     let [WorkerMessage::Hello { limits, kernels }] = world.peers[1].said()[..] else { panic!() };
-    assert_eq!((limits.slot_count, limits.chunk_len_max), (2, 512));
+    assert_eq!((limits.slot_count, limits.chunk_len_max), (2, 480));
     assert_eq!(kernels.iter().count(), 4);
 }
 

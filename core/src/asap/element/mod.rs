@@ -572,7 +572,7 @@ impl Machine for PoolElement {
 
 const ACKS_MAX: usize = 8;
 /// No mutation tells more than three things.
-const EVENTS_MAX: usize = 8;
+const EVENTS_MAX: usize = crate::few(4, 8);
 
 /// Whether the change is worth a registration of its own.
 fn is_notable_change(sent: Policy, new: Policy, step: Load) -> bool {

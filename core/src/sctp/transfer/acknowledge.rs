@@ -153,4 +153,4 @@ impl Receiver<'_> {
 /// Packets with DATA that one SACK acknowledges at most.
 const PACKETS_MAX: u8 = 2;
 /// Duplicates listed in a SACK at most.
-const DUPLICATES_MAX: usize = 8;
+const DUPLICATES_MAX: usize = crate::few(4, 8);

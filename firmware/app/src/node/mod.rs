@@ -46,10 +46,10 @@ pub const ASSOCIATIONS: usize = 3;
 /// Packages that are held at a time: one in work, and one so that it never waits for the next.
 pub const SLOTS: usize = 2;
 /// Bytes of output in a message, and kept of each package.
-pub const CHUNK_LEN: usize = 512;
+pub const CHUNK_LEN: usize = 480;
 
 /// Bytes to send of an association: two of the longest messages.
-const TX_LEN: usize = 1_152;
+const TX_LEN: usize = 1_040;
 /// Bytes received of an association: the window that it offers.
 const RX_LEN: usize = MESSAGE_LEN_MAX;
 /// DATA chunks of an association in each direction.
