@@ -29,6 +29,19 @@ struct Budget {
     stack: Option<u64>,
     /// Static RAM and that stack together.
     ram: Option<u64>,
+    /// What it should take once; missed goals are shown and fail nothing.
+    #[serde(default)]
+    goal: Goal,
+}
+
+/// Goals, by the same keys.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct Goal {
+    flash: Option<u64>,
+    static_ram: Option<u64>,
+    stack: Option<u64>,
+    ram: Option<u64>,
 }
 
 /// One line of the table.
@@ -38,6 +51,7 @@ struct Row {
     what: &'static str,
     bytes: u64,
     budget: Option<u64>,
+    goal: Option<u64>,
 }
 
 impl Row {
@@ -104,18 +118,20 @@ fn measure_board(
                 difference(of(whole)?, of(part)?)
             }
         };
-        let row = |what, bytes, budget| Row {
+        let goal = budget.goal;
+        let row = |what, bytes, budget, goal| Row {
             board: board.to_owned(),
             role: role.to_owned(),
             what,
             bytes,
             budget,
+            goal,
         };
-        rows.push(row("flash", sizes.flash, budget.flash));
-        rows.push(row("static RAM", sizes.ram, budget.static_ram));
+        rows.push(row("flash", sizes.flash, budget.flash, goal.flash));
+        rows.push(row("static RAM", sizes.ram, budget.static_ram, goal.static_ram));
         if let Some(&stack) = stacks.get(role.as_str()) {
-            rows.push(row("stack", stack, budget.stack));
-            rows.push(row("RAM", sizes.ram + stack, budget.ram));
+            rows.push(row("stack", stack, budget.stack, goal.stack));
+            rows.push(row("RAM", sizes.ram + stack, budget.ram, goal.ram));
         }
     }
     Ok(())
@@ -161,8 +177,13 @@ fn table(rows: &[Row]) -> String {
             None => ("-".into(), String::new()),
         };
         let mark = if row.exceeds() { "  EXCEEDED" } else { "" };
+        let goal = match row.goal {
+            Some(goal) if row.bytes > goal => format!("  goal {goal}: missed"),
+            Some(goal) => format!("  goal {goal}: met"),
+            None => String::new(),
+        };
         text += &format!(
-            "{:<16} {:<12} {:<12} {:>8} {budget:>8} {left:>7}{mark}\n",
+            "{:<16} {:<12} {:<12} {:>8} {budget:>8} {left:>7}{mark}{goal}\n",
             row.board, row.role, row.what, row.bytes
         );
     }
@@ -195,6 +216,7 @@ mod tests {
             what: "flash",
             bytes,
             budget,
+            goal: Some(100),
         };
         assert!(!row(100, Some(100)).exceeds());
         assert!(row(101, Some(100)).exceeds());
@@ -204,8 +226,9 @@ mod tests {
             let line = text.lines().nth(index).unwrap();
             line.split_whitespace().collect()
         };
-        assert_eq!(words(2), ["b", "r", "flash", "101", "100", "-1", "EXCEEDED"]);
-        assert_eq!(words(3), ["b", "r", "flash", "101", "-"]);
+        assert_eq!(words(2)[..7], ["b", "r", "flash", "101", "100", "-1", "EXCEEDED"]);
+        assert_eq!(words(2)[7..], ["goal", "100:", "missed"]);
+        assert_eq!(words(3), ["b", "r", "flash", "101", "-", "goal", "100:", "missed"]);
     }
 
     #[test]
