@@ -9,6 +9,7 @@
 
 mod board;
 mod cases;
+mod echo;
 mod guest;
 mod network;
 mod process;
@@ -324,11 +325,17 @@ impl Lab {
             println!("   --    dumpcap is not installed: no traffic is recorded");
             return Ok(());
         };
-        recorder.terminate();
+        end_recording(&mut recorder);
         let traffic = self.folder.join(network::TRAFFIC);
         let decode = self.rsp("decode", &format!("decode --roundtrip {}", traffic.display()))?;
         let judged = decode.finish(DECODE_PATIENCE);
         self.check("rsp decode rewrites all recorded messages to the same bytes", judged).map(drop)
+    }
+
+    /// A number that is another each time; a case that uses it prints it.
+    pub(crate) fn seed(&self) -> u64 {
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        now.map_or(1, |now| now.as_secs())
     }
 
     /// Prints what a check came to, and passes it on.
@@ -349,11 +356,16 @@ impl Lab {
 
 impl Drop for Lab {
     fn drop(&mut self) {
-        // Let the recorder write what it has.
         if let Some(recorder) = &mut self.recorder {
-            recorder.terminate();
+            end_recording(recorder);
         }
     }
+}
+
+/// Lets the recorder fetch what was sent last, which it does about once a second, and end.
+fn end_recording(recorder: &mut Process) {
+    std::thread::sleep(RECORDER_INTERVAL);
+    recorder.terminate();
 }
 
 /// Why a case cannot be run here.
@@ -377,6 +389,9 @@ pub(crate) const ADDRESSES: [&str; 4] = ["10.77.0.1", "10.77.0.10", "10.77.0.11"
 
 /// How long it may take to read what was recorded.
 const DECODE_PATIENCE: Duration = Duration::from_secs(60);
+
+/// How often the recorder fetches what was sent, and a little more.
+const RECORDER_INTERVAL: Duration = Duration::from_millis(1_500);
 
 /// How many cases run at the same time.
 const JOBS_DEFAULT: usize = 4;

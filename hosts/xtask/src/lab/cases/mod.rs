@@ -2,6 +2,7 @@
 
 mod announces;
 mod boards;
+mod kernel_data;
 mod our_element;
 mod our_registrar;
 mod our_trouble;
@@ -27,7 +28,7 @@ pub(crate) struct Case {
 }
 
 /// All of them, in the order in which they run.
-pub(crate) const CASES: [Case; 8] = [
+pub(crate) const CASES: [Case; 9] = [
     Case {
         name: "our-element",
         what: "rsp serve and rsp run at rspregistrar, over UDP 9899",
@@ -69,6 +70,13 @@ pub(crate) const CASES: [Case; 8] = [
         patience: Duration::from_secs(300),
         has_boards: false,
         run: our_trouble::run,
+    },
+    Case {
+        name: "kernel-data",
+        what: "our SCTP and the kernel's exchange messages of all sizes through rspserver -echo",
+        patience: Duration::from_secs(300),
+        has_boards: false,
+        run: kernel_data::run,
     },
     Case {
         name: "board-raw",
