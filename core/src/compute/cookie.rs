@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use super::kernel::Progress;
 use super::protocol::{
     BufferTooSmall, KernelId, OutputDigest, PARAMETER_LEN_MAX, STATE_LEN_MAX, VERSION, WorkId,
+    encode,
 };
 use crate::asap::cookie::{CookieKey, SEAL_OVERHEAD_LEN_MAX, open, seal};
 use crate::identifier::PoolHandle;
@@ -81,8 +82,8 @@ impl<'a> Checkpoint<'a> {
         buf: &mut [u8],
     ) -> Result<usize, BufferTooSmall> {
         let mut payload = [0; CHECKPOINT_LEN_MAX];
-        let payload =
-            postcard::to_slice(&(VERSION, self), &mut payload).map_err(|_| BufferTooSmall)?;
+        let payload_len = encode(self, &mut payload)?;
+        let payload = payload.get(..payload_len).ok_or(BufferTooSmall)?;
         let sealed = buf.get_mut(COOKIE_HEADER_LEN..).ok_or(BufferTooSmall)?;
         let len = seal(key, pool.as_bytes(), payload, sealed).map_err(|_| BufferTooSmall)?;
         write_header(COOKIE, len, buf)

@@ -396,9 +396,11 @@ fn decode<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, DecodeError> {
     }
 }
 
-fn encode<T: Serialize>(message: &T, buf: &mut [u8]) -> Result<usize, BufferTooSmall> {
-    let bytes = postcard::to_slice(&(VERSION, message), buf).map_err(|_| BufferTooSmall)?;
-    Ok(bytes.len())
+pub(super) fn encode<T: Serialize>(message: &T, buf: &mut [u8]) -> Result<usize, BufferTooSmall> {
+    let (version, room) = buf.split_first_mut().ok_or(BufferTooSmall)?;
+    *version = VERSION;
+    let bytes = postcard::to_slice(message, room).map_err(|_| BufferTooSmall)?;
+    Ok(1 + bytes.len())
 }
 
 /// A running 64-bit FNV-1a sum of a package's output, by which the runner notices that it put

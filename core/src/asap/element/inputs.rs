@@ -201,7 +201,7 @@ impl PoolElement {
         if !self.hunt.is_home(association) {
             return;
         }
-        self.acks.retain(|&owed| owed != association);
+        self.forget_ack(association);
         // What was rejected is not repeated for that.
         if !matches!(self.state, State::Holding { .. }) {
             self.use_new_home(now);
@@ -209,7 +209,7 @@ impl PoolElement {
     }
 
     fn on_down(&mut self, now: Instant, association: AssociationId) {
-        self.acks.retain(|&owed| owed != association);
+        self.forget_ack(association);
         if self.owed_error.as_ref().is_some_and(|owed| owed.association == association) {
             self.owed_error = None;
         }
@@ -236,6 +236,11 @@ impl PoolElement {
                 }
             }
         }
+    }
+
+    #[cfg_attr(feature = "small", inline(never))]
+    fn forget_ack(&mut self, association: AssociationId) {
+        self.acks.retain(|&owed| owed != association);
     }
 
     /// MAX-REG-ATTEMPT (RFC 5352 §3.1) is not reached yet.
@@ -275,7 +280,7 @@ impl PoolElement {
 
     fn give_up_home(&mut self, now: Instant) {
         if let Some(association) = self.hunt.give_up_home(now) {
-            self.acks.retain(|&owed| owed != association);
+            self.forget_ack(association);
             self.tell(PoolElementEvent::RegistrarLost);
         }
     }

@@ -557,6 +557,7 @@ impl Machine for PoolElement {
         }
     }
 
+    #[cfg_attr(feature = "small", inline(never))]
     fn poll_timeout(&self) -> Option<Instant> {
         Instant::earliest(self.own_timeout(), self.hunt.poll_timeout())
     }

@@ -490,12 +490,17 @@ impl<K: KernelSet, const SLOTS: usize, const USERS: usize, const OUTPUT: usize> 
         }
     }
 
+    #[cfg_attr(feature = "small", inline(never))]
     fn poll_timeout(&self) -> Option<Instant> {
-        let slots = self.slots.iter().flatten();
-        let slots =
-            slots.map(|slot| slot.deadline.map_or(slot.cookie_due, |at| at.min(slot.cookie_due)));
-        let users = self.users.iter().flatten().filter_map(|user| user.alive_due);
-        Instant::earliest(slots.min(), users.min())
+        let mut next = None;
+        for slot in self.slots.iter().flatten() {
+            next = Instant::earliest(next, Some(slot.cookie_due));
+            next = Instant::earliest(next, slot.deadline);
+        }
+        for user in self.users.iter().flatten() {
+            next = Instant::earliest(next, user.alive_due);
+        }
+        next
     }
 
     fn poll_transmit(&mut self, now: Instant, buf: &mut [u8]) -> Option<Transmit> {

@@ -211,6 +211,7 @@ impl<S: Storage, E: Entropy> Machine for Endpoint<S, E> {
         self.engine.on_time(now, &mut self.storage, &mut self.entropy);
     }
 
+    #[cfg_attr(feature = "small", inline(never))]
     fn poll_timeout(&self) -> Option<Instant> {
         self.engine.next_deadline(&self.storage)
     }
