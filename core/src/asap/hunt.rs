@@ -79,6 +79,8 @@ struct Known {
     dead_until: Instant,
     /// Asked in this round already.
     asked: bool,
+    /// Asked only after all others.
+    is_last_resort: bool,
 }
 
 impl Known {
@@ -89,7 +91,8 @@ impl Known {
         expires: Instant,
     ) -> Self {
         let (endpoint, dead_until) = (endpoint.clone(), Instant::ZERO);
-        Self { endpoint, registrar, announced_by, expires, dead_until, asked: false }
+        let (asked, is_last_resort) = (false, false);
+        Self { endpoint, registrar, announced_by, expires, dead_until, asked, is_last_resort }
     }
 
     /// Whether `announced` is this one. Of a configured registrar one address may be enough to
@@ -174,6 +177,16 @@ impl ServerHunt {
         }
         let place = |known: &Known| known.announced_by.is_some();
         self.insert(place, Known::new(endpoint, RegistrarId::UNKNOWN, None, Instant::NEVER))
+    }
+
+    /// Adds a configured registrar that is asked only after all others.
+    pub(crate) fn add_last_resort(&mut self, endpoint: &Endpoint) -> Result<(), RegistrarsFull> {
+        self.add_static(endpoint)?;
+        let mut known = self.known.iter_mut().flatten();
+        if let Some(known) = known.find(|known| known.endpoint == *endpoint) {
+            known.is_last_resort = true;
+        }
+        Ok(())
     }
 
     /// Adds or renews a registrar that `source` announced (T7-ENRPoutdate).
@@ -500,7 +513,7 @@ impl ServerHunt {
     }
 
     /// One that was not asked yet, at random among the best: configured ones before announced
-    /// ones, and those that failed of late only after all others.
+    /// ones, those that failed of late only after these, and last resorts after all.
     fn choose(&mut self, now: Instant, random: &mut dyn Entropy) -> Option<u8> {
         for index in 0..REGISTRARS_MAX {
             if !self.in_use(index) && self.known[index].as_ref().is_some_and(|k| k.expires <= now)
@@ -511,7 +524,11 @@ impl ServerHunt {
         // The lower the better.
         let ranks: [u8; REGISTRARS_MAX] = core::array::from_fn(|index| match &self.known[index] {
             Some(known) if self.may_ask(index) => {
-                u8::from(known.dead_until > now) << 1 | u8::from(known.announced_by.is_some())
+                let (is_announced, is_dead) =
+                    (known.announced_by.is_some(), known.dead_until > now);
+                u8::from(known.is_last_resort) << 2
+                    | u8::from(is_dead) << 1
+                    | u8::from(is_announced)
             }
             _ => NOT_TO_ASK,
         });
@@ -846,6 +863,22 @@ mod tests {
             order.sort_unstable();
             assert_eq!(order, [50, 51]);
         }
+    }
+
+    #[test]
+    fn a_last_resort_is_asked_after_all_others() {
+        let mut trace = Trace::with_registrars(1);
+        trace.start(0);
+        trace.drain();
+        trace.hunt.on_up(AssociationId(1), ConnectId(0));
+        trace.hunt.confirm_home();
+        trace.hunt.add_last_resort(&endpoint(99)).unwrap();
+        trace.announced(1, 50).unwrap();
+        trace.hunt.on_down(MS(1), AssociationId(1));
+        trace.start(1);
+        trace.timeout(201);
+        trace.timeout(401);
+        assert_eq!(asked(&mut trace), [50, 11, 99], "even after one that has failed");
     }
 
     #[test]

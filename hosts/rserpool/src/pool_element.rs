@@ -33,6 +33,9 @@ pub struct PoolElementConfig {
     /// Where it hears of other registrars, to register at when these do not answer; `None`:
     /// nowhere.
     pub announces: Option<AnnounceConfig>,
+    /// A registrar to try when none has announced itself for a moment: the one of this machine,
+    /// by a loopback address, so that its users must be on this machine, too.
+    pub last_resort: Option<Endpoint>,
     /// The pool to join.
     pub pool: PoolHandleBuf,
     /// The element's identifier; `None` takes a random one.
@@ -67,6 +70,7 @@ impl PoolElementConfig {
             profile: Profile::default(),
             registrars,
             announces: None,
+            last_resort: None,
             pool,
             identifier: None,
             policy: Policy::LeastUsed { load: Load(0) },
@@ -162,7 +166,7 @@ impl PoolElement {
         let announces = config.announces.map(|config| config.bound_to(transport.addresses()));
         let listener = Listener::start(announces.as_ref());
         let task = Task { driven, listener, policy, loads, deregistrations, events: event_sender };
-        tokio::spawn(task.run());
+        tokio::spawn(task.run(config.last_resort));
         Ok(Self { identifier, port, udp_ports, events, deregister, worker })
     }
 
@@ -262,7 +266,9 @@ struct Task {
 }
 
 impl Task {
-    async fn run(mut self) {
+    async fn run(mut self, mut last_resort: Option<Endpoint>) {
+        let patience = tokio::time::sleep(ANNOUNCE_PATIENCE);
+        tokio::pin!(patience);
         let mut leaving: Option<oneshot::Sender<()>> = None;
         loop {
             self.driven.flush().await;
@@ -280,6 +286,12 @@ impl Task {
             }
             tokio::select! {
                 is_on = self.driven.step() => if !is_on { return },
+                () = &mut patience, if last_resort.is_some() => {
+                    let endpoint = last_resort.take().unwrap_or_default();
+                    if let Err(error) = self.driven.machine.add_last_resort(&endpoint) {
+                        tracing::debug!(%error, "no last resort");
+                    }
+                }
                 (source, announce) = self.listener.recv() => self.on_announce(source, &announce),
                 Ok(()) = self.loads.changed() => self.on_load(),
                 answer = self.deregistrations.recv(), if leaving.is_none() => {
@@ -336,6 +348,9 @@ fn with_load(mut policy: Policy, now: Load) -> Policy {
     }
     policy
 }
+
+/// How long announces are waited for: registrars announce themselves once a second.
+const ANNOUNCE_PATIENCE: Duration = Duration::from_millis(1_500);
 
 /// Events that may wait for the user.
 const EVENT_COUNT_MAX: usize = 1_024;

@@ -85,6 +85,10 @@ fn element_config(
     let key = CookieKey::new(pool_key(options)?.0);
     let mut config = PoolElementConfig::new(registrars.configured.clone(), pool, key);
     config.announces.clone_from(&registrars.announces);
+    if config.announces.is_some() && scope.registrars.is_empty() {
+        // The registrar of this machine may announce itself by an address that others can use.
+        config.last_resort = config.registrars.pop();
+    }
     config.profile = profile(scope);
     config.identifier = options.identifier.map(|identifier| PeId(identifier.0));
     config.policy = options.policy.unwrap_or(PolicyChoice::LeastUsed).to_policy();

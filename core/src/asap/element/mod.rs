@@ -312,6 +312,16 @@ impl PoolElement {
         self.hunt.add_static(endpoint)
     }
 
+    /// Adds a registrar that is asked only when no other one answers, as one on the element's own
+    /// machine by a loopback address: who registers there cannot be reached from elsewhere.
+    ///
+    /// # Errors
+    ///
+    /// As for [`add_registrar`](Self::add_registrar).
+    pub fn add_last_resort(&mut self, endpoint: &Endpoint) -> Result<(), RegistrarsFull> {
+        self.hunt.add_last_resort(endpoint)
+    }
+
     /// Takes a Server Announce that came from `source` by multicast (RFC 5352 §3.6).
     ///
     /// # Errors
