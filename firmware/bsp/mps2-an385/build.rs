@@ -6,7 +6,12 @@ use std::{env, fs};
 fn main() {
     let directory = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets it"));
     let small = env::var_os("CARGO_FEATURE_SMALL_MEMORY").is_some();
-    let (flash, ram) = if small { ("64K", "32K") } else { ("512K", "128K") };
+    let all = env::var_os("CARGO_FEATURE_ALL_MEMORY").is_some();
+    let (flash, ram) = match (small, all) {
+        (true, _) => ("64K", "32K"),
+        (false, true) => ("4M", "4M"),
+        (false, false) => ("512K", "128K"),
+    };
     let memory = format!(
         "MEMORY\n{{\n  FLASH : ORIGIN = 0x00000000, LENGTH = {flash}\n  \
          RAM : ORIGIN = 0x20000000, LENGTH = {ram}\n}}\n"

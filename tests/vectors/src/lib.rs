@@ -11,16 +11,20 @@
 
 mod cookies;
 mod crc;
+mod hours;
 mod kernels;
 mod policies;
+mod scope;
 mod sctp;
 mod trace;
 mod wire;
 
 pub use cookies::{compute_cookies, hmac_sha256, sealed_cookies, sha256};
 pub use crc::crc32c;
+pub use hours::{HOURS, Hours, hours};
 pub use kernels::{fractal_tiles, monte_carlo, sha_prefix, synthetic_load};
 pub use policies::policies;
+pub use scope::Clock;
 pub use sctp::{sctp_exchange, sctp_exchange_with_loss};
 pub use trace::Trace;
 pub use wire::{captured_messages, example_messages, rfc_layouts};
