@@ -80,9 +80,9 @@ struct Gap {
     loose: usize,
 }
 
-/// The most loose nodes beside each other. More make a search longer, fewer make more changes of
-/// the tree.
-const LOOSE_MAX: usize = 8;
+/// The most loose nodes beside each other. More make a search longer, above all where each is a
+/// cache miss; fewer make more changes of the tree.
+const LOOSE_MAX: usize = 4;
 
 /// Whether a key comes before another. They are compared around the end of their range, so a key
 /// that only ever grows (weighted round robin) may wrap.
