@@ -268,7 +268,10 @@ struct Task {
 impl Task {
     async fn run(mut self, mut last_resort: Option<Endpoint>) {
         let patience = tokio::time::sleep(ANNOUNCE_PATIENCE);
-        tokio::pin!(patience);
+        // Opens for the next load.
+        let gate = tokio::time::sleep(Duration::ZERO);
+        tokio::pin!(patience, gate);
+        let mut is_open = true;
         let mut leaving: Option<oneshot::Sender<()>> = None;
         loop {
             self.driven.flush().await;
@@ -293,7 +296,12 @@ impl Task {
                     }
                 }
                 (source, announce) = self.listener.recv() => self.on_announce(source, &announce),
-                Ok(()) = self.loads.changed() => self.on_load(),
+                () = &mut gate, if !is_open => is_open = true,
+                Ok(()) = self.loads.changed(), if is_open => {
+                    self.on_load();
+                    is_open = false;
+                    gate.as_mut().reset(tokio::time::Instant::now() + LOAD_INTERVAL);
+                }
                 answer = self.deregistrations.recv(), if leaving.is_none() => {
                     let Some(answer) = answer else {
                         self.driven.machine.stop();
@@ -348,6 +356,9 @@ fn with_load(mut policy: Policy, now: Load) -> Policy {
     }
     policy
 }
+
+/// Between two registrations for another load: half as often as registrars allow.
+const LOAD_INTERVAL: Duration = Duration::from_millis(100);
 
 /// How long announces are waited for: registrars announce themselves once a second.
 const ANNOUNCE_PATIENCE: Duration = Duration::from_millis(1_500);

@@ -240,6 +240,18 @@ fn packages_go_to_elements_that_offer_their_kernel() {
 }
 
 #[test]
+fn many_short_packages_do_not_flood_the_registrar() {
+    let (registrar, place) = Process::registrar(&[]);
+    let _element = Process::element(&place, &["--slots", "2"]);
+    let job = ["run", "load", "--work", "1500000000", "--packages", "600"];
+    let ended = rsp(&[&job[..], &["--registrar", &place]].concat());
+    assert_eq!(ended.code, Some(0), "{}", ended.errors);
+    registrar.signal(Signal::SIGTERM);
+    let ended = registrar.end();
+    assert!(!ended.errors.contains("a limit was met"), "{}", ended.errors);
+}
+
+#[test]
 fn an_interrupted_job_ends_with_130() {
     let (_registrar, place) = Process::registrar(&[]);
     let element = Process::element(&place, &[]);
