@@ -4,9 +4,9 @@ use std::time::Instant;
 
 use anyhow::{Context, Result};
 
-use crate::process::{cargo, run};
+use crate::process::{cargo, root, run};
 use crate::setup::TARGETS;
-use crate::{fuzz, lab, tidy};
+use crate::{firmware, fuzz, lab, tidy};
 
 /// Tests that miri runs in the short form: parsers, containers, what they rest on, and machines
 /// but those that seal cookies or draw their state tables, which take minutes.
@@ -47,6 +47,7 @@ pub(crate) fn run_stages(full: bool) -> Result<()> {
         ("documentation", Box::new(documentation)),
         ("board targets", Box::new(board_targets)),
         ("tests", Box::new(|| test(&[]))),
+        ("firmware", Box::new(firmware)),
         ("interop", Box::new(lab::install_and_run)),
         ("miri", Box::new(move || miri(full))),
         ("fuzz", Box::new(move || fuzz::run_targets(seconds, &[]))),
@@ -83,11 +84,27 @@ fn lints() -> Result<()> {
     let workspace = ["clippy", "--workspace", "--all-targets"];
     let deny = ["--", "-D", "warnings"];
     run(cargo(None, &[&workspace[..], &deny[..]].concat()))?;
-    for feature in ["log", "defmt", "crc-slicing"] {
+    for feature in ["log", "defmt", "crc-slicing", "small"] {
         let core = ["clippy", "-p", "rserpool-core", "--lib", "--features", feature];
         run(cargo(None, &[&core[..], &deny[..]].concat()))?;
     }
     Ok(())
+}
+
+/// The firmware's own workspace: host tests, all boards with their sizes, tests on the emulated one.
+fn firmware() -> Result<()> {
+    let stages: [&[&str]; 3] = [
+        &["fmt", "--all", "--check"],
+        &["clippy", "--all-targets", "--", "-D", "warnings"],
+        &["test"],
+    ];
+    for arguments in stages {
+        let mut command = cargo(None, arguments);
+        command.current_dir(root().join("firmware"));
+        run(command)?;
+    }
+    firmware::check_sizes(&[])?;
+    firmware::test(&[])
 }
 
 fn documentation() -> Result<()> {

@@ -9,7 +9,8 @@ use semihosting::sys::arm_compat::sys_get_cmdline_uninit;
 /// names the program. Empty if there are none or they do not fit.
 pub fn arguments(buffer: &mut [u8; ARGUMENTS_LEN_MAX]) -> &str {
     // SAFETY: what is initialised may be handed out to be initialised.
-    let uninit = unsafe { &mut *(&raw mut *buffer).cast::<[MaybeUninit<u8>; ARGUMENTS_LEN_MAX]>() };
+    let uninit =
+        unsafe { &mut *(&raw mut *buffer).cast::<[MaybeUninit<u8>; ARGUMENTS_LEN_MAX]>() };
     let line = sys_get_cmdline_uninit(uninit).ok();
     let line = line.and_then(|line| core::str::from_utf8(line).ok());
     line.and_then(|line| line.split_once(' ')).map_or("", |(_, arguments)| arguments)
