@@ -30,6 +30,9 @@ fn main() -> ! {
 }
 
 /// The settings of the build, changed by the arguments.
+///
+/// Not inlined, like `start`: `main` never returns, so its stack is taken for ever.
+#[inline(never)]
 fn settings() -> &'static Settings {
     static SETTINGS: StaticCell<Settings> = StaticCell::new();
     let settings = SETTINGS.init_with(Settings::at_build);
@@ -44,6 +47,7 @@ fn give_up(error: &dyn core::fmt::Display) -> ! {
     host::exit(1)
 }
 
+#[inline(never)]
 fn start(spawner: Spawner, settings: &'static Settings, nic: Nic) {
     static RESOURCES: StaticCell<net::Resources> = StaticCell::new();
     let mut seed = [0; 40];
