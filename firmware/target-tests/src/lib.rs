@@ -46,8 +46,8 @@ impl Clock for BoardClock {
         Instant::from_micros(embassy_time::Instant::now().as_micros())
     }
 
-    /// Counted by instructions, the timer of QEMU 10.0 rings in its second round more often than in
-    /// its first; without `-icount` it does not. So each sleep is half of what is left.
+    /// Counted by instructions, the timer of QEMU 10.0 rings more often in its second round than
+    /// in its first; without `-icount` it does not. So each sleep is half of what is left.
     fn sleep_until(&mut self, at: Instant) {
         loop {
             let left = at.saturating_duration_since(self.now()).as_micros() as u64;

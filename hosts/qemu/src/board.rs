@@ -1,4 +1,4 @@
-//! QEMU as a board: `qemu-system-arm -M mps2-an385` with one link to a [`Network`](crate::Network).
+//! QEMU as a board: `qemu-system-arm -M mps2-an385`, linked to a [`Network`](crate::Network).
 
 use std::ffi::OsString;
 use std::io::{BufRead, BufReader, Read, Write};

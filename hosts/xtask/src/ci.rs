@@ -46,7 +46,7 @@ pub(crate) fn run_stages(full: bool) -> Result<()> {
         ("lints", Box::new(lints)),
         ("documentation", Box::new(documentation)),
         ("board targets", Box::new(board_targets)),
-        ("tests", Box::new(|| test(&[]))),
+        ("tests", Box::new(tests)),
         ("firmware", Box::new(firmware)),
         ("interop", Box::new(lab::install_and_run)),
         ("miri", Box::new(move || miri(full))),
@@ -64,6 +64,12 @@ pub(crate) fn run_stages(full: bool) -> Result<()> {
         println!("{name:<16} {:>3} min {:02} s", seconds / 60, seconds % 60);
     }
     Ok(())
+}
+
+/// All tests of the workspace, and the core's as boards have it.
+fn tests() -> Result<()> {
+    test(&[])?;
+    run(cargo(None, &["test", "-p", "rserpool-core", "--lib", "--features", "small"]))
 }
 
 /// Runs the tests of the workspace; `arguments` go to `cargo test`.
@@ -91,7 +97,8 @@ fn lints() -> Result<()> {
     Ok(())
 }
 
-/// The firmware's own workspace: host tests, all boards with their sizes, tests on the emulated one.
+/// The firmware's own workspace: host tests, all boards and their sizes, tests on the emulated
+/// one.
 fn firmware() -> Result<()> {
     let stages: [&[&str]; 3] = [
         &["fmt", "--all", "--check"],
@@ -103,6 +110,8 @@ fn firmware() -> Result<()> {
         command.current_dir(root().join("firmware"));
         run(command)?;
     }
+    let mut bare_core = cargo(None, &["build", "--release"]);
+    run(bare_core.current_dir(root().join("firmware/examples/bare-core")))?;
     firmware::check_sizes(&[])?;
     firmware::test(&[])
 }

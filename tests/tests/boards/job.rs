@@ -51,7 +51,8 @@ impl<J: Job + Send + 'static> Running<J> {
             while !condition(&handle.snapshot(), events) {
                 tokio::select! {
                     event = handle.next_event() => {
-                        events.push(event.unwrap_or_else(|| panic!("the job is over before {what}")));
+                        let event = event.unwrap_or_else(|| panic!("over before {what}"));
+                        events.push(event);
                     }
                     _ = ticks.tick() => {}
                 }

@@ -153,7 +153,10 @@ impl Peer {
 
     /// Whether the package is done.
     pub(crate) fn is_done(&self, package: u32) -> bool {
-        let done = |message: &WorkerMessage<'_>| matches!(message, WorkerMessage::Done { work: it, .. } if *it == work(package));
+        let done = |message: &WorkerMessage<'_>| match message {
+            WorkerMessage::Done { work: it, .. } => *it == work(package),
+            _ => false,
+        };
         self.said().iter().any(done)
     }
 
