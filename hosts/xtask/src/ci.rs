@@ -111,7 +111,8 @@ fn firmware() -> Result<()> {
         run(command)?;
     }
     let mut bare_core = cargo(None, &["build", "--release"]);
-    run(bare_core.current_dir(root().join("firmware/examples/bare-core")))?;
+    bare_core.current_dir(root().join("firmware/examples/bare-core"));
+    run(bare_core)?;
     firmware::check_sizes(&[])?;
     firmware::test(&[])
 }
