@@ -345,8 +345,8 @@ const RX_PACKETS: usize = 8;
 const TX_PACKETS: usize = 4;
 /// Two full packets, or a burst of small ones.
 const RX_LEN: usize = 3_072;
-/// One full packet; smoltcp hands it to the network chip at its next turn.
-const TX_LEN: usize = 1_600;
+/// One full packet, IP header included; smoltcp hands it to the network chip at its next turn.
+const TX_LEN: usize = 1_500;
 
 #[cfg(test)]
 mod tests {
