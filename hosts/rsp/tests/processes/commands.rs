@@ -243,7 +243,7 @@ fn packages_go_to_elements_that_offer_their_kernel() {
 fn many_short_packages_do_not_flood_the_registrar() {
     let (registrar, place) = Process::registrar(&[]);
     let _element = Process::element(&place, &["--slots", "2"]);
-    let job = ["run", "load", "--work", "1500000000", "--packages", "600"];
+    let job = ["run", "load", "--work", "500000000", "--packages", "500"];
     let ended = rsp(&[&job[..], &["--registrar", &place]].concat());
     assert_eq!(ended.code, Some(0), "{}", ended.errors);
     registrar.signal(Signal::SIGTERM);
