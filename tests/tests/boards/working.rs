@@ -28,12 +28,24 @@ fn two_boards_and_a_process_make_one_picture() {
     let bench = Bench::new();
     let (_registrar, place) = Process::registrar();
     let boards = TRANSPORTS.map(|transport| bench.registered_board(&place, transport));
-    let (_element, element) = Process::element(&place, KEY);
-    let done = Running::start(&place, picture()).finish();
-    assert_eq!(done.job.pixels(), computed_locally(picture()).pixels());
-    for id in [&boards[0].id, &boards[1].id, &element] {
-        assert!(done.packages_of(id) > 0, "{id} has done nothing: {:?}", done.last.elements);
+    // Work for many seconds of a board, so that it is not over before the process is there.
+    let job = || FractalJob::new(FractalView { iterations_max: 4_000, ..VIEW }, 8, 8);
+    let mut running = Running::start(&place, job());
+    for board in &boards {
+        await_done(&mut running, &board.id);
     }
+    let (_process, process) = Process::element(&place, KEY);
+    await_done(&mut running, &process);
+    let done = running.finish();
+    assert!(done.job.pixels() == computed_locally(job()).pixels(), "seed {}", bench.seed);
+}
+
+/// Waits until `id` has computed a package.
+fn await_done(running: &mut Running<FractalJob>, id: &str) {
+    running.until("a package is done", |snapshot, _| {
+        let element = snapshot.elements.iter().find(|it| it.element.to_string() == id);
+        element.is_some_and(|element| element.package_count > 0)
+    });
 }
 
 #[test]
@@ -65,8 +77,8 @@ fn rsp_run_makes_the_same_picture_with_boards_as_without() {
 }
 
 /// More packages than anybody takes at once, so that none is doubled early.
-fn load(package_len: u64) -> SyntheticJob {
-    SyntheticJob::new(10 * package_len, package_len)
+fn load((package_count, package_len): (u64, u64)) -> SyntheticJob {
+    SyntheticJob::new(package_count * package_len, package_len)
 }
 
 /// Waits until a package is half-way at `id`: its state has come in a cookie, its result not.
@@ -161,8 +173,9 @@ fn a_board_computes_over_a_bad_link() {
     }
 }
 
-/// Calculations of a package that takes a board some seconds.
-const BOARD_LOAD: u64 = 20_000_000;
+/// Packages, each of calculations that take a board some seconds; so many that a process still
+/// has some before it when a board has been silent for too long.
+const BOARD_LOAD: (u64, u64) = (100, 20_000_000);
 
-/// Calculations of a package that takes a process some seconds, as it is built for tests.
-const PROCESS_LOAD: u64 = 100_000_000;
+/// Packages, each of calculations that take a process some seconds, as it is built for tests.
+const PROCESS_LOAD: (u64, u64) = (10, 100_000_000);
