@@ -273,7 +273,8 @@ async fn compute(
     let started = PoolUser::start(&transport, PoolUserConfig::new(vec![registrar])).await;
     let user = started.map_err(|error| start_failure(&error))?;
     stage.await_boards(&user, pool).await?;
-    let job = fractal_job(fractal, Some(PACKAGES));
+    let packages = if options.boards > 0 { PACKAGES_WITH_BOARDS } else { PACKAGES };
+    let job = fractal_job(fractal, Some(packages));
     let mut view = JobView::new("computing", true);
     for element in &stage.elements {
         view.name(element.identifier, element.name.clone());
@@ -367,6 +368,9 @@ fn endpoint_of(place: &str) -> Result<Endpoint, Failure> {
 
 /// Packages of the picture: large enough that one is half done when its element dies.
 const PACKAGES: u32 = 96;
+
+/// More of them, so that one is not too much for a board.
+const PACKAGES_WITH_BOARDS: u32 = 900;
 
 /// How often the bar moves.
 const TICK: Duration = Duration::from_millis(40);

@@ -28,6 +28,8 @@ pub(super) struct Up {
     pub(super) association: AssociationId,
     /// How many packages it may have in flight; `None` until its Hello.
     pub(super) window: Option<usize>,
+    /// No more than that before this, after it was busy.
+    pub(super) widen_at: Instant,
     pub(super) since: Instant,
     pub(super) last_heard: Instant,
     pub(super) last_pinged: Instant,

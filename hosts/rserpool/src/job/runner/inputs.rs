@@ -32,6 +32,7 @@ impl<J: Job> JobRunner<J> {
         element.link = Link::Up(Up {
             association,
             window: None,
+            widen_at: now,
             since: now,
             last_heard: now,
             last_pinged: now,
@@ -235,10 +236,14 @@ impl<J: Job> JobRunner<J> {
             _ => {
                 self.give_back(now, index, place, true, "the element is busy");
                 let element = &mut self.elements[index];
-                element.back_off(now, backoff);
                 let held_count = element.attempts.len();
-                if let Some(window) = element.up_mut().and_then(|up| up.window.as_mut()) {
-                    *window = held_count.max(1);
+                if held_count == 0 {
+                    element.back_off(now, backoff);
+                }
+                if let Some(up) = element.up_mut() {
+                    // What it holds tells how many it can hold; another try later.
+                    up.window = Some(held_count.max(1));
+                    up.widen_at = now + backoff;
                 }
             }
         }
@@ -290,7 +295,7 @@ impl<J: Job> JobRunner<J> {
         }
         self.statistics.duplicates_won += u64::from(attempt.duplicate);
         self.packages.complete(package);
-        self.widen(index);
+        self.widen(now, index);
         self.end_other_attempts(now, package);
         self.tell(Event::PackageDone { package, element: id });
         if verdict == Verdict::Enough {
@@ -299,10 +304,12 @@ impl<J: Job> JobRunner<J> {
     }
 
     /// An element that delivers may have one more in flight, up to the configured window.
-    fn widen(&mut self, index: usize) {
+    fn widen(&mut self, now: Instant, index: usize) {
         let window_max = self.config.window;
-        if let Some(window) = self.elements[index].up_mut().and_then(|up| up.window.as_mut()) {
-            *window = (*window + 1).min(window_max);
+        if let Some(up) = self.elements[index].up_mut()
+            && up.widen_at <= now
+        {
+            up.window = up.window.map(|window| (window + 1).min(window_max));
         }
     }
 
