@@ -245,9 +245,10 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
         if let Join::Seeking { until } | Join::Mentored { until, .. } = self.peering.join {
             next = Instant::earliest(next, Some(until));
         }
+        let may_connect = self.is_running();
         let lent = self.tables.lend();
         for peer in lent.peers.iter().filter(|peer| peer.is_used()) {
-            next = Instant::earliest(next, peer.next_deadline());
+            next = Instant::earliest(next, peer.next_deadline(may_connect));
         }
         for link in lent.links.iter().filter(|link| link.state == LinkState::Up) {
             next = Instant::earliest(next, Some(link.deadline));

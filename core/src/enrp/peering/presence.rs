@@ -21,7 +21,8 @@ use super::table::{LinkState, PeerSlot, PeerState, Sync, owes};
 const REFUSAL_PAUSE: Duration = Duration::from_secs(2);
 
 impl PeerSlot {
-    pub(super) fn next_deadline(&self) -> Option<Instant> {
+    /// When it moves by itself; `may_connect` says whether attempts to reach it are made.
+    pub(super) fn next_deadline(&self, may_connect: bool) -> Option<Instant> {
         let mut next = match self.state {
             PeerState::Free => return None,
             // A configured peer is looked for without end.
@@ -34,7 +35,7 @@ impl PeerSlot {
         if self.cursor.is_some() {
             next = Instant::earliest(next, Some(self.cursor_deadline));
         }
-        if self.is_to_be_connected() && self.connect_at > Instant::ZERO {
+        if may_connect && self.is_to_be_connected() && self.connect_at > Instant::ZERO {
             next = Instant::earliest(next, Some(self.connect_at));
         }
         next

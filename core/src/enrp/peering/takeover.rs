@@ -163,6 +163,7 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
         }
         if is_any {
             self.peering.hand_over_until = Some(self.now() + HAND_OVER_PATIENCE);
+            self.find_peer_deadline();
         }
         is_any
     }
