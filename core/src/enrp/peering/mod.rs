@@ -40,10 +40,10 @@ use crate::wire::{Cause, ParseError};
 
 use super::event::{Event, InputError, Limit};
 use super::registrar::Registrar;
-use super::tables::Tables;
+use super::tables::{AssociationState, Tables};
 
 use changes::{Changes, RECORD_LEN_MAX};
-use table::{LinkState, PeerState, owes};
+use table::{PeerState, owes};
 
 pub use table::{AdoptionSlot, LinkSlot, PEERS_MAX, PeerSlot};
 
@@ -250,7 +250,7 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
         for peer in lent.peers.iter().filter(|peer| peer.is_used()) {
             next = Instant::earliest(next, peer.next_deadline(may_connect));
         }
-        for link in lent.links.iter().filter(|link| link.state == LinkState::Up) {
+        for link in lent.links.iter().filter(|link| link.state == AssociationState::Up) {
             next = Instant::earliest(next, Some(link.deadline));
         }
         next
@@ -258,13 +258,13 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
 
     fn link(&mut self, id: AssociationId) -> Option<&mut LinkSlot> {
         let links = self.tables.lend().links.iter_mut();
-        links.filter(|link| link.state != LinkState::Free).find(|link| link.id == id)
+        links.filter(|link| link.state != AssociationState::Free).find(|link| link.id == id)
     }
 
     /// Decides to end an association with a peer.
-    fn end_link(&mut self, id: AssociationId, how: LinkState) {
+    fn end_link(&mut self, id: AssociationId, how: AssociationState) {
         if let Some(link) = self.link(id)
-            && link.state == LinkState::Up
+            && link.state == AssociationState::Up
         {
             link.state = how;
         }
@@ -284,8 +284,8 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
     /// Ends all associations with peers, as the registrar stops.
     pub(super) fn end_links(&mut self) {
         for link in self.tables.lend().links.iter_mut() {
-            if link.state == LinkState::Up {
-                link.state = LinkState::ShutdownOwed;
+            if link.state == AssociationState::Up {
+                link.state = AssociationState::ShutdownOwed;
             }
         }
         self.peering.is_on = false;
@@ -294,7 +294,7 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
 
     /// Whether an association with a peer is left.
     pub(super) fn has_links(&mut self) -> bool {
-        self.tables.lend().links.iter().any(|link| link.state != LinkState::Free)
+        self.tables.lend().links.iter().any(|link| link.state != AssociationState::Free)
     }
 
     fn on_link_up(
@@ -314,11 +314,11 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
         }
         let patience = self.config.max_time_last_heard;
         let links = &mut self.tables.lend().links;
-        let Some(link) = links.iter_mut().find(|link| link.state == LinkState::Free) else {
+        let Some(link) = links.iter_mut().find(|link| link.state == AssociationState::Free) else {
             let _ = self.peering.refused.push(id);
             return Err(self.limited(id, Limit::Peers));
         };
-        *link = LinkSlot { state: LinkState::Up, id, port, ..LinkSlot::FREE };
+        *link = LinkSlot { state: AssociationState::Up, id, port, ..LinkSlot::FREE };
         link.deadline = now + patience;
         for (place, address) in link.addresses.iter_mut().zip(addresses) {
             *place = address.to_canonical();
@@ -395,12 +395,12 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
         data: &[u8],
     ) -> Result<(), InputError> {
         match self.link(id) {
-            Some(link) if link.state == LinkState::Up => {}
+            Some(link) if link.state == AssociationState::Up => {}
             _ => return Err(InputError::UnknownAssociation),
         }
         if ppid != Ppid::ENRP {
             self.counters.unexpected += 1;
-            self.end_link(id, LinkState::AbortOwed);
+            self.end_link(id, AssociationState::AbortOwed);
             return Err(InputError::WrongPpid);
         }
         let message = match EnrpMessage::parse(data) {
@@ -513,13 +513,13 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
         let patience = self.config.max_time_last_heard;
         let lent = self.tables.lend();
         let link = &mut lent.links[place];
-        if link.state != LinkState::Up || link.deadline > now {
+        if link.state != AssociationState::Up || link.deadline > now {
             return;
         }
         if lent.peers.iter().any(|peer| peer.link == Some(link.id)) {
             link.deadline = now + patience;
         } else {
-            link.state = LinkState::AbortOwed;
+            link.state = AssociationState::AbortOwed;
         }
     }
 }

@@ -15,8 +15,8 @@ use crate::wire::{
 };
 
 use super::super::registrar::Registrar;
-use super::super::tables::Tables;
-use super::table::{LinkState, PeerSlot, Sync, owes};
+use super::super::tables::{AssociationState, Tables};
+use super::table::{PeerSlot, Sync, owes};
 
 /// An SCTP transport with as many addresses as are kept of an endpoint.
 const TRANSPORT_LEN_MAX: usize = 8 + 20 * crate::association::ADDRESSES_MAX;
@@ -64,16 +64,16 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
             let link = &mut self.tables.lend().links[place];
             let association = link.id;
             match link.state {
-                LinkState::AbortOwed => {
-                    link.state = LinkState::Closing;
+                AssociationState::AbortOwed => {
+                    link.state = AssociationState::Closing;
                     return Some(Transmit::Abort { association });
                 }
-                LinkState::ShutdownOwed => {
-                    link.state = LinkState::Closing;
+                AssociationState::ShutdownOwed => {
+                    link.state = AssociationState::Closing;
                     return Some(Transmit::Shutdown { association });
                 }
-                LinkState::Up => {}
-                LinkState::Free | LinkState::Closing => continue,
+                AssociationState::Up => {}
+                AssociationState::Free | AssociationState::Closing => continue,
             }
             let Some(cause) = link.error.take() else { continue };
             let link = *link;

@@ -13,9 +13,9 @@ use crate::wire::enrp::{ListResponse, Presence};
 
 use super::super::event::{Event, InputError, Limit};
 use super::super::registrar::Registrar;
-use super::super::tables::Tables;
+use super::super::tables::{AssociationState, Tables};
 use super::Join;
-use super::table::{LinkState, PeerSlot, PeerState, Sync, owes};
+use super::table::{PeerSlot, PeerState, Sync, owes};
 
 /// How long a refused request waits before it is made again.
 const REFUSAL_PAUSE: Duration = Duration::from_secs(2);
@@ -374,7 +374,7 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
             peer.acks_owed &= !bit;
         }
         if let Some(link) = gone.link {
-            self.end_link(link, LinkState::AbortOwed);
+            self.end_link(link, AssociationState::AbortOwed);
         }
         if let Join::Mentored { until, mentor } = self.peering.join
             && mentor == place

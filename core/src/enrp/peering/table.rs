@@ -8,7 +8,7 @@ use crate::identifier::RegistrarId;
 use crate::time::Instant;
 use crate::wire::Cause;
 
-use super::super::tables::REPORTED_LEN_MAX;
+use super::super::tables::{AssociationState, REPORTED_LEN_MAX};
 
 /// The most peers that a registrar can have: sets of them are words of 64 bits.
 pub const PEERS_MAX: usize = 64;
@@ -162,7 +162,7 @@ impl PeerSlot {
 /// An association with a peer, or with somebody who has not said yet who it is.
 #[derive(Clone, Copy, Debug)]
 pub struct LinkSlot {
-    pub(super) state: LinkState,
+    pub(super) state: AssociationState,
     pub(super) id: AssociationId,
     pub(super) addresses: [IpAddr; ADDRESSES_MAX],
     pub(super) address_count: u8,
@@ -175,20 +175,10 @@ pub struct LinkSlot {
     pub(super) data_len: u16,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum LinkState {
-    #[default]
-    Free,
-    Up,
-    AbortOwed,
-    ShutdownOwed,
-    Closing,
-}
-
 impl LinkSlot {
     /// A slot that nobody uses.
     pub const FREE: Self = Self {
-        state: LinkState::Free,
+        state: AssociationState::Free,
         id: AssociationId(0),
         addresses: [IpAddr::V4(Ipv4Addr::UNSPECIFIED); ADDRESSES_MAX],
         address_count: 0,
