@@ -6,10 +6,13 @@
 //! - a [`Registrar`], where pool elements register;
 //! - a [`PoolElement`], which computes work packages;
 //! - a [`PoolUser`], which resolves pool handles, and with [`JobHandle`] lets a pool compute.
+//!
+//! In [`csp`] they tell a monitor how they are.
 
 mod announces;
 pub mod capture;
 mod clock;
+pub mod csp;
 mod driven;
 pub mod heap_storage;
 mod heap_tables;

@@ -5,6 +5,7 @@
 
 pub mod asap_machines;
 pub mod compute;
+pub mod csp;
 pub mod handlespace;
 pub mod message;
 mod peers;
@@ -17,7 +18,7 @@ pub mod sctp_pair;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets.
-pub const TARGETS: [Target; 8] = [
+pub const TARGETS: [Target; 9] = [
     ("message", message::run),
     ("handlespace", handlespace::run),
     ("registrar", registrar::run),
@@ -26,4 +27,5 @@ pub const TARGETS: [Target; 8] = [
     ("sctp_packet", sctp_packet::run),
     ("sctp_pair", sctp_pair::run),
     ("compute", compute::run),
+    ("csp", csp::run),
 ];

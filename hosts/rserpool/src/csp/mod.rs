@@ -1,0 +1,16 @@
+//! The Component Status Protocol of RSPLIB: components tell a monitor how they are.
+//!
+//! Each report is one UDP datagram, which nobody answers. Anybody can send one, so a monitor
+//! believes nothing and keeps a bounded number of components. Deliberately absent: any action
+//! on what a report says.
+
+mod monitor;
+mod report;
+mod text;
+
+pub use monitor::{Component, Liveness, Monitor, MonitorConfig, MonitorError, MonitorSocket};
+pub use report::{Association, ComponentId, ComponentKind, Report, ReportError, Workload};
+pub use text::Text;
+
+/// The UDP port that monitors listen at.
+pub const CSP_PORT: u16 = 2960;
