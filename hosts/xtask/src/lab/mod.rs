@@ -76,7 +76,7 @@ pub(crate) struct Options {
 /// If a case fails, or the lab itself.
 pub(crate) fn run_cases(options: &Options) -> Result<()> {
     if options.list {
-        for case in &CASES {
+        for case in CASES {
             println!("{:<18}{}", case.name, case.what);
         }
         return Ok(());
@@ -87,7 +87,7 @@ pub(crate) fn run_cases(options: &Options) -> Result<()> {
         cases.push(case.with_context(|| format!("no case `{name}`; --list shows them"))?);
     }
     if cases.is_empty() {
-        cases.extend(&CASES);
+        cases.extend(CASES);
     }
     if let Some(folder) = &options.inside {
         end_with_input();

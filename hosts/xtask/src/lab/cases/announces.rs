@@ -1,14 +1,25 @@
 //! Elements that are told of no registrar and find one by its announces, both ways.
 
+use std::time::Duration;
+
 use anyhow::{Context, Result};
 
+use super::Case;
 use super::ours::{self, element_by};
 use super::rsplib::{self, PATIENCE};
 use crate::lab::Lab;
 use crate::lab::process::await_some;
 
+pub(super) const OF_RSPLIB: Case = Case {
+    name: "announces",
+    what: "rsp serve and rsp resolve find rspregistrar by its announces",
+    patience: Duration::from_secs(180),
+    has_boards: false,
+    run: of_rsplib,
+};
+
 /// Our element and user find RSPLIB's registrar.
-pub(super) fn of_rsplib(lab: &mut Lab) -> Result<()> {
+fn of_rsplib(lab: &mut Lab) -> Result<()> {
     let mut guest = lab.boot()?;
     rsplib::encapsulate(&mut guest)?;
     let started = rsplib::registrar(&mut guest);
@@ -23,8 +34,16 @@ pub(super) fn of_rsplib(lab: &mut Lab) -> Result<()> {
     lab.check("rsp resolve finds it, by the announces too", listed)
 }
 
+pub(super) const OF_OURS: Case = Case {
+    name: "our-announces",
+    what: "rspserver finds rsp registrar by its announces",
+    patience: Duration::from_secs(180),
+    has_boards: false,
+    run: of_ours,
+};
+
 /// RSPLIB's elements find our registrar.
-pub(super) fn of_ours(lab: &mut Lab) -> Result<()> {
+fn of_ours(lab: &mut Lab) -> Result<()> {
     let mut guest = lab.boot()?;
     rsplib::encapsulate(&mut guest)?;
     let listen = "--listen 10.77.0.10:3863/9899 --announces on --announce-interface lab0";

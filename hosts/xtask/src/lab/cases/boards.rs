@@ -4,19 +4,28 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
+use super::Case;
 use super::ours::{self, AT};
 use super::rsplib::{self, PATIENCE};
 use crate::lab::Lab;
 use crate::lab::guest::Program;
 use crate::lab::process::{Process, await_some};
 
-pub(super) fn raw(lab: &mut Lab) -> Result<()> {
-    run(lab, "raw", "10.77.0.2:3863")
-}
+pub(super) const RAW: Case = Case {
+    name: "board-raw",
+    what: "an emulated board at rspregistrar, IP protocol 132 to the kernel's SCTP",
+    patience: Duration::from_secs(300),
+    has_boards: true,
+    run: |lab| run(lab, "raw", "10.77.0.2:3863"),
+};
 
-pub(super) fn udp(lab: &mut Lab) -> Result<()> {
-    run(lab, "udp", "10.77.0.2:3863/9899")
-}
+pub(super) const UDP: Case = Case {
+    name: "board-udp",
+    what: "an emulated board at rspregistrar, over UDP 9899",
+    patience: Duration::from_secs(300),
+    has_boards: true,
+    run: |lab| run(lab, "udp", "10.77.0.2:3863/9899"),
+};
 
 fn run(lab: &mut Lab, transport: &str, registrar_at: &str) -> Result<()> {
     let mut guest = lab.boot()?;

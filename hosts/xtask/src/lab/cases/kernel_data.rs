@@ -6,11 +6,20 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use rserpool_core::entropy::{Entropy, SplitMix64};
 
+use super::Case;
 use super::rsplib::{self, PATIENCE};
 use crate::lab::Lab;
 use crate::lab::echo::{EchoClient, MESSAGE_LEN_MAX};
 
-pub(super) fn run(lab: &mut Lab) -> Result<()> {
+pub(super) const CASE: Case = Case {
+    name: "kernel-data",
+    what: "our SCTP and the kernel's exchange messages of all sizes through rspserver -echo",
+    patience: Duration::from_secs(300),
+    has_boards: false,
+    run,
+};
+
+fn run(lab: &mut Lab) -> Result<()> {
     let mut guest = lab.boot()?;
     rsplib::encapsulate(&mut guest)?;
     let registrar = lab.rsp("registrar", "registrar --listen 10.77.0.10:3863/9899 --log debug")?;

@@ -27,69 +27,15 @@ pub(crate) struct Case {
     pub(crate) run: fn(&mut Lab) -> Result<()>,
 }
 
-/// All of them, in the order in which they run.
-pub(crate) const CASES: [Case; 9] = [
-    Case {
-        name: "our-element",
-        what: "rsp serve and rsp run at rspregistrar, over UDP 9899",
-        patience: Duration::from_secs(240),
-        has_boards: false,
-        run: our_element::run,
-    },
-    Case {
-        name: "our-registrar",
-        what: "rspserver and pingpongclient at rsp registrar, over UDP 9899",
-        patience: Duration::from_secs(240),
-        has_boards: false,
-        run: our_registrar::run,
-    },
-    Case {
-        name: "announces",
-        what: "rsp serve and rsp resolve find rspregistrar by its announces",
-        patience: Duration::from_secs(180),
-        has_boards: false,
-        run: announces::of_rsplib,
-    },
-    Case {
-        name: "our-announces",
-        what: "rspserver finds rsp registrar by its announces",
-        patience: Duration::from_secs(180),
-        has_boards: false,
-        run: announces::of_ours,
-    },
-    Case {
-        name: "trouble",
-        what: "rsp serve and rspregistrar with loss, no link, a crowd, a restart",
-        patience: Duration::from_secs(300),
-        has_boards: false,
-        run: trouble::run,
-    },
-    Case {
-        name: "our-trouble",
-        what: "rspserver and rsp registrar with loss, silence, no link, a restart",
-        patience: Duration::from_secs(300),
-        has_boards: false,
-        run: our_trouble::run,
-    },
-    Case {
-        name: "kernel-data",
-        what: "our SCTP and the kernel's exchange messages of all sizes through rspserver -echo",
-        patience: Duration::from_secs(300),
-        has_boards: false,
-        run: kernel_data::run,
-    },
-    Case {
-        name: "board-raw",
-        what: "an emulated board at rspregistrar, IP protocol 132 to the kernel's SCTP",
-        patience: Duration::from_secs(300),
-        has_boards: true,
-        run: boards::raw,
-    },
-    Case {
-        name: "board-udp",
-        what: "an emulated board at rspregistrar, over UDP 9899",
-        patience: Duration::from_secs(300),
-        has_boards: true,
-        run: boards::udp,
-    },
+/// All of them, in the order in which they run. Each stands in the file that tells it.
+pub(crate) static CASES: &[Case] = &[
+    our_element::CASE,
+    our_registrar::CASE,
+    announces::OF_RSPLIB,
+    announces::OF_OURS,
+    trouble::CASE,
+    our_trouble::CASE,
+    kernel_data::CASE,
+    boards::RAW,
+    boards::UDP,
 ];

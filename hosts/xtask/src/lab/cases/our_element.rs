@@ -4,11 +4,20 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
+use super::Case;
 use super::ours::{self, AT, element};
 use super::rsplib::{self, PATIENCE};
 use crate::lab::Lab;
 
-pub(super) fn run(lab: &mut Lab) -> Result<()> {
+pub(super) const CASE: Case = Case {
+    name: "our-element",
+    what: "rsp serve and rsp run at rspregistrar, over UDP 9899",
+    patience: Duration::from_secs(240),
+    has_boards: false,
+    run,
+};
+
+fn run(lab: &mut Lab) -> Result<()> {
     let mut guest = lab.boot()?;
     rsplib::encapsulate(&mut guest)?;
     let started = rsplib::registrar(&mut guest);

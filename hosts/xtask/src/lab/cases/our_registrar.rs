@@ -4,12 +4,21 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
 
+use super::Case;
 use super::rsplib::{self, PATIENCE};
 use crate::lab::Lab;
 use crate::lab::guest::Program;
 use crate::lab::process::await_some;
 
-pub(super) fn run(lab: &mut Lab) -> Result<()> {
+pub(super) const CASE: Case = Case {
+    name: "our-registrar",
+    what: "rspserver and pingpongclient at rsp registrar, over UDP 9899",
+    patience: Duration::from_secs(240),
+    has_boards: false,
+    run,
+};
+
+fn run(lab: &mut Lab) -> Result<()> {
     let mut guest = lab.boot()?;
     rsplib::encapsulate(&mut guest)?;
     let registrar = lab.rsp("registrar", &format!("registrar --listen {AT}/9899 --log debug"))?;

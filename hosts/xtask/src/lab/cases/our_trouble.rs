@@ -5,12 +5,21 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
+use super::Case;
 use super::rsplib::{self, PATIENCE};
 use crate::lab::Lab;
 use crate::lab::guest::Program;
 use crate::lab::process::{Process, await_some};
 
-pub(super) fn run(lab: &mut Lab) -> Result<()> {
+pub(super) const CASE: Case = Case {
+    name: "our-trouble",
+    what: "rspserver and rsp registrar with loss, silence, no link, a restart",
+    patience: Duration::from_secs(300),
+    has_boards: false,
+    run,
+};
+
+fn run(lab: &mut Lab) -> Result<()> {
     let mut guest = lab.boot()?;
     rsplib::encapsulate(&mut guest)?;
     let registrar = registrar(lab, "registrar")?;

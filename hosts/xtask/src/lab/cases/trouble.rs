@@ -4,13 +4,22 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
+use super::Case;
 use super::ours::{self, AT, element};
 use super::rsplib::{self, PATIENCE};
 use crate::lab::Lab;
 use crate::lab::guest::Guest;
 use crate::lab::process::{Process, await_some};
 
-pub(super) fn run(lab: &mut Lab) -> Result<()> {
+pub(super) const CASE: Case = Case {
+    name: "trouble",
+    what: "rsp serve and rspregistrar with loss, no link, a crowd, a restart",
+    patience: Duration::from_secs(300),
+    has_boards: false,
+    run,
+};
+
+fn run(lab: &mut Lab) -> Result<()> {
     let mut guest = lab.boot()?;
     rsplib::encapsulate(&mut guest)?;
     let started = rsplib::registrar(&mut guest);
