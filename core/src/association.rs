@@ -9,6 +9,7 @@
 
 use core::fmt;
 use core::net::{IpAddr, SocketAddr};
+use core::time::Duration;
 
 use heapless::Vec;
 
@@ -114,6 +115,16 @@ pub enum Input<'a> {
         /// Which one.
         association: AssociationId,
     },
+    /// How long a round trip on an association takes, smoothed by the transport.
+    ///
+    /// A driver tells it before a message, if it has changed by more than an eighth since it was
+    /// told last; see [`RoundTrip`].
+    RoundTrip {
+        /// Which one.
+        association: AssociationId,
+        /// How long, in microseconds.
+        micros: u32,
+    },
     /// An association is gone.
     Down {
         /// Which one.
@@ -121,6 +132,35 @@ pub enum Input<'a> {
         /// How it ended.
         reason: DownReason,
     },
+}
+
+/// What a driver has told of an association's round trip, so that it tells changes alone.
+///
+/// ```
+/// use core::time::Duration;
+/// use rserpool_core::association::RoundTrip;
+/// let mut told = RoundTrip::default();
+/// assert_eq!(told.on_measured(Duration::from_millis(40)), Some(40_000));
+/// assert_eq!(told.on_measured(Duration::from_millis(44)), None);
+/// assert_eq!(told.on_measured(Duration::from_millis(46)), Some(46_000));
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct RoundTrip {
+    told_micros: u32,
+}
+
+impl RoundTrip {
+    /// Takes what the transport has measured; yields the microseconds if they are to be told.
+    #[must_use]
+    pub fn on_measured(&mut self, srtt: Duration) -> Option<u32> {
+        let micros = u32::try_from(srtt.as_micros()).unwrap_or(u32::MAX);
+        let is_news = micros.abs_diff(self.told_micros) > self.told_micros / 8;
+        is_news.then(|| {
+            self.told_micros = micros;
+            micros
+        })
+    }
 }
 
 /// How an association ended.

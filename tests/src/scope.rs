@@ -19,7 +19,8 @@ use rserpool_core::asap::{
     UserTransport,
 };
 use rserpool_core::association::{
-    AssociationId, Channel, ConnectId, DownReason, Endpoint, Input, Ppid, StreamId, Transmit,
+    AssociationId, Channel, ConnectId, DownReason, Endpoint, Input, Ppid, RoundTrip, StreamId,
+    Transmit,
 };
 use rserpool_core::enrp::{self, Config, Registrar};
 use rserpool_core::entropy::{Entropy, SplitMix64};
@@ -73,6 +74,8 @@ struct Association {
     /// Until when messages to each end are under way already.
     busy_until: [Instant; 2],
     is_up: bool,
+    /// What each end was told of the round trip.
+    round_trips: [RoundTrip; 2],
 }
 
 enum Delivery {
@@ -130,6 +133,8 @@ pub struct Scope {
     /// Whether elements try again whose registration has failed; the RFC leaves that to users.
     pub is_stubborn: bool,
     trouble: peers::Trouble,
+    /// How far away from the middle of the network a node is, if that is worth mentioning.
+    remoteness: BTreeMap<Node, Duration>,
 }
 
 impl Scope {
@@ -150,6 +155,7 @@ impl Scope {
             announce_loss: 0,
             is_stubborn: false,
             trouble: peers::Trouble::default(),
+            remoteness: BTreeMap::new(),
         }
     }
 
@@ -336,6 +342,26 @@ impl Scope {
         self.up().filter(|id| self.associations[id].ends.contains(&node)).collect()
     }
 
+    /// Moves a node so far away from the middle of the network.
+    pub fn move_away(&mut self, node: Node, one_way: Duration) {
+        self.remoteness.insert(node, one_way);
+    }
+
+    fn one_way(&self, ends: [Node; 2]) -> Duration {
+        ends.iter().filter_map(|end| self.remoteness.get(end)).sum()
+    }
+
+    /// Tells an end of an association what its transport has measured, if that is news.
+    fn tell_round_trip(&mut self, id: u32, end: usize) {
+        let Some(known) = self.associations.get(&id) else { return };
+        let round_trip = 2 * self.one_way(known.ends) + Duration::from_millis(5);
+        let Some(known) = self.associations.get_mut(&id) else { return };
+        if let Some(micros) = known.round_trips[end].on_measured(round_trip) {
+            let (node, port) = (known.ends[end], known.port);
+            self.input(node, port, Input::RoundTrip { association: AssociationId(id), micros });
+        }
+    }
+
     /// Lets time pass.
     pub fn run_for(&mut self, span: Duration) {
         let end = self.now + span;
@@ -412,6 +438,8 @@ impl Scope {
                     return;
                 }
                 self.message_count += 1;
+                self.tell_round_trip(association, end);
+                let Some(known) = self.associations.get(&association) else { return };
                 let (node, port) = (known.ends[end], known.port);
                 let association = AssociationId(association);
                 self.input(node, port, Input::Message { association, stream, ppid, data: &data });
@@ -522,7 +550,10 @@ impl Scope {
         if self.is_lost(association) {
             return;
         }
-        let delay = Duration::from_micros(500 + self.random.below(4_500));
+        let Some(ends) = self.associations.get(&association).map(|known| known.ends) else {
+            return;
+        };
+        let delay = Duration::from_micros(500 + self.random.below(4_500)) + self.one_way(ends);
         let Some(known) = self.associations.get_mut(&association) else { return };
         let at = known.busy_until[end].max(self.now + delay);
         known.busy_until[end] = at;

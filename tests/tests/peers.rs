@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rserpool_core::enrp::{Event, Limit};
 use rserpool_core::entropy::{Entropy, SplitMix64};
-use rserpool_core::identifier::RegistrarId;
+use rserpool_core::identifier::{PoolHandle, RegistrarId};
 use rserpool_core::profile::Profile;
 use rserpool_core::wire::{Load, Policy};
 use rserpool_tests::scope::{Node, Scope};
@@ -275,4 +275,27 @@ fn whatever_happens_all_agree_in_the_end() {
             std::panic::resume_unwind(panic);
         }
     }
+}
+
+#[test]
+fn distances_add_up_from_registrar_to_registrar() {
+    let mut scope = Scope::new(Profile::Rsplib, 31);
+    let nodes = registrars(&mut scope, 2);
+    scope.move_away(nodes[1], Duration::from_millis(100));
+    let policy = Policy::LeastUsedDpf { load: Load(0), dpf: Load(1_000), distance: 0 };
+    let near = scope.add_element(&[nodes[0]], "Pool", policy);
+    let far = scope.add_element(&[nodes[0]], "Pool", policy);
+    scope.move_away(far, Duration::from_millis(50));
+    // Keep-alives of 5 s measure the way to the elements, and are followed by updates.
+    scope.run_for(20 * SECOND);
+    let distances = |node| {
+        let space = scope.registrar(node).handlespace();
+        [near, far].map(|element| {
+            let pe_id = scope.element(element).pe_id();
+            let index = space.find(PoolHandle::new(b"Pool").unwrap(), pe_id).unwrap();
+            space.element(index).policy().distance().unwrap()
+        })
+    };
+    assert_eq!(distances(nodes[0]), [0, 50]);
+    assert_eq!(distances(nodes[1]), [100, 150]);
 }

@@ -57,6 +57,7 @@ impl RateLimit {
 /// | `peer_heartbeat_cycle` | 30 s | 2.444 s | PEER-HEARTBEAT-CYCLE, RFC 5353 §4.2 |
 /// | `max_time_last_heard` | 61 s | 5 s | MAX-TIME-LAST-HEARD, RFC 5353 §4.2 |
 /// | `max_time_no_response` | 5 s | 5 s | MAX-TIME-NO-RESPONSE, RFC 5353 §4.2 |
+/// | `distance_step` | 50 ms | 50 ms | RSPLIB |
 /// | `mentor_timeout` | 5 s | 5 s | RFC 5353 gives none |
 /// | `takeover_timeout` | 5 s | 5 s | RFC 5353 gives none |
 /// | `lower_identifier_takes_over` | no | yes | RFC 5353 §3.5.1; RSPLIB |
@@ -105,6 +106,10 @@ pub struct Config {
     /// Whether to become the home of elements that a peer suggests
     /// (draft-dreibholz-rserpool-enrp-takeover).
     pub accept_takeover_suggestion: bool,
+    /// Distances are rounded to multiples of this (draft-dreibholz-rserpool-delay), so that small
+    /// changes make no updates. Zero: nothing is measured, and elements keep the distance that
+    /// they name themselves.
+    pub distance_step: Duration,
     /// The longest handle table response, in bytes.
     pub table_len_max: usize,
     /// The most elements in a handle table response.
@@ -167,6 +172,7 @@ impl Config {
             takeover_timeout: Duration::from_secs(5),
             lower_identifier_takes_over: !rfc,
             accept_takeover_suggestion: true,
+            distance_step: Duration::from_millis(50),
             // RSPLIB's numbers: what fits into a packet.
             table_len_max: 1_400,
             table_items_max: 128,

@@ -11,6 +11,7 @@ mod announce;
 mod associations;
 mod challenge;
 mod config;
+mod distance;
 mod event;
 mod keep_alive;
 mod output;

@@ -442,6 +442,7 @@ impl<S: Storage, T: Tables, E: Entropy> Machine for Registrar<S, T, E> {
             Input::Restarted { association } => self.on_restarted(now, association),
             Input::Down { association, reason } => self.on_down(now, association, reason),
             Input::ConnectFailed { connect } => self.on_adoption_failed(now, connect),
+            Input::RoundTrip { association, micros } => self.on_round_trip(association, micros),
         };
         self.end_hand_over_if_done();
         result

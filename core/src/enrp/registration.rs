@@ -92,6 +92,7 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
             }
         };
         let element = PoolElement {
+            policy: self.policy_at(&peer.distance, element.policy),
             home: self.identifier,
             user_transport: user.as_transport(),
             asap_transport: Some(asap.as_transport()),

@@ -11,6 +11,7 @@ use crate::identifier::{POOL_HANDLE_LEN_MAX, PeId, PoolHandle};
 use crate::time::Instant;
 use crate::wire::Cause;
 
+use super::distance::Distance;
 use super::event::Event;
 use super::peering::{AdoptionSlot, LinkSlot, PEERS_MAX, PeerSlot};
 use super::rate::Meter;
@@ -191,6 +192,7 @@ pub struct AssociationSlot {
     pub(super) address_count: u8,
     pub(super) port: u16,
     pub(super) element_count: u32,
+    pub(super) distance: Distance,
     pub(super) registrations: Meter,
     pub(super) handle_resolutions: Meter,
     pub(super) unreachables: Meter,
@@ -226,6 +228,7 @@ impl AssociationSlot {
         address_count: 0,
         port: 0,
         element_count: 0,
+        distance: Distance::NONE,
         registrations: Meter::NEW,
         handle_resolutions: Meter::NEW,
         unreachables: Meter::NEW,

@@ -210,6 +210,17 @@ impl<S: Storage> Handlespace<S> {
         }
     }
 
+    /// The element after `index` of the same association, in the order in which they came to it.
+    #[must_use]
+    pub fn next_of(
+        &self,
+        association: AssociationId,
+        ElementIndex(link): ElementIndex,
+    ) -> Option<ElementIndex> {
+        let first = self.first_of(association)?;
+        index(list::next::<_, ASSOCIATION>(self.peek().slots.elements, first.0, link))
+    }
+
     /// The elements that are tied to an association, in the order in which they came to it.
     pub fn elements_of(
         &self,

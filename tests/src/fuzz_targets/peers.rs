@@ -120,7 +120,13 @@ impl Model {
                 };
                 self.hears(false, id + 8, &message);
             }
-            15 if program.byte() == 0xff => self.registrar.stop(),
+            15 => match program.byte() {
+                0xff => self.registrar.stop(),
+                micros => {
+                    let (association, micros) = (AssociationId(id), u32::from(micros) << 16);
+                    self.input(true, Input::RoundTrip { association, micros });
+                }
+            },
             _ => self.hears(true, id, &sound(program)),
         }
     }

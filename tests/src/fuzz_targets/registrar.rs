@@ -162,6 +162,11 @@ impl Model {
                 let len = 8 - program.below(16).saturating_sub(8) as usize;
                 let _ = self.bench.registrar.handle_announce(now, source, &announce[..len]);
             }
+            0xfb => {
+                let micros = u32::from(program.byte()) << 16;
+                let association = AssociationId(id);
+                let _ = self.bench.input(Input::RoundTrip { association, micros });
+            }
             _ => self.sound(id, program),
         }
         self.bench.drain();
@@ -298,6 +303,7 @@ fn sound_element<'a>(pool: &'a str, pe_id: u32, program: &mut Program<'_>) -> El
         1 => Policy::WeightedRandom { weight: value % 3 },
         2 => Policy::WeightedRoundRobin { weight: value },
         3 => Policy::LeastUsed { load: Load(value << 24) },
+        4 => Policy::LeastUsedDpf { load: Load(value), dpf: Load(value << 16), distance: value },
         _ => Policy::RoundRobin,
     };
     let addresses = match program.below(8) {

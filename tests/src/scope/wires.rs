@@ -22,7 +22,8 @@ impl Scope {
                 self.next_association += 1;
                 let ends = [node, peer];
                 let busy_until = [self.now; 2];
-                let known = Association { ends, port, busy_until, is_up: true };
+                let round_trips = Default::default();
+                let known = Association { ends, port, busy_until, is_up: true, round_trips };
                 self.associations.insert(association, known);
                 for (end, connect) in [(1, None), (0, Some(connect))] {
                     let up = |association, end| Delivery::Up { association, end, connect };

@@ -96,6 +96,7 @@ macro_rules! on_each_storage {
 }
 
 mod contract;
+mod distance;
 mod refusal;
 mod registration;
 mod resolution;

@@ -451,7 +451,7 @@ impl<K: KernelSet, const SLOTS: usize, const USERS: usize, const OUTPUT: usize> 
             Input::Up { association, .. } => self.on_up(association),
             Input::Down { association, .. } => self.on_down(association),
             Input::Restarted { association } => self.on_restarted(association),
-            Input::ConnectFailed { .. } => Ok(()),
+            Input::ConnectFailed { .. } | Input::RoundTrip { .. } => Ok(()),
             Input::Message { association, ppid, data, .. } => {
                 self.user(association).ok_or(WorkerError::UnknownUser)?;
                 match ppid {

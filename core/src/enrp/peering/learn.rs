@@ -78,6 +78,8 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
             return None;
         }
         let holder = known.and_then(|index| self.handlespace.element(index).association());
+        let policy = self.policy_from(sender, element.policy);
+        let element = PoolElement { policy, ..element };
         let index = self.enter(now, pool, &element, home)?;
         if is_ours {
             self.stop_adoption(index);

@@ -256,7 +256,7 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
         next
     }
 
-    fn link(&mut self, id: AssociationId) -> Option<&mut LinkSlot> {
+    pub(super) fn link(&mut self, id: AssociationId) -> Option<&mut LinkSlot> {
         let links = self.tables.lend().links.iter_mut();
         links.filter(|link| link.state != AssociationState::Free).find(|link| link.id == id)
     }
@@ -545,6 +545,9 @@ impl<S: Storage, T: Tables, E: Entropy> Machine for PeerSide<'_, S, T, E> {
             Input::Restarted { association } => self.0.on_link_restarted(association),
             Input::Down { association, .. } => self.0.on_link_down(now, association),
             Input::ConnectFailed { connect } => self.0.on_peer_connect_failed(now, connect),
+            Input::RoundTrip { association, micros } => {
+                self.0.on_round_trip_to_peer(association, micros)
+            }
         };
         self.0.end_hand_over_if_done();
         self.0.find_peer_deadline();

@@ -8,6 +8,7 @@ use crate::identifier::RegistrarId;
 use crate::time::Instant;
 use crate::wire::Cause;
 
+use super::super::distance::Distance;
 use super::super::tables::{AssociationState, REPORTED_LEN_MAX};
 
 /// The most peers that a registrar can have: sets of them are words of 64 bits.
@@ -26,7 +27,7 @@ pub struct PeerSlot {
     pub(super) port: u16,
     /// Where it is reached by SCTP over UDP, if that is known.
     pub(super) udp_port: Option<u16>,
-    pub(super) link: Option<AssociationId>,
+    pub(in super::super) link: Option<AssociationId>,
     pub(super) connect: Option<ConnectId>,
     /// No connection attempt before this.
     pub(super) connect_at: Instant,
@@ -163,12 +164,13 @@ impl PeerSlot {
 #[derive(Clone, Copy, Debug)]
 pub struct LinkSlot {
     pub(super) state: AssociationState,
-    pub(super) id: AssociationId,
+    pub(in super::super) id: AssociationId,
     pub(super) addresses: [IpAddr; ADDRESSES_MAX],
     pub(super) address_count: u8,
     pub(super) port: u16,
     /// When an association is given up whose peer says nothing.
     pub(super) deadline: Instant,
+    pub(in super::super) distance: Distance,
     /// An error to send.
     pub(super) error: Option<Cause>,
     pub(super) data: [u8; REPORTED_LEN_MAX],
@@ -184,6 +186,7 @@ impl LinkSlot {
         address_count: 0,
         port: 0,
         deadline: Instant::ZERO,
+        distance: Distance::NONE,
         error: None,
         data: [0; REPORTED_LEN_MAX],
         data_len: 0,

@@ -195,6 +195,29 @@ impl Policy {
         }
     }
 
+    /// How far away the element is, in milliseconds, if that matters to the policy.
+    #[must_use]
+    pub const fn distance(&self) -> Option<u32> {
+        match *self {
+            Self::WeightedRandomDpf { distance, .. }
+            | Self::LeastUsedDpf { distance, .. }
+            | Self::LeastUsedDegradationDpf { distance, .. } => Some(distance),
+            _ => None,
+        }
+    }
+
+    /// The same policy at another distance, if that matters to it.
+    #[must_use]
+    pub const fn at_distance(mut self, millis: u32) -> Self {
+        if let Self::WeightedRandomDpf { distance, .. }
+        | Self::LeastUsedDpf { distance, .. }
+        | Self::LeastUsedDegradationDpf { distance, .. } = &mut self
+        {
+            *distance = millis;
+        }
+        self
+    }
+
     /// The words after the type, in the order of the wire.
     #[must_use]
     #[inline]

@@ -254,6 +254,12 @@ impl Driver {
         let Some(association) = self.associations.get_mut(id) else { return };
         let Some(port) = self.ports.get(&association.port) else { return };
         association.is_unread = true;
+        if port.inbox.has_room()
+            && let Some(srtt) = self.endpoint.srtt(association.handle)
+            && let Some(micros) = association.round_trip.on_measured(srtt)
+        {
+            port.inbox.push(OwnedInput::RoundTrip { association: id, micros });
+        }
         while port.inbox.has_room() {
             let received = self.endpoint.recv(now, association.handle, &mut self.message);
             let Some(received) = received else {

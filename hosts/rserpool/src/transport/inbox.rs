@@ -32,6 +32,10 @@ pub(crate) enum OwnedInput {
     Restarted {
         association: AssociationId,
     },
+    RoundTrip {
+        association: AssociationId,
+        micros: u32,
+    },
     Down {
         association: AssociationId,
         reason: DownReason,
@@ -50,6 +54,7 @@ impl OwnedInput {
                 Input::Message { association, stream, ppid, data }
             }
             Self::Restarted { association } => Input::Restarted { association },
+            Self::RoundTrip { association, micros } => Input::RoundTrip { association, micros },
             Self::Down { association, reason } => Input::Down { association, reason },
         }
     }

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use rserpool_core::association::{AssociationId, ConnectId, Endpoint, Ppid, StreamId};
+use rserpool_core::association::{AssociationId, ConnectId, Endpoint, Ppid, RoundTrip, StreamId};
 use rserpool_core::sctp::Handle;
 use rserpool_core::time::Instant;
 
@@ -19,6 +19,8 @@ pub(crate) struct Association {
     pub(crate) is_leaving: bool,
     /// The endpoint has messages that the machine had no room for.
     pub(crate) is_unread: bool,
+    /// What the machine was told of the round trip.
+    pub(crate) round_trip: RoundTrip,
 }
 
 /// A message that waits to be sent.
@@ -53,6 +55,7 @@ impl Associations {
                 outbox_len: 0,
                 is_leaving: false,
                 is_unread: false,
+                round_trip: RoundTrip::default(),
             };
             self.by_id.insert(id, association);
             self.ids.insert(handle, id);
