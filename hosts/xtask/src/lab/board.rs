@@ -5,6 +5,7 @@ use std::process::Command;
 
 use anyhow::Result;
 
+use super::network::mac_of;
 use super::process::Process;
 
 /// A board at the end of tap device `tap`, at `address`, with `settings` (`KEY=VALUE`).
@@ -19,13 +20,12 @@ pub(crate) fn start(
     for setting in settings {
         semihosting += &format!(",arg={setting}");
     }
-    let last: u8 = address.rsplit('.').next().unwrap_or_default().parse()?;
     let mut command = Command::new(super::QEMU);
     command
         .args(["-M", "mps2-an385", "-display", "none", "-monitor", "none", "-serial", "stdio"])
         .args(["-semihosting-config", &semihosting])
         .args(["-netdev", &format!("tap,id=lab,ifname={tap},script=no,downscript=no")])
-        .args(["-net", &format!("nic,netdev=lab,macaddr=02:00:0a:4d:00:{last:02x}")])
+        .args(["-net", &format!("nic,netdev=lab,macaddr={}", mac_of(address))])
         .arg("-kernel")
         .arg(firmware);
     Process::start_with_input(name, command, folder)

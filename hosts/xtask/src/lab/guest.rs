@@ -20,6 +20,14 @@ pub(crate) struct Guest {
     command_count: usize,
 }
 
+/// A command as one of the guest's further hosts runs it.
+pub(crate) fn at(host: &str, command: &str) -> String {
+    match host {
+        super::GUEST => command.to_owned(),
+        _ => format!("ip netns exec {host} {command}"),
+    }
+}
+
 /// A program that runs in the background of a guest.
 pub(crate) struct Program {
     pid: u32,
@@ -33,12 +41,14 @@ pub(crate) struct Outcome {
 }
 
 impl Guest {
-    /// Boots a guest at `address` on tap device `tap`; `shim` completes UML's `ptrace`.
+    /// Boots a guest; `shim` completes UML's `ptrace`. Each of its hosts has an address and the
+    /// tap device that it is reached by: the first is the guest itself, the others are network
+    /// namespaces in it.
     ///
     /// # Errors
     ///
     /// If it does not come up in time; what it said is in `guest.log`.
-    pub(crate) fn boot(folder: &Path, shim: &Path, tap: &str, address: &str) -> Result<Self> {
+    pub(crate) fn boot(folder: &Path, shim: &Path, hosts: &[(&str, String)]) -> Result<Self> {
         let script = folder.join("init.sh");
         std::fs::write(&script, include_str!("init.sh"))?;
         executable(&script)?;
@@ -48,9 +58,13 @@ impl Guest {
             .args(["mem=256M", "rootfstype=hostfs", "rootflags=/", "ro"])
             .args(["con=null", "con0=null,fd:2", "ssl0=fd:0,fd:1"])
             .arg(format!("uml_dir={}", folder.join("uml").display()))
-            .arg(format!("vec0:transport=tap,ifname={tap},depth=64,gro=0,mac={GUEST_MAC}"))
+            .args(hosts.iter().enumerate().map(|(index, (address, tap))| {
+                let mac = super::network::mac_of(address);
+                format!("vec{index}:transport=tap,ifname={tap},depth=64,gro=0,mac={mac}")
+            }))
             .arg(format!("init={}", script.display()))
-            .args(["--", &folder.display().to_string(), address])
+            .args(["--", &folder.display().to_string()])
+            .args(hosts.iter().map(|(address, _)| address))
             .env("LD_PRELOAD", shim)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -186,5 +200,3 @@ const COMMAND_PATIENCE: Duration = Duration::from_secs(20);
 
 /// How much later than its command's end an answer may come.
 const ANSWER_PATIENCE: Duration = Duration::from_secs(10);
-
-const GUEST_MAC: &str = "02:00:0a:4d:00:02";

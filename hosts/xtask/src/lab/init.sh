@@ -1,6 +1,7 @@
 #!/bin/sh
 # The guest's first and only service: sets the machine up, then runs what the lab says.
-# Arguments: the folder on the host for output, the guest's address.
+# Arguments: the folder on the host for output, the guest's address, addresses of further hosts,
+# each of which is a network namespace of that name.
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/run
 mount -t proc proc /proc
 mount -t sysfs sys /sys
@@ -13,12 +14,23 @@ ln -s /usr/lib/uml/modules /run/modules/lib/modules
 for module in hmac crc-ccitt ipv6 udp_tunnel ip6_udp_tunnel sctp veth sch_netem; do
     modprobe -d /run/modules "$module" || echo "cannot load $module"
 done
-ip link set lo up
-# Userland peers cannot take packets larger than the link's.
-ip link set vec0 gso_max_segs 1 gso_max_size 1400
-ip address add "$2/24" dev vec0
-ip link set vec0 up
-ip route add default dev vec0
+shift
+index=0
+for address; do
+    within=
+    if [ "$index" != 0 ]; then
+        ip netns add "$address"
+        ip link set "vec$index" netns "$address"
+        within="ip netns exec $address"
+    fi
+    $within ip link set lo up
+    # Userland peers cannot take packets larger than the link's.
+    $within ip link set "vec$index" gso_max_segs 1 gso_max_size 1400
+    $within ip address add "$address/24" dev "vec$index"
+    $within ip link set "vec$index" up
+    $within ip route add default dev "vec$index"
+    index=$((index + 1))
+done
 exec 3<>/dev/ttyS0
 stty raw -echo <&3
 echo ready >&3

@@ -274,9 +274,22 @@ impl Lab {
     ///
     /// If it does not come up.
     pub(crate) fn boot(&mut self) -> Result<Guest> {
-        let tap = self.tap()?;
+        self.boot_hosts(&[])
+    }
+
+    /// Boots the guest with further hosts at these addresses; [`guest::at`] says how they run a
+    /// command. What they say to each other passes the case's bridge, too.
+    ///
+    /// # Errors
+    ///
+    /// If it does not come up.
+    pub(crate) fn boot_hosts(&mut self, others: &[&'static str]) -> Result<Guest> {
+        let mut hosts = Vec::new();
+        for &address in [GUEST].iter().chain(others) {
+            hosts.push((address, self.tap()?));
+        }
         let shim = root().join("target/debug/libuml_ptrace.so");
-        let booted = Guest::boot(&self.folder, &shim, &tap, GUEST);
+        let booted = Guest::boot(&self.folder, &shim, &hosts);
         self.check("the guest boots", booted)
     }
 
@@ -385,7 +398,16 @@ pub(crate) const GUEST: &str = "10.77.0.2";
 
 /// Addresses of our processes on the bridge, so that each can have a UDP 9899 of its own: the
 /// kernel's SCTP knows one UDP port for all peers that it connects to.
-pub(crate) const ADDRESSES: [&str; 4] = ["10.77.0.1", "10.77.0.10", "10.77.0.11", "10.77.0.12"];
+pub(crate) const ADDRESSES: [&str; 8] = [
+    "10.77.0.1",
+    "10.77.0.10",
+    "10.77.0.11",
+    "10.77.0.12",
+    "10.77.0.13",
+    "10.77.0.14",
+    "10.77.0.15",
+    "10.77.0.16",
+];
 
 /// How long it may take to read what was recorded.
 const DECODE_PATIENCE: Duration = Duration::from_secs(60);

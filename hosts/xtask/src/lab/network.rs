@@ -40,7 +40,14 @@ pub(crate) fn tap(name: &str) -> Result<()> {
     ip(&format!("link set {name} master {BRIDGE} up"))
 }
 
-/// Records what passes the bridge, if the recorder is there.
+/// The hardware address of a guest's host, or of a board.
+pub(crate) fn mac_of(address: &str) -> String {
+    let last: u8 = address.rsplit('.').next().and_then(|last| last.parse().ok()).unwrap_or(0);
+    format!("02:00:0a:4d:00:{last:02x}")
+}
+
+/// Records what passes the bridge, and what our processes say to each other, if the recorder is
+/// there.
 ///
 /// # Errors
 ///
@@ -50,7 +57,7 @@ pub(crate) fn record(folder: &Path) -> Result<Option<Process>> {
         return Ok(None);
     }
     let mut command = Command::new("dumpcap");
-    command.args(["-q", "-i", BRIDGE, "-w"]).arg(folder.join(TRAFFIC));
+    command.args(["-q", "-i", BRIDGE, "-i", "lo", "-w"]).arg(folder.join(TRAFFIC));
     let recorder = Process::start("recorder", command, folder)?;
     recorder.await_text("File:", Duration::from_secs(20))?;
     Ok(Some(recorder))

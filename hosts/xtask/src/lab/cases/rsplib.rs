@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow, bail};
 
 use crate::lab::GUEST;
-use crate::lab::guest::{Guest, Program};
+use crate::lab::guest::{Guest, Program, at};
 use crate::lab::process::await_some;
 
 /// The registrar's identifier.
@@ -17,7 +17,17 @@ pub(super) const IDENTIFIER: &str = "0x11111111";
 ///
 /// If the kernel cannot.
 pub(super) fn encapsulate(guest: &mut Guest) -> Result<()> {
-    guest.must("sysctl -q net.sctp.udp_port=9899 net.sctp.encap_port=9899").map(drop)
+    encapsulate_at(guest, GUEST)
+}
+
+/// The same at one of the guest's hosts.
+///
+/// # Errors
+///
+/// If the kernel cannot.
+pub(super) fn encapsulate_at(guest: &mut Guest, host: &str) -> Result<()> {
+    let ports = "sysctl -q net.sctp.udp_port=9899 net.sctp.encap_port=9899";
+    guest.must(&at(host, ports)).map(drop)
 }
 
 /// Starts RSPLIB's registrar and waits until it serves. It asks for signs of life every 2 s, a
@@ -27,10 +37,20 @@ pub(super) fn encapsulate(guest: &mut Guest) -> Result<()> {
 ///
 /// If it does not start.
 pub(super) fn registrar(guest: &mut Guest) -> Result<Program> {
-    let program = guest.spawn(&format!(
-        "stdbuf -oL rspregistrar -asap={GUEST}:3863 -enrp={GUEST}:9901 -identifier={IDENTIFIER} \
-         -endpointkeepalivetransmissioninterval=2000 -loglevel=9 -logcolor=off"
-    ))?;
+    let words = format!("-identifier={IDENTIFIER} -endpointkeepalivetransmissioninterval=2000");
+    registrar_at(guest, GUEST, &words)
+}
+
+/// Starts RSPLIB's registrar at one of the guest's hosts, and waits until it serves.
+///
+/// # Errors
+///
+/// If it does not start.
+pub(super) fn registrar_at(guest: &mut Guest, host: &str, words: &str) -> Result<Program> {
+    let command = format!(
+        "stdbuf -oL rspregistrar -asap={host}:3863 -enrp={host}:9901 -loglevel=9 -logcolor=off"
+    );
+    let program = guest.spawn(&at(host, &format!("{command} {words}")))?;
     program.await_text("Registrar started", PATIENCE)?;
     Ok(program)
 }
