@@ -86,6 +86,36 @@ impl<'de> Deserialize<'de> for Address {
     }
 }
 
+/// A UDP socket, as `HOST[:PORT]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct UdpPlace(Address);
+
+impl UdpPlace {
+    /// The first socket address of the host; `port_default` is used if no port is written.
+    pub(crate) async fn lookup(&self, port_default: u16) -> Result<SocketAddr, Failure> {
+        self.0.lookup(port_default).await
+    }
+}
+
+impl FromStr for UdpPlace {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.parse()? {
+            Address { udp_port: Some(_), .. } => {
+                Err("the port is a UDP port: write HOST[:PORT]".into())
+            }
+            address => Ok(Self(address)),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for UdpPlace {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
 /// The ENRP port of a registrar, as `PORT[/UDPPORT]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct EnrpPort {
@@ -146,6 +176,12 @@ mod tests {
         for text in ["", "x", "70000", "1.2.3.4:9901", "9901/x"] {
             assert!(text.parse::<EnrpPort>().is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_udp_socket_has_one_port() {
+        assert_eq!("10.0.0.7:2960".parse(), Ok(UdpPlace(address("10.0.0.7", 2960, None))));
+        assert!("10.0.0.7:2960/1".parse::<UdpPlace>().is_err());
     }
 
     #[test]

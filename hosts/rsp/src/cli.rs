@@ -13,6 +13,7 @@ use crate::address::{Address, EnrpPort};
 use crate::decode::DecodeArgs;
 use crate::failure::EXIT_CODES;
 use crate::policy::PolicyChoice;
+use crate::status::StatusArgs;
 use crate::values::{Group, Identifier, KernelChoice, Point, PoolKey, Size, Span};
 
 /// Reliable Server Pooling: registrar, pool elements that compute, and their users.
@@ -65,6 +66,8 @@ pub(crate) enum Command {
     },
     /// Print captured ASAP, ENRP and application messages.
     Decode(DecodeArgs),
+    /// Show what components tell of themselves: a live table, or JSON.
+    Status(StatusArgs),
     /// Watch it work: a registrar, elements and a job, all on this machine, some of them killed.
     #[command(after_help = DEMO_HELP, after_long_help = DEMO_HELP)]
     Demo(DemoOptions),

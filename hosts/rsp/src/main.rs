@@ -14,6 +14,7 @@ mod resolve;
 mod run;
 mod scope;
 mod serve;
+mod status;
 mod values;
 mod view;
 
@@ -43,6 +44,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
     logging::start(cli.log.as_deref().or(log.as_deref()))?;
     match cli.command {
         Command::Decode(args) => decode::decode(&args),
+        Command::Status(args) => block_on(status::status(args)),
         Command::Registrar { scope, options } => {
             block_on(registrar::registrar(scope.or(file_scope), options.or(registrar)))
         }

@@ -7,3 +7,4 @@ mod demo;
 mod peers;
 mod process;
 mod silence;
+mod status;
