@@ -25,7 +25,7 @@ pub(super) fn of(rows: &[Row]) -> String {
 
 fn cells(row: &Row) -> [String; 8] {
     let seen = match row.liveness {
-        Liveness::Silent => format!("{} (silent)", ago(row.seen)),
+        Liveness::Silent => format!("{}, silent", ago(row.seen)),
         _ => ago(row.seen),
     };
     [
@@ -55,7 +55,7 @@ TYPE  ID          LOCATION         STATUS                       UP       LOAD  A
 PR    0x11111111  10.77.0.11:3863  1[1] PEs in 1 Pool, 0 Peers  1:02:04        0      1.0 s
 PE    0xaaaa0001  10.77.0.21       2 Sessions                   1:02:03  75 %  1      0.0 s
     - PR not known yet ASAP 0:00:12
-PU    0x00c0ffee  10.77.0.31       17 of 240 packages           1:02:03        1      7.0 s (silent)
+PU    0x00c0ffee  10.77.0.31       17 of 240 packages           1:02:03        1      7.0 s, silent
     - PE 0xaaaa0001 Compute 0:00:12
 1 registrar, 1 element, 1 user
 ";
