@@ -18,6 +18,8 @@ pub struct Config {
     pub rto_min: Duration,
     /// The largest retransmission timeout (RTO.Max).
     pub rto_max: Duration,
+    /// The largest retransmission timeout of INIT and COOKIE ECHO, if that is less.
+    pub rto_init_max: Duration,
     /// How long a State Cookie is good (Valid.Cookie.Life).
     pub cookie_life: Duration,
     /// Consecutive unanswered sendings after which the peer counts as lost
@@ -49,6 +51,7 @@ impl Config {
         rto_initial: Duration::from_secs(1),
         rto_min: Duration::from_secs(1),
         rto_max: Duration::from_secs(60),
+        rto_init_max: Duration::from_secs(60),
         cookie_life: Duration::from_secs(60),
         association_retransmissions_max: 10,
         init_retransmissions_max: 8,
@@ -78,6 +81,7 @@ impl Config {
             rto_initial: Span::of(self.rto_initial),
             rto_min: Span::of(self.rto_min),
             rto_max: Span::of(self.rto_max),
+            rto_init_max: Span::of(self.rto_init_max),
             sack_delay: if sack_delay.0 > SACK_DELAY_MAX.0 { SACK_DELAY_MAX } else { sack_delay },
         }
     }

@@ -64,6 +64,7 @@ mod storage;
 pub(crate) mod transfer;
 mod types;
 
+pub use association::{State, Status};
 pub use config::Config;
 pub use endpoint::{Endpoint, LISTEN_PORTS_MAX};
 pub use packet::crc32c;

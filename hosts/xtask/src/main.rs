@@ -10,6 +10,7 @@ mod ci;
 mod firmware;
 mod fuzz;
 mod lab;
+mod packetdrill;
 mod process;
 mod setup;
 mod tidy;
@@ -61,6 +62,8 @@ enum Task {
         /// Only these targets.
         targets: Vec<String>,
     },
+    /// Run packetdrill-style scripts on the bare SCTP endpoint, in virtual time.
+    Packetdrill(packetdrill::Arguments),
     /// Run our programs and boards against RSPLIB and the kernel's SCTP.
     Interop(lab::Options),
 }
@@ -121,6 +124,10 @@ fn main() -> ExitCode {
         Task::Ci { full } => ci::run_stages(full),
         Task::Bench(Bench::Wire) => return bench_wire::run(),
         Task::Bench(Bench::Handlespace { quick }) => return bench_handlespace::run(quick),
+        Task::Packetdrill(arguments) => match packetdrill::run(&arguments) {
+            Ok(code) => return code,
+            Err(error) => Err(error),
+        },
         Task::Interop(options) => lab::run_cases(&options),
         Task::Firmware(Firmware::Build { boards }) => firmware::build(&boards),
         Task::Firmware(Firmware::Sizes { boards }) => firmware::check_sizes(&boards),

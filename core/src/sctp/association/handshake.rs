@@ -2,9 +2,8 @@
 
 use super::{Association, Events, Owed, PRIMARY, State};
 use crate::association::DownReason;
-use crate::sctp::config::Config;
 use crate::sctp::cookie::{COOKIE_LEN_MAX, Cookie};
-use crate::sctp::endpoint::{Context, Route, Source};
+use crate::sctp::endpoint::{Context, REFLECTED, Route, Source};
 use crate::sctp::packet::{
     Cause, ChunkType, Chunks, Init, PacketWriter, ParameterType, RawParameter, UnknownAction,
 };
@@ -123,43 +122,43 @@ impl StrangerInit {
             return Ok(());
         };
         let route = source.route(local_port, remote_port, init.tag);
-        let sealed = &sealed[..len];
-        context.shared.replies.push(&route, &mut |writer| {
-            self.write_init_ack(&config, sealed, &parameters.report, writer)
-        });
-        Ok(())
-    }
-
-    fn write_init_ack(
-        &self,
-        config: &Config,
-        cookie: &[u8],
-        report: &Report,
-        writer: &mut PacketWriter<'_>,
-    ) -> bool {
         let fixed = Init {
             tag: self.own_tag,
             a_rwnd: self.a_rwnd,
-            outbound_streams: config.outbound_streams(),
+            // RFC 9260 §5.1.1: no more than the peer takes.
+            outbound_streams: cookie.outbound_streams,
             inbound_streams: config.inbound_streams(),
             initial_tsn: self.own_initial_tsn,
             parameters: &[],
         };
-        let cookie_header = tlv_header(ParameterType::STATE_COOKIE, cookie.len());
-        let padding = &[0; 3][..cookie.len().next_multiple_of(4) - cookie.len()];
-        // RFC 9260 §3.2: the padding of the last parameter is not part of the chunk.
-        let padding = if report.is_empty() { &[] } else { padding };
-        // Each parameter to be reported is wrapped in one of ours.
-        let mut wrapped: Vec<u8, { 2 * REPORT_LEN_MAX }> = Vec::new();
-        for parameter in crate::sctp::packet::Tlvs::new(report) {
-            let header = tlv_header(ParameterType::UNRECOGNIZED, parameter.bytes.len());
-            let _ = wrapped.resize(wrapped.len().next_multiple_of(4), 0);
-            let _ = wrapped.extend_from_slice(&header);
-            let _ = wrapped.extend_from_slice(parameter.bytes);
-        }
-        let parts: &[&[u8]] = &[&fixed.fixed_bytes(), &cookie_header, cookie, padding, &wrapped];
-        writer.chunk(ChunkType::INIT_ACK.0, 0, parts)
+        let sealed = &sealed[..len];
+        context.shared.replies.push(&route, &mut |writer| {
+            write_init_ack(&fixed, sealed, &parameters.report, writer)
+        });
+        Ok(())
     }
+}
+
+fn write_init_ack(
+    fixed: &Init<'_>,
+    cookie: &[u8],
+    report: &Report,
+    writer: &mut PacketWriter<'_>,
+) -> bool {
+    let cookie_header = tlv_header(ParameterType::STATE_COOKIE, cookie.len());
+    let padding = &[0; 3][..cookie.len().next_multiple_of(4) - cookie.len()];
+    // RFC 9260 §3.2: the padding of the last parameter is not part of the chunk.
+    let padding = if report.is_empty() { &[] } else { padding };
+    // Each parameter to be reported is wrapped in one of ours.
+    let mut wrapped: Vec<u8, { 2 * REPORT_LEN_MAX }> = Vec::new();
+    for parameter in crate::sctp::packet::Tlvs::new(report) {
+        let header = tlv_header(ParameterType::UNRECOGNIZED, parameter.bytes.len());
+        let _ = wrapped.resize(wrapped.len().next_multiple_of(4), 0);
+        let _ = wrapped.extend_from_slice(&header);
+        let _ = wrapped.extend_from_slice(parameter.bytes);
+    }
+    let parts: &[&[u8]] = &[&fixed.fixed_bytes(), &cookie_header, cookie, padding, &wrapped];
+    writer.chunk(ChunkType::INIT_ACK.0, 0, parts)
 }
 
 fn tlv_header(kind: ParameterType, value_len: usize) -> [u8; 4] {
@@ -215,8 +214,13 @@ impl Association<'_> {
         if self.tcb.state != State::CookieWait {
             return Err(InputError::OutOfPlace);
         }
-        self.tcb.peer_tag = init.tag;
         // RFC 9260 §3.3.3: without a tag there is nobody to talk to.
+        if init.tag == 0 {
+            let route = Route { tag: self.tcb.own_tag, ..self.tcb.route() };
+            let (abort, cause) = (ChunkType::ABORT, Cause::INVALID_PARAMETER);
+            context.shared.replies.push_cause(&route, abort, REFLECTED, cause, &[]);
+        }
+        self.tcb.peer_tag = init.tag;
         if init.tag == 0 || !init.is_acceptable() {
             self.abort_with(context, Cause::INVALID_PARAMETER, &[]);
             return Ok(());

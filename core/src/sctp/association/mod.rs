@@ -7,6 +7,7 @@
 mod handshake;
 mod packet;
 mod path;
+mod status;
 mod teardown;
 mod timers;
 mod transmit;
@@ -28,44 +29,7 @@ use crate::time::Instant;
 
 pub(super) use handshake::{Refusal, StrangerInit, refuse};
 pub(super) use path::{PATHS_MAX, Path, Probe};
-
-/// The states of RFC 9260 §4.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum State {
-    /// Over, or not begun.
-    Closed = 0,
-    /// INIT was sent.
-    CookieWait,
-    /// COOKIE ECHO was sent.
-    CookieEchoed,
-    /// Up.
-    Established,
-    /// Our user wants to end it, and data is unacknowledged.
-    ShutdownPending,
-    /// The peer's user wants to end it, and data is unacknowledged.
-    ShutdownReceived,
-    /// SHUTDOWN was sent.
-    ShutdownSent,
-    /// SHUTDOWN ACK was sent.
-    ShutdownAckSent,
-}
-
-impl State {
-    /// The handshake is not over.
-    const fn is_opening(self) -> bool {
-        matches!(self, Self::CookieWait | Self::CookieEchoed)
-    }
-
-    /// DATA from the peer is taken. RFC 9260 §6.
-    const fn takes_data(self) -> bool {
-        matches!(self, Self::Established | Self::ShutdownPending | Self::ShutdownSent)
-    }
-
-    /// DATA is sent and SACKs are processed. RFC 9260 §6.
-    const fn sends_data(self) -> bool {
-        matches!(self, Self::Established | Self::ShutdownPending | Self::ShutdownReceived)
-    }
-}
+pub use status::{State, Status};
 
 /// Packets or chunks that are to be sent, as bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -213,6 +177,18 @@ impl Tcb {
         SocketAddr::new(self.paths[PRIMARY].remote, self.remote_port)
     }
 
+    /// The longest DATA chunk to queue. The path may be encapsulated only since it started.
+    fn chunk_len_max(&self, config: &Config) -> u16 {
+        let at_start = self.transfers[PRIMARY].chunk_len_max() as usize;
+        u16::try_from(at_start.min(self.chunks_len_max(config))).unwrap_or(u16::MAX)
+    }
+
+    /// Bytes of chunks in the largest packet on the path as it is now.
+    fn chunks_len_max(&self, config: &Config) -> usize {
+        let path = &self.paths[PRIMARY];
+        config.chunks_len_max(path.remote, path.udp.is_some())
+    }
+
     /// How packets to the peer are labelled.
     #[cfg_attr(feature = "small", inline(never))]
     pub(super) fn route(&self) -> Route {
@@ -302,7 +278,7 @@ impl<'s> Association<'s> {
             State::Established => {}
             _ => return Err(SendError::Closed),
         }
-        let chunk_len_max = self.chunk_len_max(config);
+        let chunk_len_max = self.tcb.chunk_len_max(config);
         let pushed = self.sender().push(stream.0, ppid.0, unordered, data, chunk_len_max);
         pushed.map_err(|error| match error {
             PushError::Full => {
@@ -317,25 +293,13 @@ impl<'s> Association<'s> {
 
     /// Whether a message of `len` bytes could be queued now.
     pub(super) fn is_writable(&mut self, config: &Config, len: usize) -> bool {
-        let chunk_len_max = self.chunk_len_max(config);
+        let chunk_len_max = self.tcb.chunk_len_max(config);
         self.tcb.state == State::Established && self.sender().is_writable(len, chunk_len_max)
-    }
-
-    /// The longest DATA chunk to queue. The path may be encapsulated only since it started.
-    fn chunk_len_max(&self, config: &Config) -> u16 {
-        let at_start = self.tcb.transfers[PRIMARY].chunk_len_max() as usize;
-        u16::try_from(at_start.min(self.chunks_len_max(config))).unwrap_or(u16::MAX)
-    }
-
-    /// Bytes of chunks in the largest packet on the path as it is now.
-    fn chunks_len_max(&self, config: &Config) -> usize {
-        let path = &self.tcb.paths[PRIMARY];
-        config.chunks_len_max(path.remote, path.udp.is_some())
     }
 
     /// Tells the user that there is room again, if there was not and is now.
     fn notice_room(&mut self, config: &Config) {
-        let (wanted, chunk_len_max) = (self.tcb.refused_len, self.chunk_len_max(config));
+        let (wanted, chunk_len_max) = (self.tcb.refused_len, self.tcb.chunk_len_max(config));
         if wanted > 0 && self.sender().is_writable(wanted as usize, chunk_len_max) {
             self.tcb.refused_len = 0;
             self.tcb.events.add(Events::WRITABLE);

@@ -60,6 +60,10 @@ impl Association<'_> {
                 if tag != expected {
                     return Err(InputError::WrongTag);
                 }
+                // RFC 9260 §6.10.
+                if !is_alone {
+                    return Err(InputError::OutOfPlace);
+                }
                 return self.on_shutdown_complete(context);
             }
             _ => {}
@@ -159,8 +163,7 @@ impl Association<'_> {
         let action = UnknownAction::from_bits(raw.kind >> 6);
         if action.reports() && self.tcb.peer_tag != 0 {
             let route = self.tcb.route();
-            let (error, cause) = (ChunkType::ERROR, Cause::UNRECOGNIZED_CHUNK);
-            context.shared.replies.push_cause(&route, error, 0, cause, raw.bytes);
+            context.shared.replies.push_error(&route, Cause::UNRECOGNIZED_CHUNK, raw.bytes);
         }
         if action.stops() { Walk::Stop } else { Walk::On }
     }
@@ -187,9 +190,8 @@ impl Association<'_> {
             DataOutcome::NoSuchStream => {
                 let [s0, s1] = data.stream.to_be_bytes();
                 let route = self.tcb.route();
-                let (error, cause) = (ChunkType::ERROR, Cause::INVALID_STREAM);
                 let replies = &mut context.shared.replies;
-                replies.push_cause(&route, error, 0, cause, &[s0, s1, 0, 0]);
+                replies.push_error(&route, Cause::INVALID_STREAM, &[s0, s1, 0, 0]);
             }
             // RFC 9260 §6.2.
             DataOutcome::NoUserData => {

@@ -45,7 +45,8 @@ impl Association<'_> {
         self.tcb.state = state;
         self.tcb.owed.add(owed);
         self.tcb.paths[PRIMARY].probe = Probe::Off;
-        if self.tcb.guard.is_none() {
+        // RFC 9260 §9.2: whoever sends the SHUTDOWN guards the whole of it.
+        if state == State::ShutdownSent {
             self.tcb.guard =
                 Some(context.now + Span(context.shared.parameters.rto_max.0.saturating_mul(5)));
         }

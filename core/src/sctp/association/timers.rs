@@ -40,7 +40,11 @@ impl Association<'_> {
     }
 
     pub(super) fn restart_control(&mut self, context: &Context<'_>) {
-        self.tcb.control = Some(context.now + self.tcb.transfers[PRIMARY].rto());
+        let mut rto = self.tcb.transfers[PRIMARY].rto();
+        if self.tcb.state.is_opening() {
+            rto = rto.min(context.shared.parameters.rto_init_max);
+        }
+        self.tcb.control = Some(context.now + rto);
     }
 
     /// What T1 guarded was answered: a round-trip time, unless it was sent twice (§6.3.1 C5).

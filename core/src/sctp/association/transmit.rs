@@ -16,7 +16,7 @@ impl Association<'_> {
         if self.tcb.state == State::Closed {
             return None;
         }
-        let chunks_len = self.chunks_len_max(&context.shared.config);
+        let chunks_len = self.tcb.chunks_len_max(&context.shared.config);
         let packet = self.transmit_up_to(context, buf, chunks_len);
         // A chunk that was cut before the path was encapsulated is 8 bytes too long for it. It
         // goes out alone, and IP has to fragment it. RFC 9260 §6.9.
@@ -25,6 +25,22 @@ impl Association<'_> {
             return self.transmit_up_to(context, buf, at_start);
         }
         packet
+    }
+
+    /// Writes what is owed behind the `len` bytes of chunks in `buf`; how many there are then.
+    pub(in crate::sctp) fn transmit_behind(
+        &mut self,
+        context: &mut Context<'_>,
+        buf: &mut [u8],
+        len: usize,
+    ) -> usize {
+        let end =
+            buf.len().min(CommonHeader::LEN + self.tcb.chunks_len_max(&context.shared.config));
+        let room = buf.get_mut(CommonHeader::LEN + len..end);
+        let (Some(room), State::Established) = (room, self.tcb.state) else { return len };
+        let mut writer = PacketWriter::new(room);
+        self.write_bundle(context, &mut writer);
+        len + writer.len()
     }
 
     /// The same, with at most `chunks_len` bytes of chunks.

@@ -5,7 +5,7 @@ use core::net::{IpAddr, SocketAddr};
 use heapless::{Deque, Vec};
 
 use super::context::{Context, Shared, Source};
-use super::replies::{Replies, TokenBucket};
+use super::replies::{Replies, TokenBucket, Written};
 use super::table::{Queue, Table};
 use crate::entropy::{Entropy, roughly_below};
 use crate::sctp::association::{Association, Events, State, Tcb};
@@ -57,6 +57,11 @@ impl Engine {
             },
             table: Table::new(),
         }
+    }
+
+    pub(super) fn configure(&mut self, config: Config) {
+        self.shared.parameters = config.transfer();
+        self.shared.config = config;
     }
 
     pub(super) fn listen(&mut self, port: u16) -> Result<(), ListenError> {
@@ -324,9 +329,9 @@ impl Engine {
         entropy: &mut dyn Entropy,
         buf: &mut [u8],
     ) -> Option<Packet> {
-        if let Some(packet) = self.shared.replies.pop(buf) {
+        if let Some(written) = self.shared.replies.pop(buf) {
             self.shared.statistics.packets_out += 1;
-            return Some(packet);
+            return self.bundle(now, storage, entropy, written, buf);
         }
         // Each turn takes one association out of the queue; only one that sends goes back.
         while let Some(index) = self.table.dequeue(storage.slots_mut(), Queue::Transmit) {
@@ -345,6 +350,26 @@ impl Engine {
             }
         }
         None
+    }
+
+    /// Lets what the association owes follow a reply in its packet. RFC 9260 §6.10.
+    fn bundle(
+        &mut self,
+        now: Instant,
+        storage: &mut dyn Storage,
+        entropy: &mut dyn Entropy,
+        written: Written,
+        buf: &mut [u8],
+    ) -> Option<Packet> {
+        let Written { route, mut len, is_open } = written;
+        let (local_port, remote_port) = (route.local_port, route.remote_port);
+        let index = self.table.find(storage.slots(), local_port, remote_port, route.remote, 0);
+        if let Some(index) = index.filter(|_| is_open) {
+            self.with(now, storage, entropy, &Source::NOWHERE, index, |association, context| {
+                len = association.transmit_behind(context, buf, len);
+            });
+        }
+        route.finish(buf, len)
     }
 
     pub(super) fn next_event(&mut self, storage: &mut dyn Storage) -> Option<Event> {

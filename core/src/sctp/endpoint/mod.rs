@@ -13,7 +13,7 @@ mod table;
 use core::net::SocketAddr;
 use core::time::Duration;
 
-use super::association::Association;
+use super::association::{Association, Status};
 use super::config::Config;
 use super::statistics::Statistics;
 use super::storage::Storage;
@@ -28,7 +28,7 @@ use crate::time::{Instant, Span};
 
 pub(super) use context::{Context, Source};
 use engine::Engine;
-pub(super) use replies::Route;
+pub(super) use replies::{REFLECTED, Route};
 pub(super) use table::Links;
 
 /// How many ports of an endpoint can listen at once.
@@ -159,12 +159,10 @@ impl<S: Storage, E: Entropy> Endpoint<S, E> {
         Some(self.storage.slots().get(index)?.tcb.peer())
     }
 
-    /// The state of an association, for the table of states.
-    #[cfg(test)]
-    pub(super) fn state(&self, handle: Handle) -> super::association::State {
-        let index = engine::index_of(self.storage.slots(), handle);
-        let slot = index.and_then(|index| self.storage.slots().get(index));
-        slot.map_or(super::association::State::Closed, |slot| slot.tcb.state)
+    /// How an association is doing; `None` once its user was told that it is over.
+    pub fn status(&self, handle: Handle) -> Option<Status> {
+        let index = engine::index_of(self.storage.slots(), handle)?;
+        Some(self.storage.slots().get(index)?.tcb.status(self.config()))
     }
 
     /// The smoothed round-trip time, once measured.
@@ -176,6 +174,11 @@ impl<S: Storage, E: Entropy> Endpoint<S, E> {
     /// What was counted so far.
     pub const fn statistics(&self) -> &Statistics {
         &self.engine.shared.statistics
+    }
+
+    /// Lets the endpoint behave otherwise from now on, in the associations that it has as well.
+    pub fn configure(&mut self, config: Config) {
+        self.engine.configure(config);
     }
 
     /// How the endpoint behaves.

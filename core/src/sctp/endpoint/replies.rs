@@ -15,6 +15,9 @@ use crate::time::{Instant, Span};
 const BYTES: usize = crate::few(512, 1_024);
 const COUNT_MAX: usize = crate::few(4, 8);
 
+/// The T bit of ABORT and SHUTDOWN COMPLETE: the tag is the one that came in.
+pub(in crate::sctp) const REFLECTED: u8 = 1;
+
 /// Where a packet goes and how it is labelled.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::sctp) struct Route {
@@ -47,6 +50,18 @@ struct Reply {
     route: Route,
     start: u16,
     len: u16,
+    /// What the association owes may follow in the same packet.
+    is_open: bool,
+}
+
+/// A reply that was written behind the room for the common header.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::sctp) struct Written {
+    pub(in crate::sctp) route: Route,
+    /// Bytes of chunks.
+    pub(in crate::sctp) len: usize,
+    /// What the association owes may follow.
+    pub(in crate::sctp) is_open: bool,
 }
 
 /// The replies that wait to be pulled.
@@ -74,6 +89,14 @@ impl Replies {
         self.push(route, &mut |writer| writer.cause(kind, flags, cause, info))
     }
 
+    /// Adds an ERROR with one cause to a peer; what its association owes may follow it.
+    pub(in crate::sctp) fn push_error(&mut self, route: &Route, cause: Cause, info: &[u8]) {
+        let is_pushed = self.push_cause(route, ChunkType::ERROR, 0, cause, info);
+        if let Some(reply) = self.waiting.back_mut().filter(|_| is_pushed) {
+            reply.is_open = true;
+        }
+    }
+
     /// Adds a packet with the chunks that `write` writes; whether there was room.
     pub(in crate::sctp) fn push(
         &mut self,
@@ -90,7 +113,7 @@ impl Replies {
         }
         let len = writer.len();
         self.used += len;
-        let reply = Reply { route: *route, start: start as u16, len: len as u16 };
+        let reply = Reply { route: *route, start: start as u16, len: len as u16, is_open: false };
         self.waiting.push_back(reply).is_ok()
     }
 
@@ -100,13 +123,13 @@ impl Replies {
     }
 
     /// Writes the oldest reply into `buf`. One that `buf` cannot hold is dropped.
-    pub(super) fn pop(&mut self, buf: &mut [u8]) -> Option<Packet> {
-        while let Some(Reply { route, start, len }) = self.waiting.pop_front() {
+    pub(super) fn pop(&mut self, buf: &mut [u8]) -> Option<Written> {
+        while let Some(Reply { route, start, len, is_open }) = self.waiting.pop_front() {
             let (start, len) = (usize::from(start), usize::from(len));
             let room = buf.get_mut(CommonHeader::LEN..).and_then(|room| room.get_mut(..len));
             if let Some(room) = room {
                 room.copy_from_slice(&self.bytes[start..start + len]);
-                return route.finish(buf, len);
+                return Some(Written { route, len, is_open });
             }
         }
         None
@@ -164,10 +187,10 @@ mod tests {
         assert_eq!(pushed, 5);
         let mut buf = [0; 300];
         for index in 0..pushed {
-            assert_eq!(replies.pop(&mut buf).unwrap().len, 216);
+            assert_eq!(replies.pop(&mut buf).unwrap().len, 204);
             assert_eq!(buf[16], index);
         }
-        assert_eq!(replies.pop(&mut buf), None);
+        assert!(replies.pop(&mut buf).is_none());
         assert!(replies.push(&ROUTE, &mut |writer| writer.chunk(4, 0, &[&[0; 1_000]])));
     }
 

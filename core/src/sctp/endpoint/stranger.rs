@@ -2,6 +2,7 @@
 
 use super::context::{Context, Source};
 use super::engine::Engine;
+use super::replies::REFLECTED;
 use super::table::Table;
 use crate::entropy::Entropy;
 use crate::sctp::association::{Association, Refusal, StrangerInit, refuse};
@@ -153,6 +154,3 @@ fn reports_stale_cookie(chunks: Chunks<'_>) -> bool {
         _ => false,
     })
 }
-
-/// The T bit: the tag is the one that came in.
-const REFLECTED: u8 = 1;

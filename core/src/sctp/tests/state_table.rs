@@ -52,7 +52,7 @@ const STATES: [State; 7] = [
 ];
 
 fn state_of(bench: &Bench) -> State {
-    bench.host.endpoint.state(bench.handle.unwrap())
+    bench.host.endpoint.status(bench.handle.unwrap()).map_or(State::Closed, |status| status.state)
 }
 
 /// How the association ended, if it has.

@@ -121,9 +121,10 @@ fn data_on_a_stream_that_does_not_exist_is_acknowledged_and_reported() {
     let mut value = 1_000_u32.to_be_bytes().to_vec();
     value.extend([0, 4, 0, 0, 0, 0, 0, 11, b'x']);
     let replies = bench.trade(&[chunk(0, 3, &value)]);
-    let error = Reply { tag: PEER_TAG, chunks: vec![chunk(9, 0, &[0, 1, 0, 8, 0, 4, 0, 0])] };
-    assert_eq!(replies[0], error);
-    assert_eq!((replies[1].kinds(), &replies[1].chunks[0][4..8]), (vec![3], &[0, 0, 3, 0xe8][..]));
+    let [Reply { tag: PEER_TAG, chunks }] = replies.as_slice() else { panic!("{replies:?}") };
+    let [error, sack] = chunks.as_slice() else { panic!("{chunks:?}") };
+    assert_eq!(*error, chunk(9, 0, &[0, 1, 0, 8, 0, 4, 0, 0]));
+    assert_eq!((sack[0], &sack[4..8]), (3, &[0, 0, 3, 0xe8][..]));
     assert!(bench.host.messages.is_empty());
 }
 

@@ -38,6 +38,8 @@ pub(crate) struct Parameters {
     pub(crate) rto_min: Span,
     /// RTO.Max.
     pub(crate) rto_max: Span,
+    /// The same for INIT and COOKIE ECHO.
+    pub(crate) rto_init_max: Span,
     /// SACK.Delay, at most 500 ms.
     pub(crate) sack_delay: Span,
 }
@@ -49,6 +51,7 @@ impl Parameters {
         rto_initial: Span(1_000_000),
         rto_min: Span(1_000_000),
         rto_max: Span(60_000_000),
+        rto_init_max: Span(60_000_000),
         sack_delay: Span(200_000),
     };
 }

@@ -134,6 +134,17 @@ impl SenderState {
         stream_count: 0,
         next_ssn: [Ssn(0); STREAMS_MAX],
     };
+
+    /// How many chunks are sent and not acknowledged, and how many are not sent.
+    pub(crate) const fn chunk_counts(&self) -> (u32, u32) {
+        let unsent = self.count.saturating_sub(self.sent_count);
+        (self.sent_count.saturating_sub(self.acked_count), unsent)
+    }
+
+    /// What the peer's window has room for, data in flight taken off.
+    pub(crate) const fn peer_window(&self) -> u32 {
+        self.peer_window
+    }
 }
 
 /// Why a message was not queued. Nothing of it was taken.

@@ -1,0 +1,149 @@
+//! The runner must not pass what it should not.
+
+use rserpool_packetdrill::{Options, Verdict, run_script};
+
+const OPENED: &str = "\
+0.0  socket(..., SOCK_STREAM, IPPROTO_SCTP) = 3
++0.0 bind(3, ..., ...) = 0
++0.0 setsockopt(3, IPPROTO_SCTP, SCTP_RTOINFO,
+                {srto_initial=200, srto_max=800, srto_min=200}, 16) = 0
++0.0 listen(3, 1) = 0
++0.1 < sctp: INIT[flgs=0, tag=7, a_rwnd=20000, os=4, is=4, tsn=50]
+*    > sctp: INIT_ACK[flgs=0, tag=9, a_rwnd=..., os=4, is=..., tsn=40, ...]
++0.0 < sctp: COOKIE_ECHO[flgs=0, len=..., val=...]
++0.0 > sctp: COOKIE_ACK[flgs=0]
++0.0 accept(3, ..., ...) = 4
+";
+
+fn run(rest: &str) -> Verdict {
+    run_script("negative", &format!("{OPENED}{rest}"), Options::default())
+}
+
+#[track_caller]
+fn passes(rest: &str) {
+    assert_eq!(run(rest), Verdict::Pass { system: None }, "{rest}");
+}
+
+#[track_caller]
+fn fails(rest: &str, reason: &str) {
+    match run(rest) {
+        Verdict::Fail(error) => {
+            assert!(error.reason.contains(reason), "{error} does not say {reason}");
+        }
+        other => panic!("{rest} gave {other:?}"),
+    }
+}
+
+const SENT: &str = "+0.1 write(4, ..., 100) = 100\n";
+
+#[test]
+fn what_is_as_the_script_says_passes() {
+    passes(&format!(
+        "{SENT}+0.0 > sctp: DATA[flgs=BE, len=116, tsn=40, sid=0, ssn=0, ppid=0]\n\
+         +0.2 > sctp: DATA[flgs=BE, len=116, tsn=40, sid=0, ssn=0, ppid=0]\n"
+    ));
+    passes(
+        "+0.1 < sctp: DATA[flgs=BE, len=20, tsn=50, sid=0, ssn=0, ppid=0]\n\
+         +0.0 > sctp: SACK[flgs=0, cum_tsn=50, a_rwnd=..., gaps=[], dups=[]]\n\
+         +0.0 read(4, ..., 2) = 2\n+0.0 read(4, ..., 9) = 2\n\
+         +0.0 read(4, ..., 9) = -1 EAGAIN\n",
+    );
+}
+
+#[test]
+fn an_unexpected_packet_fails() {
+    fails(
+        &format!("{SENT}+0.0 > sctp: SHUTDOWN[flgs=0, cum_tsn=49]\n"),
+        "expected SHUTDOWN; sent was DATA",
+    );
+    let heard = "+0.0 < sctp: HEARTBEAT[flgs=0, HEARTBEAT_INFORMATION[len=12, val=...]]\n";
+    fails(&format!("{SENT}{heard}+0.0 > sctp: HEARTBEAT_ACK[flgs=0, ...]\n"), "sent was DATA");
+}
+
+#[test]
+fn a_missing_packet_fails() {
+    fails("+0.1 > sctp: SHUTDOWN[flgs=0, cum_tsn=49]\n", "nothing was sent");
+}
+
+#[test]
+fn a_wrong_number_fails() {
+    for (chunk, reason) in [
+        ("flgs=BE, len=116, tsn=41, sid=0, ssn=0, ppid=0", "tsn=41 expected, got 40"),
+        ("flgs=B, len=116, tsn=40, sid=0, ssn=0, ppid=0", "flgs=2 expected, got 3"),
+        ("flgs=BE, len=120, tsn=40, sid=0, ssn=0, ppid=0", "len=120 expected, got 116"),
+        ("flgs=BE, len=116, tsn=40, sid=1, ssn=0, ppid=0", "sid=1 expected, got 0"),
+        ("flgs=BE, len=116, tsn=40, sid=0, ssn=1, ppid=0", "ssn=1 expected, got 0"),
+        ("flgs=BE, len=116, tsn=40, sid=0, ssn=0, ppid=1", "ppid=1 expected, got 0"),
+    ] {
+        fails(&format!("{SENT}+0.0 > sctp: DATA[{chunk}]\n"), reason);
+    }
+}
+
+#[test]
+fn a_late_or_early_packet_fails() {
+    let data = "> sctp: DATA[flgs=BE, len=116, tsn=40, sid=0, ssn=0, ppid=0]\n";
+    fails(&format!("{SENT}+0.0 {data}+0.1 {data}"), "nothing was sent");
+    fails(&format!("{SENT}+0.0 {data}+0.4 {data}"), "too early");
+    fails(&format!("{SENT}+0.1 {data}"), "too early");
+    passes(&format!("{SENT}+0.0 {data}* {data}"));
+}
+
+#[test]
+fn a_strict_run_allows_one_millisecond() {
+    let script = format!(
+        "--tolerance_usecs=500000\n{OPENED}{SENT}\
+         +0.01 > sctp: DATA[flgs=BE, len=116, tsn=40, sid=0, ssn=0, ppid=0]\n"
+    );
+    let verdict =
+        |is_strict| run_script("strict", &script, Options { is_strict, ..Options::default() });
+    assert_eq!(verdict(false), Verdict::Pass { system: None });
+    assert!(matches!(verdict(true), Verdict::Fail(_)));
+}
+
+#[test]
+fn a_wrong_verification_tag_is_dropped_by_the_endpoint() {
+    let heartbeat = "HEARTBEAT[flgs=0, HEARTBEAT_INFORMATION[len=12, val=...]]\n";
+    let answer = "+0.0 > sctp: HEARTBEAT_ACK[flgs=0, ...]\n";
+    passes(&format!("+0.1 < sctp: {heartbeat}{answer}"));
+    passes(&format!("+0.1 < sctp(tag=9): {heartbeat}{answer}"));
+    fails(&format!("+0.1 < sctp(tag=10): {heartbeat}{answer}"), "nothing was sent");
+    fails(&format!("+0.1 < sctp(bad_crc32c): {heartbeat}{answer}"), "nothing was sent");
+}
+
+#[test]
+fn a_wrong_result_of_a_call_fails() {
+    fails("+0.0 read(4, ..., 10) = 10\n", "expected 10, got EAGAIN");
+    fails("+0.0 read(4, ..., 10) = -1 EPIPE\n", "expected EPIPE, got EAGAIN");
+    fails("+0.0 write(4, ..., 10) = 11\n", "expected 11, got 10");
+    fails("+0.0 getsockopt(4, SOL_SOCKET, SO_ERROR, [ETIMEDOUT], [4]) = 0\n", "SO_ERROR");
+    fails(
+        "+0.0 getsockopt(4, IPPROTO_SCTP, SCTP_STATUS, {sstat_outstrms=5}, [176]) = 0\n",
+        "sstat_outstrms",
+    );
+}
+
+#[test]
+fn what_the_runner_does_not_know_fails() {
+    for (rest, reason) in [
+        ("+0.0 > sctp: DATUM[flgs=0]\n", "unknown chunk"),
+        ("+0.0 < sctp: ABORT[flgs=0, BAD_MOOD[]]\n", "unknown error cause"),
+        ("+0.0 < sctp: INIT_ACK[flgs=0, tag=1, a_rwnd=1, os=1, is=1, tsn=1, FOO[len=4]]\n", "FOO"),
+        ("+0.0 < sctp(ecn=1): SHUTDOWN_ACK[flgs=0]\n", "unknown option"),
+        ("+0.0 < sctp: SHUTDOWN[cum_tsn=1]\n", "expected flgs="),
+        ("+0.0 < sctp: SHUTDOWN[flgs=X, cum_tsn=1]\n", "no flags X"),
+        ("+0.0 < sctp: SHUTDOWN[flgs=0, cum_tsn=4294967296]\n", "too large"),
+        ("+0.0 < sctp: SHUTDOWN_ACK[flgs=0, len=4]\n", "more fields"),
+        ("+0.0 < tcp: SHUTDOWN_ACK[flgs=0]\n", "sctp"),
+        ("+0.0 peel_off(4) = 5\n", "unknown call"),
+        ("+0.0 read(8, ..., 1) = 1\n", "not open"),
+        ("+0.0 setsockopt(4, IPPROTO_SCTP, SCTP_NODELAY, {value=1}, 4) = 0\n", "SCTP_NODELAY"),
+        ("* < sctp: SHUTDOWN_ACK[flgs=0]\n", "'*'"),
+        ("#if Linux\n", "unknown directive"),
+        ("+0.0 close(4) = 0 (graceful\n", "')'"),
+    ] {
+        fails(rest, reason);
+    }
+    let unknown = run_script("option", &format!("--local_ip=1\n{OPENED}"), Options::default());
+    assert!(matches!(unknown, Verdict::Fail(_)));
+    assert!(matches!(run_script("empty", "// nothing\n", Options::default()), Verdict::Fail(_)));
+}
