@@ -6,7 +6,7 @@
 //! brings it what it missed (RFC 5353 §3.6).
 //!
 //! ```text
-//! record: | length u16 | receiver u32, 0 for all | message, its receiver field empty |
+//! record: | length u16 | receiver u32, 0 for all | message |
 //! ```
 
 use crate::identifier::RegistrarId;
@@ -15,9 +15,6 @@ use crate::identifier::RegistrarId;
 pub(super) const RECORD_LEN_MAX: usize = 512;
 
 const HEADER_LEN: usize = 6;
-
-/// Where an ENRP message has the identifier of its receiver.
-const RECEIVER: core::ops::Range<usize> = 8..12;
 
 /// Where in its bytes the ring begins and ends.
 #[derive(Clone, Copy, Debug, Default)]
@@ -83,9 +80,6 @@ impl Changes {
                 return Err(Lapped);
             };
             copy_out(ring, start, message);
-            if let Some(field) = message.get_mut(RECEIVER) {
-                field.copy_from_slice(&receiver.0.to_be_bytes());
-            }
             return Ok(Some(len));
         }
         Ok(None)
@@ -125,16 +119,14 @@ mod tests {
     const B: RegistrarId = RegistrarId(0xb);
 
     fn message(number: u8) -> [u8; 14] {
-        let mut message = [number; 14];
-        message[8..12].fill(0);
-        message
+        [number; 14]
     }
 
     fn read(changes: &Changes, ring: &[u8], place: &mut u64, who: RegistrarId) -> Vec<u8> {
         let mut buf = [0; 64];
         core::iter::from_fn(|| {
             let len = changes.next(ring, place, who, &mut buf).unwrap()?;
-            assert_eq!((len, &buf[8..12]), (14, &who.0.to_be_bytes()[..]));
+            assert_eq!(buf[..len], message(buf[0]));
             Some(buf[0])
         })
         .collect()

@@ -47,7 +47,7 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
         table: &HandleTableResponse<'_>,
     ) {
         let sync = self.tables.lend().peers[place].sync;
-        if sync == Sync::Idle {
+        if matches!(sync, Sync::Idle | Sync::List) {
             self.counters.unexpected += 1;
             return;
         }

@@ -24,6 +24,8 @@ mod output;
 mod presence;
 mod table;
 mod takeover;
+#[cfg(test)]
+mod tests;
 
 use core::net::{IpAddr, SocketAddr};
 
@@ -220,8 +222,8 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
         }
         let view = self.handlespace.element(index);
         let element = view.to_wire(true);
-        let none = RegistrarId::UNKNOWN;
-        let update = HandleUpdate::new(self.identifier, none, action, view.pool(), element);
+        // RFC 5353 §3.3: what is for all names no receiver.
+        let update = HandleUpdate::new(self.identifier, receiver, action, view.pool(), element);
         let update = HandleUpdate { takeover_suggested, ..update };
         let mut message = [0; RECORD_LEN_MAX];
         let emitted = update.emit(&mut message);

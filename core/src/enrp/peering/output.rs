@@ -149,7 +149,8 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
     fn emit_debt(&mut self, place: usize, debt: u16, buf: &mut [u8]) -> Result<usize, EmitError> {
         let (us, peer) = (self.identifier, self.tables.lend().peers[place]);
         match debt {
-            owes::PRESENCE => self.emit_presence(false, peer.id, buf),
+            // RFC 5353 §2.1: it may be a heartbeat, which is for all.
+            owes::PRESENCE => self.emit_presence(false, RegistrarId::UNKNOWN, buf),
             owes::PRESENCE_QUESTION => self.emit_presence(true, peer.id, buf),
             owes::LIST_REQUEST => ListRequest::new(us, peer.id).emit(buf),
             owes::TABLE_REQUEST => {

@@ -150,8 +150,8 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
             (now + self.config.mentor_timeout, now + self.config.max_time_no_response);
         self.peering.join = Join::Mentored { until, mentor };
         let peer = &mut self.tables.lend().peers[mentor];
-        peer.owes |= owes::PRESENCE_QUESTION | owes::LIST_REQUEST | owes::TABLE_REQUEST;
-        (peer.sync, peer.sync_deadline) = (Sync::All, sync_deadline);
+        peer.owes |= owes::PRESENCE_QUESTION | owes::LIST_REQUEST;
+        (peer.sync, peer.sync_deadline) = (Sync::List, sync_deadline);
     }
 
     /// A mentor has answered, so it is given more time.
@@ -191,8 +191,7 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
 
     /// The mentor does not want to; it is asked again, or another one.
     pub(super) fn on_refused_by_mentor(&mut self, now: Instant, place: usize) {
-        let peer = &mut self.tables.lend().peers[place];
-        (peer.sync, peer.sync_deadline) = (Sync::All, now + REFUSAL_PAUSE);
+        self.tables.lend().peers[place].sync_deadline = now + REFUSAL_PAUSE;
     }
 
     pub(super) fn on_presence(&mut self, now: Instant, place: usize, presence: &Presence<'_>) {
@@ -256,7 +255,18 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
         place: usize,
         list: &ListResponse<'_>,
     ) {
+        let is_awaited = self.tables.lend().peers[place].sync == Sync::List;
+        if list.rejected {
+            if is_awaited {
+                self.on_refused_by_mentor(now, place);
+            }
+            return;
+        }
         self.encourage_mentor(now, place);
+        if is_awaited {
+            // RFC 5353 §3.2.3: first who is there, then what there is.
+            self.start_sync(now, place, Sync::All);
+        }
         for server in list.servers {
             let transport = server.transport;
             let is_known = server.id == self.identifier
@@ -329,7 +339,10 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
                 Join::Mentored { mentor, .. } if mentor == place => {
                     let sync_deadline = now + self.config.max_time_no_response;
                     peer.sync_deadline = sync_deadline;
-                    peer.owes |= owes::TABLE_REQUEST;
+                    peer.owes |= match peer.sync {
+                        Sync::List => owes::LIST_REQUEST,
+                        _ => owes::TABLE_REQUEST,
+                    };
                 }
                 _ => peer.sync = Sync::Idle,
             }

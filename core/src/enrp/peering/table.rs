@@ -76,6 +76,8 @@ pub(in super::super) enum PeerState {
 pub(super) enum Sync {
     #[default]
     Idle,
+    /// No table yet: the mentor is to say first who there is.
+    List,
     /// The whole handlespace, from the mentor.
     All,
     /// The elements that the peer owns; those that it does not name are removed in the end.

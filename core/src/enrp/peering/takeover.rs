@@ -48,7 +48,7 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
 
     /// Tells one peer, or all, that we want the elements of `target`.
     fn claim_before(&mut self, receiver: RegistrarId, target: RegistrarId) {
-        let message = InitTakeover::new(self.identifier, RegistrarId::UNKNOWN, target);
+        let message = InitTakeover::new(self.identifier, receiver, target);
         let mut bytes = [0; 16];
         if message.emit(&mut bytes).is_ok() {
             self.peering.changes.push(self.tables.lend().changes, receiver, &bytes);

@@ -1,0 +1,78 @@
+//! Checksums and what follows from them (RFC 5353 §3.6).
+
+use super::*;
+
+/// What peer 2's elements sum up to here.
+fn sum_of_2(bench: &Bench) -> u16 {
+    bench.registrar.handlespace.checksum(RegistrarId(2))
+}
+
+#[test]
+fn a_presence_has_the_checksum_of_the_senders_elements_now() {
+    let mut bench = Bench::among(Profile::Rfc, &[2]);
+    for (pe_id, sum) in [(0xaaaa_0001, "e7a5"), (0xaaaa_0004, "cf48")] {
+        bench.registers("EchoPool", pe_id);
+        bench.hears(2, presence(2, true, NOTHING)).unwrap();
+        let said = bench.said();
+        assert_eq!(said.last().unwrap(), &std::format!("2 PRESENCE 1>0 {sum}"));
+    }
+}
+
+#[test]
+fn a_checksum_that_agrees_is_left_alone() {
+    let mut bench = Bench::among(Profile::Rfc, &[2]);
+    bench.hears(2, adds(2, "A", 10)).unwrap();
+    bench.hears(2, presence(2, false, sum_of_2(&bench))).unwrap();
+    assert_eq!(bench.said(), [""; 0]);
+    assert_eq!(bench.registrar.counters.audits_failed, 0);
+}
+
+#[test]
+fn each_change_changes_the_checksum_of_its_owner_alone() {
+    let mut bench = Bench::among(Profile::Rfc, &[2, 3]);
+    let sums =
+        |bench: &Bench| [1, 2, 3].map(|id| bench.registrar.handlespace.checksum(RegistrarId(id)));
+    let empty = sums(&bench);
+    bench.hears(2, adds(2, "A", 10)).unwrap();
+    let added = sums(&bench);
+    assert_eq!((added[0], added[2]), (empty[0], empty[2]));
+    assert_ne!(added[1], empty[1]);
+    bench.hears(3, adds(3, "A", 10)).unwrap();
+    assert_eq!(sums(&bench), [NOTHING, NOTHING, added[1]]);
+    bench.hears(3, deletes(3, "A", 10)).unwrap();
+    assert_eq!(sums(&bench), empty);
+}
+
+#[test]
+fn a_checksum_that_differs_brings_the_owners_table() {
+    let mut bench = Bench::among(Profile::Rfc, &[2, 3]);
+    let loaded = |load| Policy::LeastUsed { load: crate::wire::Load(load) };
+    for pe_id in [10, 11] {
+        bench.hears(2, update(2, UpdateAction::ADD, "A", pe_id, loaded(1))).unwrap();
+    }
+    bench.hears(3, update(3, UpdateAction::ADD, "A", 12, loaded(1))).unwrap();
+    bench.hears(2, presence(2, false, !sum_of_2(&bench))).unwrap();
+    assert_eq!(bench.said(), ["2 TABLE_REQUEST W 1>2"]);
+    // Another one does not start a second download.
+    bench.hears(2, presence(2, false, !sum_of_2(&bench))).unwrap();
+    assert_eq!(bench.said(), [""; 0]);
+    bench.hears(2, table_response(2, true, &[("A", 10, 2, loaded(9))])).unwrap();
+    assert_eq!(bench.said(), ["2 TABLE_REQUEST W 1>2"]);
+    assert_eq!(bench.knows(), ["A/10@2", "A/11@2", "A/12@3"]);
+    bench.hears(2, table_response(2, false, &[("A", 13, 2, loaded(1))])).unwrap();
+    // What it did not name is gone, what others own is not.
+    assert_eq!(bench.knows(), ["A/10@2", "A/12@3", "A/13@2"]);
+    assert_eq!(bench.said(), [""; 0], "nobody is told of it");
+    let index = bench.registrar.handlespace.find(handle("A"), PeId(10)).unwrap();
+    assert_eq!(bench.registrar.handlespace.element(index).to_wire(true).policy, loaded(9));
+}
+
+#[test]
+fn an_owner_that_is_asked_for_its_elements_answers_at_once() {
+    let mut bench = Bench::among(Profile::Rfc, &[2]);
+    bench.registers("A", 10);
+    bench.hears(2, adds(2, "A", 11)).unwrap();
+    bench.said();
+    bench.hears(2, table_request(2, true)).unwrap();
+    assert_eq!(bench.said(), ["2 TABLE_RESPONSE 1>2 [10]"]);
+}

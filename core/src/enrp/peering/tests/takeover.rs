@@ -1,0 +1,136 @@
+//! A dead peer and its elements (RFC 5353 §3.5).
+
+use super::*;
+
+/// Peer 4, with an element, has become silent, and it is wanted.
+fn claims(profile: Profile) -> Bench {
+    let mut bench = Bench::among(profile, &[2, 3, 4]);
+    bench.hears(4, adds(4, "A", 10)).unwrap();
+    bench.passes(bench.registrar.config.max_time_last_heard);
+    bench.hears(2, presence(2, false, NOTHING)).unwrap();
+    bench.hears(3, presence(3, false, NOTHING)).unwrap();
+    bench.said();
+    bench.passes(bench.registrar.config.max_time_no_response);
+    assert_eq!(bench.state_of(4), Some(PeerState::Claimed));
+    bench
+}
+
+/// What of it is about takeovers.
+fn about_takeovers(lines: Vec<String>) -> Vec<String> {
+    lines.into_iter().filter(|line| line.contains("TAKEOVER")).collect()
+}
+
+#[test]
+fn who_finds_a_peer_dead_tells_all_and_waits_for_all() {
+    let mut bench = claims(Profile::Rfc);
+    // The target is told, too: it may live.
+    let expected =
+        ["2 INIT_TAKEOVER 1>0 of 4", "3 INIT_TAKEOVER 1>0 of 4", "4 INIT_TAKEOVER 1>0 of 4"];
+    assert_eq!(about_takeovers(bench.said()), expected);
+    bench.hears(2, init_takeover_ack(2, 4)).unwrap();
+    assert_eq!(about_takeovers(bench.said()), [""; 0]);
+    assert_eq!(bench.knows(), ["A/10@4"]);
+    bench.hears(3, init_takeover_ack(3, 4)).unwrap();
+    assert_eq!(bench.knows(), ["A/10@1"]);
+    let expected = ["2 TAKEOVER_SERVER 1>0 of 4", "3 TAKEOVER_SERVER 1>0 of 4"];
+    assert_eq!(about_takeovers(bench.said()), expected);
+    assert_eq!(bench.state_of(4), None);
+}
+
+#[test]
+fn acknowledgements_that_do_not_come_are_not_waited_for_without_end() {
+    let mut bench = claims(Profile::Rfc);
+    bench.passes(Duration::from_millis(4_999));
+    assert_eq!(bench.knows(), ["A/10@4"]);
+    bench.passes(Duration::from_millis(1));
+    assert_eq!(bench.knows(), ["A/10@1"]);
+}
+
+#[test]
+fn the_elements_are_asked_to_take_their_new_home() {
+    let mut bench = claims(Profile::Rfc);
+    bench.hears(2, init_takeover_ack(2, 4)).unwrap();
+    bench.hears(3, init_takeover_ack(3, 4)).unwrap();
+    bench.passes(Duration::ZERO);
+    assert_eq!(bench.said_to_elements(), ["connect 0 10.0.1.1:3000"]);
+    let (association, connect) = (AssociationId(77), Some(ConnectId(0)));
+    let peer_addresses = &["10.0.1.1".parse().unwrap()];
+    let up = Input::Up { association, connect, peer_addresses, peer_port: 3_000 };
+    bench.registrar.handle_input(bench.now, up).unwrap();
+    assert_eq!(bench.said_to_elements(), ["77 KEEP_ALIVE H 1"]);
+    bench.acks(77, "A", 10);
+    bench.passes(10 * SECOND);
+    assert_eq!(bench.registrar.counters.adoptions, 1);
+    assert_eq!(bench.knows(), ["A/10@1"]);
+}
+
+#[test]
+fn a_sign_of_life_of_the_target_stops_the_takeover() {
+    let mut bench = claims(Profile::Rfc);
+    bench.hears(2, init_takeover_ack(2, 4)).unwrap();
+    bench.hears(4, presence(4, false, NOTHING)).unwrap();
+    assert_eq!(bench.state_of(4), Some(PeerState::Active));
+    bench.hears(3, init_takeover_ack(3, 4)).unwrap();
+    bench.passes(6 * SECOND);
+    assert_eq!(bench.knows(), ["A/10@4"]);
+    assert_eq!(bench.registrar.counters.takeovers, 0);
+}
+
+#[test]
+fn who_is_to_be_taken_over_says_to_all_that_it_lives() {
+    let mut bench = Bench::among(Profile::Rfc, &[2, 3]);
+    bench.hears(2, init_takeover(2, US)).unwrap();
+    let expected = ["2 PRESENCE 1>0 ffff", "3 PRESENCE 1>0 ffff", "all PRESENCE 1>0 ffff"];
+    assert_eq!(bench.said(), expected);
+}
+
+#[test]
+fn who_does_not_want_the_target_itself_acknowledges_and_watches_it_no_more() {
+    let mut bench = Bench::among(Profile::Rfc, &[2, 4]);
+    bench.hears(4, adds(4, "A", 10)).unwrap();
+    bench.passes(60 * SECOND);
+    bench.hears(2, init_takeover(2, 4)).unwrap();
+    assert_eq!(bench.state_of(4), Some(PeerState::Ceded));
+    assert_eq!(about_takeovers(bench.said()), ["2 INIT_TAKEOVER_ACK 1>2 of 4"]);
+    // It would be asked for a sign of life now.
+    bench.passes(2 * SECOND);
+    assert!(!bench.said().iter().any(|line| line.starts_with("4 PRESENCE R")));
+}
+
+#[test]
+fn a_target_that_nobody_knows_is_acknowledged() {
+    let mut bench = Bench::among(Profile::Rfc, &[2]);
+    bench.hears(2, init_takeover(2, 9)).unwrap();
+    assert_eq!(bench.said(), ["2 INIT_TAKEOVER_ACK 1>2 of 9"]);
+}
+
+#[test]
+fn of_two_that_want_the_same_the_smaller_identifier_gives_way() {
+    let mut bench = claims(Profile::Rfc);
+    bench.said();
+    bench.hears(2, init_takeover(2, 4)).unwrap();
+    assert_eq!(bench.state_of(4), Some(PeerState::Ceded));
+    assert_eq!(about_takeovers(bench.said()), ["2 INIT_TAKEOVER_ACK 1>2 of 4"]);
+    bench.hears(3, init_takeover_ack(3, 4)).unwrap();
+    bench.passes(5 * SECOND);
+    assert_eq!(bench.registrar.counters.takeovers, 0);
+}
+
+#[test]
+fn in_rsplibs_scope_the_smaller_identifier_goes_on() {
+    let mut bench = claims(Profile::Rsplib);
+    bench.said();
+    bench.hears(2, init_takeover(2, 4)).unwrap();
+    assert_eq!(bench.state_of(4), Some(PeerState::Claimed));
+    // Peer 2 is told of the claim again, and gets no acknowledgement.
+    assert_eq!(about_takeovers(bench.said()), ["2 INIT_TAKEOVER 1>2 of 4"]);
+}
+
+#[test]
+fn who_hears_of_a_takeover_moves_the_elements_and_forgets_the_target() {
+    let mut bench = Bench::among(Profile::Rfc, &[2, 4]);
+    bench.hears(4, adds(4, "A", 10)).unwrap();
+    bench.hears(2, takeover_server(2, 4)).unwrap();
+    assert_eq!(bench.knows(), ["A/10@2"]);
+    assert_eq!(bench.state_of(4), None);
+}

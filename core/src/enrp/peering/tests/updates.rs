@@ -1,0 +1,121 @@
+//! Changes of elements, told and heard (RFC 5353 §3.3).
+
+use super::*;
+use crate::wire::asap::Deregistration;
+
+#[test]
+fn all_peers_hear_of_an_element_that_comes_changes_or_goes() {
+    let mut bench = Bench::among(Profile::Rfc, &[2, 3]);
+    bench.registers("A", 10);
+    assert_eq!(bench.said(), ["2 UPDATE 1>0 ADD A/10@1", "3 UPDATE 1>0 ADD A/10@1"]);
+    bench.registers("A", 10);
+    assert_eq!(bench.said(), ["2 UPDATE 1>0 ADD A/10@1", "3 UPDATE 1>0 ADD A/10@1"]);
+    let mut bytes = [0; 64];
+    let len = Deregistration::new(handle("A"), PeId(10)).emit(&mut bytes).unwrap();
+    bench.hears_asap(10, &bytes[..len]);
+    assert_eq!(bench.said(), ["2 UPDATE 1>0 DEL A/10@1", "3 UPDATE 1>0 DEL A/10@1"]);
+}
+
+#[test]
+fn all_peers_hear_of_an_element_whose_association_is_lost() {
+    let mut bench = Bench::among(Profile::Rfc, &[2, 3]);
+    bench.registers("A", 10);
+    bench.said();
+    let (association, reason) = (AssociationId(10), DownReason::Lost);
+    let down = Input::Down { association, reason };
+    bench.registrar.handle_input(bench.now, down).unwrap();
+    assert_eq!(bench.said(), ["2 UPDATE 1>0 DEL A/10@1", "3 UPDATE 1>0 DEL A/10@1"]);
+}
+
+#[test]
+fn an_update_has_all_of_the_element() {
+    for action in [UpdateAction::ADD, UpdateAction::DELETE] {
+        let mut bench = Bench::among(Profile::Rfc, &[2]);
+        bench.registers("A", 10);
+        if action == UpdateAction::DELETE {
+            bench.said();
+            let (association, reason) = (AssociationId(10), DownReason::Lost);
+            let down = Input::Down { association, reason };
+            bench.registrar.handle_input(bench.now, down).unwrap();
+        }
+        let mut buf = [0; 512];
+        let transmit = bench.registrar.peers().poll_transmit(bench.now, &mut buf);
+        let Some(Transmit::Message { len, .. }) = transmit else { panic!("{transmit:?}") };
+        let Ok(EnrpMessage::HandleUpdate(update)) = EnrpMessage::parse(&buf[..len]) else {
+            panic!("no update")
+        };
+        assert_eq!((update.action, update.pool_handle), (action, handle("A")));
+        let at = transport(3_000, "10.0.1.1", TransportUse::DataPlusControl);
+        let (told, expected) = (update.element, element(10, RegistrarId(US), RR, &at));
+        let (asap, layout) = (told.asap_transport, expected.layout);
+        assert_eq!(
+            PoolElement { layout, ..told },
+            PoolElement { asap_transport: asap, ..expected }
+        );
+        let asap = asap.unwrap();
+        let address = asap.addresses().next();
+        assert_eq!((asap.port(), address), (3_000, Some("10.0.1.1".parse().unwrap())));
+    }
+}
+
+#[test]
+fn an_added_element_makes_its_pool_joins_it_or_is_replaced() {
+    let mut bench = Bench::among(Profile::Rfc, &[2]);
+    bench.hears(2, update(2, UpdateAction::ADD, "A", 10, Policy::Random)).unwrap();
+    assert_eq!(bench.knows(), ["A/10@2"]);
+    // The pool has the policy of its first element.
+    bench.hears(2, adds(2, "A", 11)).unwrap();
+    assert_eq!(bench.knows(), ["A/10@2"]);
+    bench.hears(2, update(2, UpdateAction::ADD, "A", 11, Policy::Random)).unwrap();
+    assert_eq!(bench.knows(), ["A/10@2", "A/11@2"]);
+}
+
+#[test]
+fn a_known_element_has_the_values_of_the_latest_update() {
+    let mut bench = Bench::among(Profile::Rfc, &[2, 3]);
+    let loaded = |load| Policy::LeastUsed { load: crate::wire::Load(load) };
+    bench.hears(2, update(2, UpdateAction::ADD, "A", 10, loaded(7))).unwrap();
+    bench.hears(3, update(3, UpdateAction::ADD, "A", 10, loaded(9))).unwrap();
+    assert_eq!(bench.knows(), ["A/10@3"]);
+    let index = bench.registrar.handlespace.find(handle("A"), PeId(10)).unwrap();
+    assert_eq!(bench.registrar.handlespace.element(index).to_wire(true).policy, loaded(9));
+}
+
+#[test]
+fn a_deleted_element_goes_and_the_last_one_with_its_pool() {
+    let mut bench = Bench::among(Profile::Rfc, &[2]);
+    bench.hears(2, adds(2, "A", 10)).unwrap();
+    bench.hears(2, adds(2, "A", 11)).unwrap();
+    bench.hears(2, deletes(2, "A", 10)).unwrap();
+    assert_eq!(bench.knows(), ["A/11@2"]);
+    assert_eq!(bench.registrar.handlespace.pool_count(), 1);
+    bench.hears(2, deletes(2, "A", 11)).unwrap();
+    assert_eq!(bench.registrar.handlespace.pool_count(), 0);
+}
+
+#[test]
+fn a_deletion_of_what_is_not_there_does_nothing() {
+    let mut bench = Bench::among(Profile::Rfc, &[2]);
+    bench.hears(2, adds(2, "A", 10)).unwrap();
+    bench.hears(2, deletes(2, "A", 11)).unwrap();
+    bench.hears(2, deletes(2, "B", 10)).unwrap();
+    assert_eq!(bench.knows(), ["A/10@2"]);
+    assert_eq!(bench.said(), [""; 0]);
+}
+
+#[test]
+fn only_the_home_deletes_an_element() {
+    let mut bench = Bench::among(Profile::Rfc, &[2, 3]);
+    bench.hears(2, adds(2, "A", 10)).unwrap();
+    bench.hears(3, deletes(3, "A", 10)).unwrap();
+    assert_eq!(bench.knows(), ["A/10@2"]);
+}
+
+#[test]
+fn an_action_that_is_reserved_does_nothing() {
+    let mut bench = Bench::among(Profile::Rfc, &[2]);
+    bench.hears(2, adds(2, "A", 10)).unwrap();
+    bench.hears(2, update(2, UpdateAction(2), "A", 10, RR)).unwrap();
+    assert_eq!(bench.knows(), ["A/10@2"]);
+    assert_eq!(bench.registrar.counters.unexpected, 1);
+}
