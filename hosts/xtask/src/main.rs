@@ -12,6 +12,7 @@ mod fuzz;
 mod lab;
 mod packetdrill;
 mod process;
+mod requirement_words;
 mod setup;
 mod tidy;
 
@@ -40,8 +41,15 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
-    /// Check what the compiler does not: layering, lengths, fuzz coverage of the wire files.
+    /// Check what the compiler does not: layering, lengths, fuzz coverage of the wire files,
+    /// compliance tables.
     Tidy,
+    /// Print the requirement words of RFCs, for docs/compliance/words.txt.
+    RequirementWords {
+        /// The texts of RFCs, named as rfc5353.txt is.
+        #[arg(required = true)]
+        files: Vec<std::path::PathBuf>,
+    },
     /// Run every check that a change must pass.
     Ci {
         /// The long form: all of miri, more simulation seeds, ten minutes a fuzz target.
@@ -121,6 +129,7 @@ fn main() -> ExitCode {
         Task::Setup { lab, dry_run } => setup::run_steps(lab, dry_run),
         Task::Test { arguments } => ci::test(&arguments),
         Task::Tidy => tidy::check(),
+        Task::RequirementWords { files } => requirement_words::print(&files),
         Task::Ci { full } => ci::run_stages(full),
         Task::Bench(Bench::Wire) => return bench_wire::run(),
         Task::Bench(Bench::Handlespace { quick }) => return bench_handlespace::run(quick),

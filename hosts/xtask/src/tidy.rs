@@ -11,6 +11,7 @@ use syn::visit::{self, Visit};
 
 use crate::process::{command, output, root};
 
+mod compliance;
 mod layers;
 mod wire;
 
@@ -42,6 +43,7 @@ pub(crate) fn check() -> Result<()> {
     }
     layers::check(&sources, &mut findings);
     wire::check(&sources, &mut findings)?;
+    compliance::check(&sources, &mut findings)?;
     for finding in &findings {
         println!("{finding}");
     }
