@@ -14,6 +14,7 @@ use crate::decode::DecodeArgs;
 use crate::failure::EXIT_CODES;
 use crate::policy::PolicyChoice;
 use crate::status::StatusArgs;
+use crate::timer::Timer;
 use crate::values::{Group, Identifier, KernelChoice, Point, PoolKey, Size, Span};
 
 /// Reliable Server Pooling: registrar, pool elements that compute, and their users.
@@ -148,6 +149,14 @@ pub(crate) struct RegistrarOptions {
     /// 9901; otherwise there are no peers]
     #[arg(long, value_name = "PORT[/UDPPORT]", help_heading = "Peers")]
     pub(crate) enrp_port: Option<EnrpPort>,
+    /// One of its timers, as in max-time-last-heard=5s; repeat the flag for more. [default:
+    /// those of the profile]
+    ///
+    /// peer-heartbeat-cycle, max-time-last-heard, max-time-no-response, mentor-timeout and
+    /// takeover-timeout should be the same at all registrars of a scope; keep-alive-interval and
+    /// keep-alive-timeout are for the registrar's own elements.
+    #[arg(long = "timer", value_name = "NAME=SPAN")]
+    pub(crate) timers: Vec<Timer>,
     /// Over how many routers announces may go, and one more. [default: 30]
     #[arg(long, value_name = "TTL", help_heading = "Announces")]
     pub(crate) announce_ttl: Option<u8>,
@@ -372,6 +381,8 @@ impl RegistrarOptions {
             peers: if_empty(self.peers, file.peers),
             peer_groups: if_empty(self.peer_groups, file.peer_groups),
             enrp_port: self.enrp_port.or(file.enrp_port),
+            // Those of the flags are set behind those of the file.
+            timers: [file.timers, self.timers].concat(),
             announce_ttl: self.announce_ttl.or(file.announce_ttl),
             exit_with_stdin: self.exit_with_stdin,
         }
@@ -457,7 +468,7 @@ and one more if it meets peers, with the address for their --peer:
   registrar 0x1234abcd meets peers at 10.0.0.1:9901/9899
 
 Configuration file: sections [scope] and [registrar], keys as the flags
-(`registrars` and `peers` are lists). See `rsp --help` for the exit codes.";
+(`registrars`, `peers` and `timers` are lists). See `rsp --help` for the exit codes.";
 
 const SERVE_HELP: &str = "\
 Examples:

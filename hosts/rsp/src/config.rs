@@ -92,6 +92,7 @@ mod tests {
             [scope]\nregistrars = [\"node1\", \"node2:77\"]\nprofile = \"rfc\"\n\
             announces = \"off\"\nannounce-groups = [\"239.0.0.51:7\"]\n\
             [registrar]\nlisten = \"127.0.0.1:3863\"\nmax-elements = 10\nidentifier = \"0x7\"\n\
+            timers = [\"mentor-timeout=1s\"]\n\
             [serve]\nslots = 3\naddresses = [\"10.0.0.7\"]\nreregistration-interval = \"5s\"\n\
             [run]\nsize = \"640x480\"\n";
         let config = Config::parse(text, Path::new("rsp.toml")).unwrap();
@@ -99,6 +100,7 @@ mod tests {
         assert_eq!(config.scope.announces, Some(crate::cli::Switch::Off));
         assert_eq!(config.scope.announce_groups.len(), 1);
         assert_eq!(config.registrar.max_elements, Some(10));
+        assert_eq!(config.registrar.timers.len(), 1);
         assert_eq!(config.serve.slots, Some(3));
         assert_eq!(config.run.size.map(|size| size.width), Some(640));
     }

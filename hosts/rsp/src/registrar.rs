@@ -26,6 +26,7 @@ pub(crate) async fn registrar(
     if let Some(identifier) = options.identifier {
         config.registrar.identifier = RegistrarId(identifier.0);
     }
+    options.timers.iter().for_each(|timer| timer.set(&mut config.registrar));
     (config.port, config.udp_port) = (port, udp_port);
     if scope.announces != Some(Switch::Off) {
         let mut announces = announces(&scope);
