@@ -173,6 +173,18 @@ impl Program {
             .map_or_else(|_| String::new(), |bytes| String::from_utf8_lossy(&bytes).into_owned())
     }
 
+    /// Waits until it has ended.
+    ///
+    /// # Errors
+    ///
+    /// If it does not in time.
+    pub(crate) fn await_end(&self, guest: &mut Guest, patience: Duration) -> Result<()> {
+        let probe = format!("kill -0 {}", self.pid);
+        let ended = || Ok((guest.run(COMMAND_PATIENCE, &probe)?.code != 0).then_some(()));
+        await_some(patience, ended)?
+            .with_context(|| format!("it has not ended in {} s", patience.as_secs()))
+    }
+
     /// Waits until it has printed `text`.
     ///
     /// # Errors

@@ -7,6 +7,7 @@
 //!
 //! What a case leaves is in `target/interop/CASE/`: what each process said, and the traffic.
 
+mod association;
 mod board;
 mod cases;
 mod echo;

@@ -79,6 +79,15 @@ impl Process {
         })
     }
 
+    /// Whether it has ended.
+    ///
+    /// # Errors
+    ///
+    /// If that cannot be told.
+    pub(crate) fn has_ended(&mut self) -> Result<bool> {
+        Ok(self.child.try_wait()?.is_some())
+    }
+
     /// Waits for its end.
     ///
     /// # Errors

@@ -2,6 +2,8 @@
 
 mod announces;
 mod boards;
+mod crafted;
+mod crash_input;
 mod kernel_data;
 mod our_element;
 mod our_registrar;
@@ -36,6 +38,7 @@ pub(crate) static CASES: &[Case] = &[
     trouble::CASE,
     our_trouble::CASE,
     kernel_data::CASE,
+    crash_input::CASE,
     boards::RAW,
     boards::UDP,
 ];
