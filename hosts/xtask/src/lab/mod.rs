@@ -104,6 +104,9 @@ pub(crate) fn run_cases(options: &Options) -> Result<()> {
         bail!("not installed: {QEMU}; run `cargo xtask setup`");
     }
     run(cargo(None, &["build", "-q", "-p", "rsp", "-p", "uml-ptrace"]))?;
+    if cases.iter().any(|case| case.name == cases::kernel_transport::CASE.name) {
+        cases::kernel_transport::build()?;
+    }
     let firmware = has_boards.then(|| firmware::build_board("mps2-an385", &[])).transpose()?;
     let jobs = options.jobs.unwrap_or(JOBS_DEFAULT).clamp(1, cases.len());
     let verdicts = run_all(&cases, jobs, firmware.as_deref(), options.keep)?;

@@ -5,6 +5,7 @@ mod boards;
 mod crafted;
 mod crash_input;
 mod kernel_data;
+pub(super) mod kernel_transport;
 mod our_element;
 mod our_registrar;
 mod our_trouble;
@@ -38,6 +39,7 @@ pub(crate) static CASES: &[Case] = &[
     trouble::CASE,
     our_trouble::CASE,
     kernel_data::CASE,
+    kernel_transport::CASE,
     crash_input::CASE,
     boards::RAW,
     boards::UDP,

@@ -1,0 +1,90 @@
+//! The tests of kernel sockets and of the transports above them, on a kernel that has SCTP.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow, bail};
+
+use super::Case;
+use crate::lab::Lab;
+use crate::process::{cargo, root, show};
+
+/// Tests that everywhere else can only be skipped.
+pub(crate) const CASE: Case = Case {
+    name: "kernel-transport",
+    what: "the tests of kernel SCTP sockets and of the transport above them",
+    patience: Duration::from_secs(400),
+    has_boards: false,
+    run,
+};
+
+/// Packages with such tests, and the names by which their tests are chosen.
+const TESTS: [(&str, &str); 1] = [("linux-sctp", "")];
+
+/// Builds the test programs, which the case finds by their packages.
+///
+/// # Errors
+///
+/// If they do not build.
+pub(crate) fn build() -> Result<()> {
+    for (package, _) in TESTS {
+        let arguments =
+            ["test", "-q", "--no-run", "--lib", "--message-format=json", "-p", package];
+        let mut command = cargo(None, &arguments);
+        println!("$ {}", show(&command));
+        let output = command.stderr(Stdio::inherit()).output().context("cannot start cargo")?;
+        if !output.status.success() {
+            bail!("`{}` failed: {}", show(&command), output.status);
+        }
+        let text = String::from_utf8_lossy(&output.stdout);
+        let messages = text.lines().filter_map(|line| serde_json::from_str(line).ok());
+        let mut built = messages.filter_map(|message: serde_json::Value| {
+            message.get("executable")?.as_str().map(PathBuf::from)
+        });
+        let built = built.next_back().with_context(|| format!("no test program of {package}"))?;
+        let place = program(package);
+        // A program that runs cannot be written, but it can be replaced.
+        let _ = std::fs::remove_file(&place);
+        std::fs::copy(&built, &place).with_context(|| place.display().to_string())?;
+    }
+    Ok(())
+}
+
+fn run(lab: &mut Lab) -> Result<()> {
+    let mut guest = lab.boot()?;
+    for (package, filter) in TESTS {
+        let program = program(package);
+        let command = format!(
+            "KERNEL_SCTP_REQUIRED=1 RUST_BACKTRACE=1 {} --nocapture --test-threads=1 {filter}",
+            program.display()
+        );
+        let outcome = guest.run(TEST_PATIENCE, &command)?;
+        let summary = outcome.text.lines().rfind(|line| line.starts_with("test result:"));
+        let passed = match (outcome.code, summary) {
+            (0, Some(summary)) if !summary.contains(" 0 passed") => Ok(summary),
+            _ => Err(anyhow!("{}", failures(&outcome.text))),
+        };
+        let summary = lab.check(&format!("the tests of {package}"), passed)?;
+        println!("         {}", summary.trim_start_matches("test result: "));
+    }
+    Ok(())
+}
+
+/// Where the test program of a package is.
+fn program(package: &str) -> PathBuf {
+    root().join(Path::new("target/debug")).join(format!("tests-of-{package}"))
+}
+
+/// What a test program says of its failures.
+fn failures(text: &str) -> String {
+    let is_told = |line: &&str| line.contains("panicked at") || line.ends_with("FAILED");
+    let told: Vec<_> = text.lines().filter(is_told).collect();
+    match told.is_empty() {
+        true => text.lines().last().unwrap_or("nothing is said").to_owned(),
+        false => told.join("; "),
+    }
+}
+
+/// How long the tests of a package may take.
+const TEST_PATIENCE: Duration = Duration::from_secs(150);
