@@ -825,6 +825,16 @@ mod tests {
     }
 
     #[test]
+    fn another_announce_starts_t7_again() {
+        for (asked_at, expected) in [(8_999, Outcome::None), (9_000, Outcome::Exhausted)] {
+            let mut trace = Trace::with_registrars(0);
+            trace.announced(0, 11).unwrap();
+            trace.announced(4_000, 11).unwrap();
+            assert_eq!(trace.start(asked_at), expected);
+        }
+    }
+
+    #[test]
     fn announces_neither_overflow_nor_displace_anybody() {
         let mut trace = Trace::with_registrars(2);
         for last in 13..19 {

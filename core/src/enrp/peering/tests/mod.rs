@@ -107,15 +107,24 @@ impl Bench {
 
     /// An element registers here, on an ASAP association of its number.
     fn registers(&mut self, pool: &str, pe_id: u32) {
-        let peer_addresses = &["10.0.1.1".parse().unwrap()];
-        let (association, connect) = (AssociationId(pe_id), None);
-        let up = Input::Up { association, connect, peer_addresses, peer_port: 3_000 };
-        let _ = self.registrar.handle_input(self.now, up);
+        self.try_to_register(pool, pe_id).unwrap();
+    }
+
+    fn try_to_register(&mut self, pool: &str, pe_id: u32) -> Result<(), InputError> {
+        self.asap_up(pe_id, "10.0.1.1");
         let mut bytes = [0; 256];
         let transport = transport(3_000, "10.0.1.1", TransportUse::DataPlusControl);
         let element = element(pe_id, RegistrarId::UNKNOWN, RR, &transport);
         let len = Registration::new(handle(pool), element).emit(&mut bytes).unwrap();
-        self.hears_asap(pe_id, &bytes[..len]);
+        self.try_asap(pe_id, &bytes[..len])
+    }
+
+    /// An association with an element is up; it may have been before.
+    fn asap_up(&mut self, association: u32, address: &str) {
+        let peer_addresses = &[address.parse().unwrap()];
+        let (association, connect) = (AssociationId(association), None);
+        let up = Input::Up { association, connect, peer_addresses, peer_port: 3_000 };
+        let _ = self.registrar.handle_input(self.now, up);
     }
 
     /// The element says that it lives.
@@ -127,9 +136,13 @@ impl Bench {
     }
 
     fn hears_asap(&mut self, association: u32, data: &[u8]) {
+        self.try_asap(association, data).unwrap();
+    }
+
+    fn try_asap(&mut self, association: u32, data: &[u8]) -> Result<(), InputError> {
         let (association, stream, ppid) = (AssociationId(association), StreamId(0), Ppid::ASAP);
         let input = Input::Message { association, stream, ppid, data };
-        self.registrar.handle_input(self.now, input).unwrap();
+        self.registrar.handle_input(self.now, input)
     }
 
     /// Time passes, and everything that is due happens when it is due.

@@ -119,3 +119,27 @@ fn an_action_that_is_reserved_does_nothing() {
     assert_eq!(bench.knows(), ["A/10@2"]);
     assert_eq!(bench.registrar.counters.unexpected, 1);
 }
+
+#[test]
+fn an_element_that_comes_from_another_registrar_is_ours_from_then_on() {
+    let mut bench = Bench::among(Profile::Rfc, &[2]);
+    bench.hears(2, adds(2, "A", 10)).unwrap();
+    bench.registers("A", 10);
+    assert_eq!(bench.knows(), ["A/10@1"]);
+    assert_eq!(bench.said(), ["2 UPDATE 1>0 ADD A/10@1"]);
+}
+
+#[test]
+fn what_is_rejected_is_not_told() {
+    let mut bench = Bench::among(Profile::Rfc, &[2]);
+    bench.hears(2, update(2, UpdateAction::ADD, "A", 10, Policy::Random)).unwrap();
+    // Another policy.
+    bench.try_to_register("A", 11).unwrap_err();
+    // Not on its own host.
+    let mut bytes = [0; 64];
+    let len = Deregistration::new(handle("A"), PeId(10)).emit(&mut bytes).unwrap();
+    bench.asap_up(12, "10.0.9.9");
+    bench.try_asap(12, &bytes[..len]).unwrap_err();
+    assert_eq!(bench.knows(), ["A/10@2"]);
+    assert_eq!(bench.said(), [""; 0]);
+}
