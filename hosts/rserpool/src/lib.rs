@@ -21,6 +21,7 @@ mod job_handle;
 mod pool_element;
 mod pool_user;
 mod registrar;
+pub mod services;
 pub mod transport;
 mod work;
 

@@ -13,12 +13,13 @@ pub mod registrar;
 pub mod sctp_data;
 pub mod sctp_packet;
 pub mod sctp_pair;
+pub mod services;
 
 /// A target's name and body.
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets.
-pub const TARGETS: [Target; 9] = [
+pub const TARGETS: [Target; 10] = [
     ("message", message::run),
     ("handlespace", handlespace::run),
     ("registrar", registrar::run),
@@ -28,4 +29,5 @@ pub const TARGETS: [Target; 9] = [
     ("sctp_pair", sctp_pair::run),
     ("compute", compute::run),
     ("csp", csp::run),
+    ("services", services::run),
 ];
