@@ -1,14 +1,15 @@
 //! What every machine's task does: inputs and time in, transmissions out.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
-use rserpool_core::association::{Input, Transmit};
+use rserpool_core::association::{AssociationId, Input, Transmit};
 use rserpool_core::machine::Machine;
 use rserpool_core::time::Instant;
 
 use crate::announces::Announcer;
 use crate::clock::Clock;
-use crate::transport::Port;
+use crate::transport::{OwnedInput, Port};
 
 /// A machine above a message transport.
 pub(crate) trait MessageMachine:
@@ -29,6 +30,8 @@ pub(crate) struct Driven<M> {
     pub(crate) port: Port,
     clock: Clock,
     buf: Vec<u8>,
+    /// The associations that are up, and since when.
+    links: BTreeMap<AssociationId, tokio::time::Instant>,
     /// What sends to multicast groups; without it, that is lost.
     pub(crate) announcer: Option<Announcer>,
 }
@@ -46,11 +49,22 @@ impl<M: MessageMachine> Driven<M> {
         transmit_len_max: usize,
         clock: Clock,
     ) -> Self {
-        Self { machine, port, clock, buf: vec![0; transmit_len_max], announcer: None }
+        let buf = vec![0; transmit_len_max];
+        Self { machine, port, clock, buf, links: BTreeMap::new(), announcer: None }
     }
 
     pub(crate) fn now(&self) -> Instant {
         self.clock.now()
+    }
+
+    /// How many associations are up.
+    pub(crate) fn link_count(&self) -> usize {
+        self.links.len()
+    }
+
+    /// Since when an association has been up.
+    pub(crate) fn up_since(&self, association: AssociationId) -> Option<tokio::time::Instant> {
+        self.links.get(&association).copied()
     }
 
     /// Sends all that the machine owes; returns whether that was anything. To be called after
@@ -80,6 +94,15 @@ impl<M: MessageMachine> Driven<M> {
             input = self.port.recv() => {
                 let Some(input) = input else { return false };
                 let now = self.clock.now();
+                match input {
+                    OwnedInput::Up { association, .. } => {
+                        self.links.insert(association, tokio::time::Instant::now());
+                    }
+                    OwnedInput::Down { association, .. } => {
+                        self.links.remove(&association);
+                    }
+                    _ => {}
+                }
                 if let Err(error) = self.machine.handle_input(now, input.as_input()) {
                     tracing::debug!(%error, "input refused");
                 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use rserpool_core::association::Endpoint;
+use rserpool_core::association::{Endpoint, Ppid};
 use rserpool_core::compute::JobNonce;
 use rserpool_core::entropy::Entropy;
 use rserpool_core::identifier::{PeId, PoolHandleBuf};
@@ -17,7 +17,7 @@ use crate::job::{
     ElementStatistics, Event, Job, JobError, JobRunner, JobStatistics, RunnerConfig,
     TRANSMIT_LEN_MAX,
 };
-use crate::pool_user::{PoolUser, ResolveError, StartError};
+use crate::pool_user::{Activity, PoolUser, ResolveError, StartError};
 use crate::transport::Transport;
 
 /// A running job.
@@ -172,6 +172,7 @@ impl<J: Job + Send + 'static> Task<J> {
             if told_at.elapsed() >= SNAPSHOT_INTERVAL {
                 told_at = Instant::now();
                 let _ = self.snapshots.send(snapshot(&self.driven.machine));
+                self.user.set_activity(self.activity());
             }
             tokio::select! {
                 is_on = self.driven.step() => if !is_on { break },
@@ -183,10 +184,22 @@ impl<J: Job + Send + 'static> Task<J> {
             }
         }
         let last = snapshot(&self.driven.machine);
+        self.user.set_activity(Activity::default());
         // Without a result the transport has gone away.
         let result = self.result.unwrap_or(Err(JobError::Cancelled));
         let job = self.driven.machine.into_job();
         JobOutcome { job, result, last, resolve_error: self.resolve_error }
+    }
+
+    fn activity(&self) -> Activity {
+        let runner = &self.driven.machine;
+        let (now, now_outside) = (self.driven.now(), Instant::now());
+        let outside = |since| now_outside.checked_sub(now.saturating_duration_since(since));
+        let session =
+            |(element, since)| (element, Ppid::COMPUTE, outside(since).unwrap_or(now_outside));
+        let sessions = runner.sessions().map(session).collect();
+        let JobStatistics { done_count, package_count, .. } = runner.statistics();
+        Activity { sessions, text: format!("{done_count} of {package_count} Packages") }
     }
 
     fn on_event(&mut self, event: Event) {

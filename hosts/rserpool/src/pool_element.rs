@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rserpool_core::asap::cookie::CookieKey;
 use rserpool_core::asap::{self, POOL_ELEMENT_MESSAGE_LEN_MAX, PoolElementEvent, UserTransport};
-use rserpool_core::association::Endpoint;
+use rserpool_core::association::{Endpoint, Ppid};
 use rserpool_core::compute::{self, KernelId, Stop};
 use rserpool_core::identifier::{PeId, PoolHandleBuf};
 use rserpool_core::machine::Machine;
@@ -17,6 +17,7 @@ use tokio::time::timeout;
 
 use crate::announces::{AnnounceConfig, Listener};
 use crate::clock::OsEntropy;
+use crate::csp::{self, ComponentId, CspConfig, Reporter, Status, Workload, report_due};
 use crate::driven::Driven;
 use crate::pool_user::StartError;
 use crate::transport::Transport;
@@ -60,6 +61,8 @@ pub struct PoolElementConfig {
     pub registration_life: Option<Duration>,
     /// The longest time between two registrations; `None`: as the profile says.
     pub reregistration_interval: Option<Duration>,
+    /// Where it tells how it is; `None`: nowhere.
+    pub csp: Option<CspConfig>,
 }
 
 impl PoolElementConfig {
@@ -82,6 +85,7 @@ impl PoolElementConfig {
             addresses: Vec::new(),
             registration_life: None,
             reregistration_interval: None,
+            csp: None,
         }
     }
 }
@@ -158,14 +162,33 @@ impl PoolElement {
         let identifier = driven.machine.pe_id();
         let (event_sender, events) = mpsc::channel(EVENT_COUNT_MAX);
         let (load_sender, loads) = watch::channel(Load(0));
+        let (session_sender, sessions) = watch::channel(0);
         let PoolElementConfig { pool, key, slots, kernels, .. } = config;
         let place = Workplace { pool, key, slots, kernels };
-        let worker = WorkerThread::start(service, place, load_sender, event_sender.clone())?;
+        let worker = WorkerThread::start(
+            service,
+            place,
+            load_sender,
+            session_sender,
+            event_sender.clone(),
+        )?;
         let (deregister, deregistrations) = mpsc::channel(1);
         let policy = config.policy;
         let announces = config.announces.map(|config| config.bound_to(transport.addresses()));
         let listener = Listener::start(announces.as_ref());
-        let task = Task { driven, listener, policy, loads, deregistrations, events: event_sender };
+        let (id, place) =
+            (ComponentId::pool_element(identifier), csp::location(transport, Some(port)));
+        let reporter = Reporter::start(config.csp, id, place);
+        let task = Task {
+            driven,
+            listener,
+            reporter,
+            policy,
+            loads,
+            sessions,
+            deregistrations,
+            events: event_sender,
+        };
         tokio::spawn(task.run(config.last_resort));
         Ok(Self { identifier, port, udp_ports, events, deregister, worker })
     }
@@ -259,8 +282,11 @@ fn own_addresses(transport: &Transport, config: &PoolElementConfig) -> Vec<IpAdd
 struct Task {
     driven: Driven<asap::PoolElement>,
     listener: Listener,
+    reporter: Option<Reporter>,
     policy: Policy,
     loads: watch::Receiver<Load>,
+    /// How many users the worker has.
+    sessions: watch::Receiver<usize>,
     deregistrations: mpsc::Receiver<oneshot::Sender<()>>,
     events: mpsc::Sender<ElementEvent>,
 }
@@ -283,6 +309,7 @@ impl Task {
                 );
                 if is_out && let Some(answer) = leaving.take() {
                     self.driven.flush().await;
+                    self.reporter = None;
                     let _ = answer.send(());
                     return;
                 }
@@ -296,13 +323,15 @@ impl Task {
                     }
                 }
                 (source, announce) = self.listener.recv() => self.on_announce(source, &announce),
+                () = report_due(&mut self.reporter) => self.report(),
                 () = &mut gate, if !is_open => is_open = true,
                 Ok(()) = self.loads.changed(), if is_open => {
                     self.on_load();
                     is_open = false;
                     gate.as_mut().reset(tokio::time::Instant::now() + LOAD_INTERVAL);
                 }
-                answer = self.deregistrations.recv(), if leaving.is_none() => {
+                answer = self.deregistrations.recv() => {
+                    // The handle is gone, with or without a good-bye.
                     let Some(answer) = answer else {
                         self.driven.machine.stop();
                         self.driven.flush().await;
@@ -325,6 +354,22 @@ impl Task {
         if let Err(error) = self.driven.machine.handle_announce(now, source, announce) {
             tracing::debug!(%error, %source, "announce refused");
         }
+    }
+
+    fn report(&mut self) {
+        let Some(reporter) = &mut self.reporter else { return };
+        let machine = &self.driven.machine;
+        let mut associations = Vec::new();
+        if let (Some(home), Some(association)) = (machine.home(), machine.home_association()) {
+            let since = self.driven.up_since(association);
+            associations.push(csp::association(ComponentId::registrar(home), Ppid::ASAP, since));
+        }
+        let text = match associations.is_empty() {
+            true => csp::LOOKING.to_owned(),
+            false => csp::counted(*self.sessions.borrow(), "Session"),
+        };
+        let load = f64::from(self.loads.borrow().0) / f64::from(u32::MAX);
+        reporter.report(Status { text, workload: Some(Workload::of(load)), associations });
     }
 
     fn on_load(&mut self) {

@@ -7,14 +7,16 @@ use rserpool_core::asap::{
     self, POOL_USER_MESSAGE_LEN_MAX, PoolUserEvent, PoolUserFull, RegistrarsFull,
     ResolutionFailure, ResolutionId, ResolvedElement,
 };
-use rserpool_core::association::Endpoint;
+use rserpool_core::association::{Endpoint, Ppid};
 use rserpool_core::identifier::{PeId, PoolHandleBuf};
 use rserpool_core::machine::Machine;
 use rserpool_core::profile::Profile;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::Instant;
 
 use crate::announces::{AnnounceConfig, Listener};
 use crate::clock::OsEntropy;
+use crate::csp::{self, ComponentId, CspConfig, Reporter, Status, report_due};
 use crate::driven::Driven;
 use crate::transport::{Transport, TransportError};
 
@@ -28,6 +30,8 @@ pub struct PoolUserConfig {
     pub registrars: Vec<Endpoint>,
     /// Where it hears of other registrars, to be asked when these do not answer; `None`: nowhere.
     pub announces: Option<AnnounceConfig>,
+    /// Where it tells how it is; `None`: nowhere.
+    pub csp: Option<CspConfig>,
 }
 
 impl PoolUserConfig {
@@ -62,6 +66,16 @@ impl PoolUserConfig {
 #[derive(Clone, Debug)]
 pub struct PoolUser {
     commands: mpsc::Sender<Command>,
+    activity: watch::Sender<Activity>,
+}
+
+/// What a pool user does with the elements that it has found.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Activity {
+    /// Whom it is connected with, by what, and since when.
+    pub(crate) sessions: Vec<(PeId, Ppid, Instant)>,
+    /// What it is at.
+    pub(crate) text: String,
 }
 
 /// Why a pool user cannot be started.
@@ -123,9 +137,13 @@ impl PoolUser {
         let driven = Driven::new(machine, port, POOL_USER_MESSAGE_LEN_MAX);
         let announces = config.announces.map(|config| config.bound_to(transport.addresses()));
         let listener = Listener::start(announces.as_ref());
-        let task = Task { driven, listener, commands, waiting: HashMap::new() };
+        let (activity, activities) = watch::channel(Activity::default());
+        let (id, place) = (csp::random_user(), csp::location(transport, None));
+        let reporter = Reporter::start(config.csp, id, place);
+        let waiting = HashMap::new();
+        let task = Task { driven, listener, reporter, activities, commands, waiting };
         tokio::spawn(task.run());
-        Ok(Self { commands: sender })
+        Ok(Self { commands: sender, activity })
     }
 
     /// Resolves `pool` to at most `items` elements, the preferred one first; `None` leaves their
@@ -150,11 +168,25 @@ impl PoolUser {
         // Reports are a favour: the registrar finds out by itself, too.
         let _ = self.commands.send(Command::Report { pool, element }).await;
     }
+
+    /// Ends it, for all its copies, and waits until it has said good-bye.
+    pub async fn end(self) {
+        let (answer, ended) = oneshot::channel();
+        if self.commands.send(Command::End { answer }).await.is_ok() {
+            let _ = ended.await;
+        }
+    }
+
+    /// What it does from now on, for its reports.
+    pub(crate) fn set_activity(&self, activity: Activity) {
+        self.activity.send_replace(activity);
+    }
 }
 
 enum Command {
     Resolve { pool: PoolHandleBuf, items: Option<u32>, answer: Answer },
     Report { pool: PoolHandleBuf, element: PeId },
+    End { answer: oneshot::Sender<()> },
 }
 
 type Answer = oneshot::Sender<Result<Vec<ResolvedElement>, ResolveError>>;
@@ -165,6 +197,8 @@ type Large = asap::PoolUser<4, 128, 32>;
 struct Task {
     driven: Driven<Large>,
     listener: Listener,
+    reporter: Option<Reporter>,
+    activities: watch::Receiver<Activity>,
     commands: mpsc::Receiver<Command>,
     waiting: HashMap<ResolutionId, Answer>,
 }
@@ -179,16 +213,45 @@ impl Task {
             tokio::select! {
                 is_on = self.driven.step() => if !is_on { return },
                 (source, announce) = self.listener.recv() => self.on_announce(source, &announce),
+                () = report_due(&mut self.reporter) => self.report(),
                 command = self.commands.recv() => match command {
-                    Some(command) => self.on_command(command),
-                    None => {
-                        self.driven.machine.stop();
-                        self.driven.flush().await;
-                        return;
+                    Some(Command::Resolve { pool, items, answer }) => {
+                        self.on_resolve(pool, items, answer);
                     }
+                    Some(Command::Report { pool, element }) => self.on_unreachable(pool, element),
+                    Some(Command::End { answer }) => return self.end(Some(answer)).await,
+                    None => return self.end(None).await,
                 },
             }
         }
+    }
+
+    async fn end(mut self, answer: Option<oneshot::Sender<()>>) {
+        self.driven.machine.stop();
+        self.driven.flush().await;
+        self.reporter = None;
+        // Nobody waits for it if the last copy is gone.
+        answer.map(|answer| answer.send(()));
+    }
+
+    fn report(&mut self) {
+        let Some(reporter) = &mut self.reporter else { return };
+        let Activity { sessions, text } = self.activities.borrow().clone();
+        let machine = &self.driven.machine;
+        let mut associations = Vec::new();
+        if let (Some(home), Some(association)) = (machine.home(), machine.home_association()) {
+            let since = self.driven.up_since(association);
+            associations.push(csp::association(ComponentId::registrar(home), Ppid::ASAP, since));
+        }
+        let text = match (associations.is_empty(), text.is_empty()) {
+            (true, _) => csp::LOOKING.to_owned(),
+            (false, true) => csp::counted(sessions.len(), "Session"),
+            (false, false) => format!("{}, {text}", csp::counted(sessions.len(), "Session")),
+        };
+        associations.extend(sessions.into_iter().map(|(element, ppid, since)| {
+            csp::association(ComponentId::pool_element(element), ppid, Some(since))
+        }));
+        reporter.report(Status { text, workload: None, associations });
     }
 
     fn on_announce(&mut self, source: SocketAddr, announce: &[u8]) {
@@ -198,25 +261,23 @@ impl Task {
         }
     }
 
-    fn on_command(&mut self, command: Command) {
+    fn on_resolve(&mut self, pool: PoolHandleBuf, items: Option<u32>, answer: Answer) {
+        let now = self.driven.now();
+        match self.driven.machine.resolve(now, pool.as_handle(), items) {
+            Ok(resolution) => {
+                self.waiting.insert(resolution, answer);
+            }
+            Err(error) => {
+                let _ = answer.send(Err(error.into()));
+            }
+        }
+    }
+
+    fn on_unreachable(&mut self, pool: PoolHandleBuf, element: PeId) {
         let now = self.driven.now();
         let machine = &mut self.driven.machine;
-        match command {
-            Command::Resolve { pool, items, answer } => {
-                match machine.resolve(now, pool.as_handle(), items) {
-                    Ok(resolution) => {
-                        self.waiting.insert(resolution, answer);
-                    }
-                    Err(error) => {
-                        let _ = answer.send(Err(error.into()));
-                    }
-                }
-            }
-            Command::Report { pool, element } => {
-                if let Err(error) = machine.report_unreachable(now, pool.as_handle(), element) {
-                    tracing::debug!(%error, %element, "not reported as unreachable");
-                }
-            }
+        if let Err(error) = machine.report_unreachable(now, pool.as_handle(), element) {
+            tracing::debug!(%error, %element, "not reported as unreachable");
         }
     }
 

@@ -4,7 +4,7 @@ mod peers;
 
 use std::time::Duration;
 
-use rserpool_core::association::Endpoint;
+use rserpool_core::association::{Endpoint, Ppid};
 use rserpool_core::enrp::{self, Event};
 use rserpool_core::identifier::RegistrarId;
 use rserpool_core::machine::Machine;
@@ -15,6 +15,7 @@ use crate::announces::{
     AnnounceConfig, Announcer, Interface, InterfaceWatch, Listener, next_change,
 };
 use crate::clock::OsEntropy;
+use crate::csp::{self, ComponentId, CspConfig, Reporter, Status, report_due};
 use crate::driven::Driven;
 use crate::heap_storage::{HeapLimits, HeapStorage};
 use crate::heap_tables::HeapTables;
@@ -35,6 +36,8 @@ pub struct RegistrarConfig {
     pub announces: Option<AnnounceConfig>,
     /// Where other registrars reach it; `None`: it is alone in its scope.
     pub peering: Option<PeeringConfig>,
+    /// Where it tells how it is; `None`: nowhere.
+    pub csp: Option<CspConfig>,
     /// The most pool elements.
     pub element_count_max: usize,
     /// The most associations at a time.
@@ -50,6 +53,7 @@ impl Default for RegistrarConfig {
             udp_port: None,
             announces: None,
             peering: None,
+            csp: None,
             element_count_max: 10_000,
             association_count_max: 1_024,
         }
@@ -133,9 +137,11 @@ impl Registrar {
         let watch =
             announces.as_ref().map(|config| InterfaceWatch::new(config.interfaces.clone()));
         driven.announcer = announces.map(|config| Announcer::new(config, bound.to_vec(), number));
+        let place = csp::location(transport, Some(number));
+        let reporter = Reporter::start(config.csp, ComponentId::registrar(identifier), place);
         let (event_sender, events) = mpsc::channel(EVENT_COUNT_MAX);
         let (stop, stops) = mpsc::channel(1);
-        tokio::spawn(run(driven, peers, (listener, watch), event_sender, stops));
+        tokio::spawn(run(driven, peers, (listener, watch), reporter, event_sender, stops));
         Ok(Self { identifier, port: number, udp_ports, enrp_port, events, stop })
     }
 
@@ -185,6 +191,7 @@ async fn run(
     mut driven: Driven<LargeRegistrar>,
     mut peers: Option<Peers>,
     (mut listener, mut watch): (Listener, Option<InterfaceWatch>),
+    mut reporter: Option<Reporter>,
     events: mpsc::Sender<Event>,
     mut stops: mpsc::Receiver<oneshot::Sender<()>>,
 ) {
@@ -198,6 +205,7 @@ async fn run(
             let _ = events.try_send(event);
         }
         if driven.machine.is_stopped() {
+            drop(reporter);
             // Dropping the answer says so, too.
             return;
         }
@@ -215,6 +223,11 @@ async fn run(
                     tracing::debug!(%error, %source, "announce refused");
                 }
             }
+            () = report_due(&mut reporter) => {
+                if let Some(reporter) = &mut reporter {
+                    reporter.report(status(&mut driven.machine));
+                }
+            }
             interfaces = next_change(&mut watch) => announce(&mut driven, &interfaces),
             answer = stops.recv(), if stopping.is_none() => {
                 // Without a handle there is nobody to serve for.
@@ -223,6 +236,27 @@ async fn run(
             }
         }
     }
+}
+
+/// How the registrar is: what RSPLIB's tells, in its words.
+fn status(machine: &mut LargeRegistrar) -> Status {
+    let (mut peer_count, mut associations) = (0, Vec::new());
+    machine.for_each_peer(|peer| {
+        peer_count += usize::from(peer.is_alive);
+        if peer.is_connected {
+            let receiver = ComponentId::registrar(peer.identifier);
+            associations.push(csp::association(receiver, Ppid::ENRP, None));
+        }
+    });
+    let handlespace = machine.handlespace();
+    let text = format!(
+        "{}[{}] PEs in {}, {}",
+        handlespace.element_count(),
+        handlespace.count_of(machine.identifier()),
+        csp::counted(handlespace.pool_count(), "Pool"),
+        csp::counted(peer_count, "Peer"),
+    );
+    Status { text, workload: None, associations }
 }
 
 /// Announces the registrar by these interfaces.

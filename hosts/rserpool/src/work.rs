@@ -67,17 +67,18 @@ pub(crate) struct WorkerThread {
 }
 
 impl WorkerThread {
-    /// Starts a worker on `port`. It tells its load, and what it does.
+    /// Starts a worker on `port`. It tells its load, how many users it has, and what it does.
     pub(crate) fn start(
         port: Port,
         place: Workplace,
         loads: watch::Sender<Load>,
+        sessions: watch::Sender<usize>,
         events: mpsc::Sender<ElementEvent>,
     ) -> io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
         let (stops, stop_receiver) = mpsc::channel(2);
         let (end_sender, ended) = watch::channel(false);
-        let outlet = Outlet { stops: stop_receiver, loads, events };
+        let outlet = Outlet { stops: stop_receiver, loads, sessions, events };
         let compute = move || {
             match place.slots.0 {
                 1..=4 => runtime.block_on(work::<4>(port, place, outlet)),
@@ -105,6 +106,7 @@ impl WorkerThread {
 struct Outlet {
     stops: mpsc::Receiver<Stop>,
     loads: watch::Sender<Load>,
+    sessions: watch::Sender<usize>,
     events: mpsc::Sender<ElementEvent>,
 }
 
@@ -136,6 +138,9 @@ async fn work<const SLOTS: usize>(port: Port, place: Workplace, mut outlet: Outl
                 }
             }
         }
+        outlet.sessions.send_if_modified(|known| {
+            std::mem::replace(known, driven.link_count()) != driven.link_count()
+        });
         let is_busy = has_more || has_sent;
         tokio::select! {
             biased;

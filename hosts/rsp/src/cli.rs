@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use serde::Deserialize;
 
-use crate::address::{Address, EnrpPort};
+use crate::address::{Address, EnrpPort, UdpPlace};
 use crate::decode::DecodeArgs;
 use crate::failure::EXIT_CODES;
 use crate::policy::PolicyChoice;
@@ -101,6 +101,13 @@ pub(crate) struct ScopeOptions {
     /// The interface to use, by its name or an address of it. [default: all; the one of --listen]
     #[arg(long, value_name = "NAME|IP", help_heading = "Announces")]
     pub(crate) announce_interface: Option<String>,
+    /// A monitor to tell how we are (`rsp status`, or RSPLIB's cspmonitor), by the Component
+    /// Status Protocol. [default port: 2960; without the flag as the environment's CSP_SERVER]
+    #[arg(long, value_name = "HOST[:PORT]", help_heading = "Status reports")]
+    pub(crate) csp_server: Option<UdpPlace>,
+    /// How often to tell it. [default: as CSP_INTERVAL, in milliseconds, or 1s]
+    #[arg(long, value_name = "SPAN", help_heading = "Status reports")]
+    pub(crate) csp_interval: Option<Span>,
 }
 
 /// On or off.
@@ -366,6 +373,8 @@ impl ScopeOptions {
             announces: self.announces.or(file.announces),
             announce_groups: if_empty(self.announce_groups, file.announce_groups),
             announce_interface: self.announce_interface.or(file.announce_interface),
+            csp_server: self.csp_server.or(file.csp_server),
+            csp_interval: self.csp_interval.or(file.csp_interval),
         }
     }
 }

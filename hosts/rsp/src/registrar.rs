@@ -10,7 +10,7 @@ use crate::address::{ASAP_PORT, EnrpPort};
 use crate::cli::{RegistrarOptions, ScopeOptions, Switch};
 use crate::failure::Failure;
 use crate::scope::{
-    CLOSE_PATIENCE, announces, listen_at, places, profile, stop_signal, transport_failure,
+    CLOSE_PATIENCE, announces, listen_at, places, profile, reports, stop_signal, transport_failure,
 };
 
 /// Runs a registrar until a signal comes.
@@ -33,6 +33,7 @@ pub(crate) async fn registrar(
         announces.ttl = options.announce_ttl.unwrap_or(announces.ttl);
         config.announces = Some(announces);
     }
+    config.csp = reports(&scope).await?;
     config.peering = peering(&options).await?;
     if let (Some(peering), Some(announces)) = (&mut config.peering, &config.announces) {
         let mut of_peers = AnnounceConfig::of_peers();

@@ -12,7 +12,8 @@ use crate::cli::{ResolveOptions, ScopeOptions};
 use crate::failure::Failure;
 use crate::policy::written;
 use crate::scope::{
-    CLOSE_PATIENCE, no_registrar, pool_handle, profile, registrars, resolve_failure, start_failure,
+    CLOSE_PATIENCE, no_registrar, pool_handle, profile, registrars, reports, resolve_failure,
+    start_failure,
 };
 
 /// Prints the elements of a pool.
@@ -26,13 +27,14 @@ pub(crate) async fn resolve(scope: ScopeOptions, options: ResolveOptions) -> Res
     let mut config = PoolUserConfig::new(registrars.configured.clone());
     config.announces.clone_from(&registrars.announces);
     config.profile = profile(&scope);
+    config.csp = reports(&scope).await?;
     let transport = Transport::start(TransportConfig::default());
     let started = PoolUser::start(&transport, config).await;
     let user = started.map_err(|error| start_failure(&error))?;
     let patience = options.patience.map_or(PATIENCE_DEFAULT, |span| span.0);
     let items = options.items.unwrap_or(ITEMS_DEFAULT);
     let answer = tokio::time::timeout(patience, user.resolve(pool, Some(items))).await;
-    drop(user);
+    user.end().await;
     transport.close(CLOSE_PATIENCE).await;
     let elements = match answer {
         Err(_) => return Err(no_registrar(&registrars)),

@@ -19,7 +19,7 @@ use crate::picture::{Palette, check_writable, write_png};
 use crate::resolve::await_pool;
 use crate::scope::{
     CLOSE_PATIENCE, POOL_DEFAULT, Registrars, no_registrar, pool_handle, profile, registrars,
-    resolve_failure, start_failure, stop_signal,
+    reports, resolve_failure, start_failure, stop_signal,
 };
 use crate::values::{Point, Size};
 use crate::view::{JobView, json_of};
@@ -151,21 +151,26 @@ async fn compute<J: Job + Send + 'static>(
     let mut user_config = PoolUserConfig::new(registrars.configured.clone());
     user_config.announces.clone_from(&registrars.announces);
     user_config.profile = profile(scope);
+    user_config.csp = reports(scope).await?;
     let mut transport_config = TransportConfig::default();
     transport_config.receive_buffer_len = RECEIVE_BUFFER_LEN;
     let transport = Transport::start(transport_config);
     let started = PoolUser::start(&transport, user_config).await;
     let user = started.map_err(|error| start_failure(&error))?;
     let patience = options.patience.map_or(PATIENCE_DEFAULT, |span| span.0);
-    tokio::select! {
+    let there = tokio::select! {
         there = await_pool(&user, pool, patience) => {
-            there.map_err(|error| resolve_failure(error, &registrars))?;
+            there.map_err(|error| resolve_failure(error, &registrars))
         }
-        () = &mut stopped => return Err(interrupted()),
+        () = &mut stopped => Err(interrupted()),
+    };
+    if let Err(failure) = there {
+        user.end().await;
+        return Err(failure);
     }
     let began = Instant::now();
     let config = runner_config(options);
-    let started = JobHandle::start(&transport, user, pool, job, config).await;
+    let started = JobHandle::start(&transport, user.clone(), pool, job, config).await;
     let mut handle = started.map_err(|error| start_failure(&error))?;
     let view = JobView::new("computing", false);
     let mut ticks = tokio::time::interval(TICK);
@@ -186,6 +191,7 @@ async fn compute<J: Job + Send + 'static>(
     view.close();
     let elapsed = began.elapsed();
     let outcome = handle.finish().await;
+    user.end().await;
     transport.close(CLOSE_PATIENCE).await;
     if is_interrupted && outcome.result.is_err() {
         return Err(interrupted());

@@ -5,6 +5,7 @@ use std::future::Future;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
+use rserpool::csp::{CSP_PORT, CspConfig};
 use rserpool::transport::{Transport, TransportConfig, TransportError};
 use rserpool::{AnnounceConfig, Interfaces, ResolveError, StartError};
 use rserpool_core::association::Endpoint;
@@ -16,6 +17,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::address::{ASAP_PORT, Address};
 use crate::cli::{ProfileChoice, ScopeOptions, Switch};
 use crate::failure::{Failure, Status};
+use crate::values::Span;
 
 /// The pool that computes unless another is named.
 pub(crate) const POOL_DEFAULT: &str = "ComputePool";
@@ -76,6 +78,41 @@ pub(crate) fn announces(options: &ScopeOptions) -> AnnounceConfig {
         };
     }
     config
+}
+
+/// Where we tell how we are, if that is wished: by flag, file or environment, as RSPLIB's
+/// programs know it.
+pub(crate) async fn reports(options: &ScopeOptions) -> Result<Option<CspConfig>, Failure> {
+    let server = match &options.csp_server {
+        Some(server) => Some(server.clone()),
+        None => from_environment(CSP_SERVER, str::parse)?,
+    };
+    let Some(server) = server else { return Ok(None) };
+    let millis = |text: &str| match text.parse() {
+        Ok(millis) => Ok(Duration::from_millis(millis)),
+        Err(_) => text.parse::<Span>().map(|span| span.0),
+    };
+    let mut config = CspConfig::new(server.lookup(CSP_PORT).await?);
+    config.interval = match options.csp_interval {
+        Some(interval) => interval.0,
+        None => from_environment(CSP_INTERVAL, millis)?.unwrap_or(config.interval),
+    };
+    if config.interval < CspConfig::INTERVAL_MIN {
+        let (said, min) = (config.interval.as_millis(), CspConfig::INTERVAL_MIN.as_millis());
+        return Err(Failure::usage(format!("--csp-interval {said}ms is shorter than {min}ms"))
+            .hint("leave it out for a report each second"));
+    }
+    Ok(Some(config))
+}
+
+/// What an environment variable says, if it is set.
+fn from_environment<T>(
+    name: &str,
+    parse: impl Fn(&str) -> Result<T, String>,
+) -> Result<Option<T>, Failure> {
+    let Ok(text) = std::env::var(name) else { return Ok(None) };
+    let wrong = |why| Failure::usage(format!("the environment's {name} is wrong: {why}"));
+    parse(&text).map(Some).map_err(wrong)
 }
 
 /// The profile that is configured.
@@ -189,6 +226,10 @@ async fn end_of_stdin() {
     let mut scratch = [0; 64];
     while stdin.read(&mut scratch).await.is_ok_and(|len| len > 0) {}
 }
+
+/// The environment's monitor and interval, as RSPLIB names them.
+const CSP_SERVER: &str = "CSP_SERVER";
+const CSP_INTERVAL: &str = "CSP_INTERVAL";
 
 /// How long associations may take to shut down at the end of a command.
 pub(crate) const CLOSE_PATIENCE: Duration = Duration::from_millis(1_500);

@@ -16,7 +16,7 @@ use crate::failure::{Failure, Status};
 use crate::policy::PolicyChoice;
 use crate::scope::{
     CLOSE_PATIENCE, POOL_DEFAULT, Registrars, listen_at, no_registrar, places, pool_handle,
-    profile, registrars, start_failure, stop_signal,
+    profile, registrars, reports, start_failure, stop_signal,
 };
 use crate::values::PoolKey;
 
@@ -27,6 +27,7 @@ pub(crate) async fn serve(scope: ScopeOptions, options: ServeOptions) -> Result<
     let registrars = registrars(&scope).await?;
     let mut config = element_config(&scope, &options, &registrars)?;
     (config.port, config.udp_port) = (port, udp_port);
+    config.csp = reports(&scope).await?;
     let element_count = options.elements.unwrap_or(1);
     check_count(element_count, &options, port)?;
 

@@ -454,6 +454,12 @@ impl PoolElement {
         self.hunt.home().map(|home| home.registrar)
     }
 
+    /// The association with the home registrar.
+    #[must_use]
+    pub fn home_association(&self) -> Option<AssociationId> {
+        self.hunt.home().map(|home| home.association)
+    }
+
     /// Something must be registered without waiting for T4.
     fn register_anew(&mut self, now: Instant) {
         let Some(membership) = &mut self.membership else { return };

@@ -395,6 +395,12 @@ impl<const POOLS: usize, const ELEMENTS: usize, const WAITING: usize>
         self.hunt.home().map(|home| home.registrar)
     }
 
+    /// The association with the registrar in use.
+    #[must_use]
+    pub fn home_association(&self) -> Option<AssociationId> {
+        self.hunt.home().map(|home| home.association)
+    }
+
     /// The place of `pool`, made if there is room or a pool that nobody waits for.
     fn pool_index(&mut self, now: Instant, pool: PoolHandle<'_>) -> Option<usize> {
         let known = self.pools.iter().position(|entry| entry.handle.as_handle() == pool);

@@ -6,10 +6,15 @@
 
 mod monitor;
 mod report;
+mod reporter;
 mod text;
 
 pub use monitor::{Component, Liveness, Monitor, MonitorConfig, MonitorError, MonitorSocket};
 pub use report::{Association, ComponentId, ComponentKind, Report, ReportError, Workload};
+pub use reporter::CspConfig;
+pub(crate) use reporter::{
+    LOOKING, Reporter, Status, association, counted, location, random_user, report_due,
+};
 pub use text::Text;
 
 /// The UDP port that monitors listen at.

@@ -49,6 +49,7 @@ Examples:
   rsp status                                 a live table; arrows choose, q ends
   rsp registrar --csp-server 127.0.0.1       a registrar that reports to it
   rsp serve --csp-server 127.0.0.1 --csp-interval 250ms
+  CSP_SERVER=127.0.0.1 rsp run montecarlo
   rspserver -echo -cspserver=10.0.0.1:2960 -cspinterval=1000
   rsp status --once --json                   all that report within 3 s
 

@@ -186,6 +186,12 @@ impl<J: Job> JobRunner<J> {
         })
     }
 
+    /// The elements that there are associations with, and since when.
+    pub(crate) fn sessions(&self) -> impl Iterator<Item = (PeId, Instant)> + '_ {
+        let up = |element: &Element| Some((element.statistics.element, element.up()?.since));
+        self.elements.iter().filter_map(up)
+    }
+
     /// The share of the job that is done, from 0 to 1, packages in work included.
     pub fn progress(&self) -> f64 {
         let all = f64::from(self.packages.count().max(1));
