@@ -4,6 +4,7 @@ mod announces;
 mod boards;
 mod crafted;
 mod crash_input;
+mod csp;
 mod kernel_data;
 pub(super) mod kernel_transport;
 mod our_element;
@@ -41,6 +42,7 @@ pub(crate) static CASES: &[Case] = &[
     kernel_data::CASE,
     kernel_transport::CASE,
     crash_input::CASE,
+    csp::CASE,
     boards::RAW,
     boards::UDP,
 ];
