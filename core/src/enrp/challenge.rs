@@ -5,6 +5,8 @@
 //! identifier is not unique; if it does not, its association is aborted and the newcomer is
 //! registered. The newcomer's registration waits in a slot until then, without an answer.
 
+use core::time::Duration;
+
 use crate::association::AssociationId;
 use crate::entropy::Entropy;
 use crate::handlespace::{ElementIndex, Storage};
@@ -29,6 +31,11 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
         pool: PoolHandle<'_>,
         element: PoolElement<'_>,
     ) -> Result<(), InputError> {
+        // RFC 5355 §2.14: who has just answered a probe is left alone for a moment.
+        let hold = match self.handlespace.element(index).scratch().flags & flag::HOLD {
+            0 => Duration::ZERO,
+            _ => self.config.probe_interval_min,
+        };
         let challenges = self.tables.lend().challenges;
         let current = challenges.iter_mut().find(|slot| slot.element == Some(index));
         let (place, deadline) = match current {
@@ -43,7 +50,7 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
             }
             None => {
                 let free = challenges.iter_mut().find(|slot| !slot.used);
-                (free, now + self.config.challenge_timeout)
+                (free, now + hold + self.config.challenge_timeout)
             }
         };
         let mut parameter = [0; CHALLENGER_LEN_MAX];
@@ -62,11 +69,8 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
             parameter_len: len as u16,
         };
         self.note_challenge_deadline();
-        let scratch = self.handlespace.scratch_mut(index);
-        scratch.flags |= flag::CHALLENGED;
-        if scratch.flags & flag::AWAITING == 0 {
-            self.send_keep_alive(now, index, 0);
-        }
+        self.handlespace.scratch_mut(index).flags |= flag::CHALLENGED;
+        self.probe(now, index);
         Ok(())
     }
 

@@ -224,7 +224,7 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
 
     /// RFC 5352 §3.5: a report demands a keep-alive at once. One that is under way will do, and
     /// after an answered one a moment passes, so that reports cannot flood the element.
-    fn probe(&mut self, now: Instant, index: ElementIndex) {
+    pub(super) fn probe(&mut self, now: Instant, index: ElementIndex) {
         let scratch = self.handlespace.scratch_mut(index);
         if scratch.flags & flag::AWAITING != 0 {
             scratch.flags |= flag::PROBE;

@@ -19,6 +19,7 @@ on_each_storage! {
     by_rsplib_the_element_moves
     by_the_rfc_a_living_holder_keeps_its_identifier
     by_the_rfc_a_dead_holder_is_superseded
+    newcomers_cannot_flood_a_holder_with_keep_alives
     whoever_comes_between_must_be_challenged_too
     a_challenge_ends_with_either_party
     challenges_are_bounded
@@ -291,6 +292,32 @@ fn by_the_rfc_a_dead_holder_is_superseded<S: Roomy>() {
     let told = bench.told();
     assert!(told.contains(&removed("EchoPool", 1, RemovalReason::Superseded)), "{told:?}");
     bench.down(1, DownReason::Aborted);
+    assert_eq!(bench.elements(), [1]);
+}
+
+fn newcomers_cannot_flood_a_holder_with_keep_alives<S: Roomy>() {
+    let mut bench = configured::<S>(Profile::Rfc, |config| {
+        config.registration_rate = RateLimit::UNLIMITED;
+    });
+    joins(&mut bench, 1);
+    bench.up(2, &["10.0.0.1"]);
+    let (mut asked, mut refused) = (0, 0);
+    // Ten seconds of a newcomer each 10 ms.
+    for _ in 0..1_000 {
+        let _ = bench.hears(2, register(&element("EchoPool", 1)));
+        for said in bench.said() {
+            if said == to(1, keep_alive("EchoPool", 1)) {
+                bench.hears(1, alive("EchoPool", 1)).unwrap();
+                asked += 1;
+            } else {
+                refused += 1;
+            }
+        }
+        bench.sleep_ms(10);
+    }
+    assert!((9..=11).contains(&asked), "{asked}");
+    refused += bench.said().len();
+    assert!((9..=11).contains(&refused), "{refused}");
     assert_eq!(bench.elements(), [1]);
 }
 

@@ -95,8 +95,9 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
         let view = self.handlespace.element(index);
         let (is_registered, flags) = (view.association().is_some(), view.scratch().flags);
         if is_registered && flags & (flag::AWAITING | flag::HOME) == 0 {
-            if self.identifier < sender {
-                self.send_keep_alive(now, index, flag::HOME);
+            // RFC 5355 §2.14: and not again and again.
+            if self.identifier < sender && flags & flag::HOLD == 0 {
+                self.send_keep_alive(now, index, flag::HOME | flag::PROBE);
             }
             return false;
         }

@@ -76,3 +76,26 @@ fn an_owner_that_is_asked_for_its_elements_answers_at_once() {
     bench.hears(2, table_request(2, true)).unwrap();
     assert_eq!(bench.said(), ["2 TABLE_RESPONSE 1>2 [10]"]);
 }
+
+#[test]
+fn two_homes_ask_the_element_and_not_again_and_again() {
+    let mut bench = Bench::among(Profile::Rfc, &[2]);
+    bench.registers("A", 10);
+    bench.said();
+    bench.said_to_elements();
+    let mut asked = 0;
+    // A peer that claims the element ten times a second.
+    for _ in 0..100 {
+        bench.hears(2, presence(2, false, 0x1234)).unwrap();
+        bench.hears(2, table_response(2, false, &[("A", 10, 2, RR)])).unwrap();
+        bench.said();
+        for line in bench.said_to_elements() {
+            assert_eq!(line, "10 KEEP_ALIVE H 1");
+            bench.acks(10, "A", 10);
+            asked += 1;
+        }
+        bench.passes(SECOND / 10);
+    }
+    assert!((9..=11).contains(&asked), "{asked}");
+    assert_eq!(bench.knows(), ["A/10@1"]);
+}
