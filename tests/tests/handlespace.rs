@@ -217,6 +217,17 @@ on_every_storage! {
         assert_eq!(answers(&mut space, 1, 4), "a a a a");
     }
 
+    fn priority_least_used_sorts_and_equal_ones_take_turns(space) {
+        let policy = |load, degradation| Policy::PriorityLeastUsed {
+            load: Load(load),
+            degradation: Load(degradation),
+        };
+        // The sums are 9, 5 and 5.
+        fill(&mut space, &[policy(1, 8), policy(5, 0), policy(2, 3)]);
+        assert_eq!(answers(&mut space, 3, 4), "bca cba bca cba");
+        assert_eq!(answers(&mut space, 1, 2), "b c");
+    }
+
     fn several_may_be_charged(space) {
         space.set_charge_max(2);
         fill(&mut space, &[Policy::RoundRobin; 4]);

@@ -311,6 +311,21 @@ fn the_cache_takes_turns_with_round_robin() {
 }
 
 #[test]
+fn the_cache_keeps_the_order_of_priorities() {
+    let mut trace = user_with_cache(60_000);
+    trace.resolve(ping_pong(), 2).unwrap();
+    trace.up(1, 0);
+    let by_priority = "060000780009001050696e67506f6e67506f6f6c0008000c0000000500000009\
+        000a002caaaa0001999999990000ea60000400101b590000000100080a4d00150008000c0000000500000009\
+        000a002caaaa0002999999990000ea60000400101b5a0000000100080a4d00160008000c0000000500000007";
+    trace.receive(1, by_priority).unwrap();
+    for _ in 0..2 {
+        assert_eq!(trace.elements(), [0xaaaa_0001, 0xaaaa_0002]);
+        trace.resolve(ping_pong(), 2).unwrap();
+    }
+}
+
+#[test]
 fn a_purged_pool_is_asked_for() {
     let mut trace = user_with_cache(60_000);
     trace.resolve(ping_pong(), 1).unwrap();

@@ -484,6 +484,20 @@ mod tests {
     }
 
     #[test]
+    fn what_is_no_use_or_has_none_is_for_data() {
+        for text in [
+            "00030014 00070001 00000000 00010008 0a4d0015",
+            "00060010 00070001 00010008 0a4d0015",
+            "00070010 00070001 00010008 0a4d0015",
+            "00040010 00070002 00010008 0a4d0015",
+        ] {
+            let bytes = hex(text);
+            let use_ = Transport::parse(&bytes).unwrap().transport_use();
+            assert_eq!(use_, TransportUse::Data, "{text}");
+        }
+    }
+
+    #[test]
     fn other_addresses_change_nothing_else() {
         for (before, after) in [
             ("00050010 00070001 00010008 0a4d0015", "00050010 00070001 00010008 0a000001"),
