@@ -64,22 +64,6 @@ pub(crate) const fn padded(len: usize) -> usize {
     len.wrapping_add(3) & !3
 }
 
-/// The length of the message that starts with `bytes`, padding included; for byte streams, where
-/// nothing else says where a message ends. `None` if the header is not yet there.
-///
-/// A length field below 4 cannot be obeyed; the stream is then useless.
-///
-/// ```
-/// use rserpool_core::wire::message_len;
-/// assert_eq!(message_len(&[0x0b, 0, 0, 0x0d, 0]), Some(16));
-/// assert_eq!(message_len(&[0x0b, 0]), None);
-/// ```
-#[must_use]
-pub fn message_len(bytes: &[u8]) -> Option<usize> {
-    let &[_, _, high, low] = bytes.first_chunk::<HEADER_LEN>()?;
-    Some(padded(usize::from(u16::from_be_bytes([high, low]))))
-}
-
 /// What the top two bits of an unknown parameter's type demand (RFC 5354 §3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum UnknownAction {

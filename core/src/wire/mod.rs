@@ -39,18 +39,21 @@ mod builder;
 mod error;
 mod framing;
 mod parameter;
+mod stream;
 #[cfg(test)]
 mod test_support;
 mod unknown;
 
 pub use error::{EmitError, ParseError, ParseErrorKind};
-pub use framing::{Layout, Unrecognized, message_len};
+pub use framing::{Layout, Unrecognized};
 pub use parameter::{
     Addresses, Cause, Causes, ErrorCause, Load, OperationError, ParameterType, PeChecksum, Policy,
     PolicyType, PolicyWords, PoolElement, PoolElements, PoolElementsIter, Protocol,
     RegistrationLife, ServerInformation, ServerInformations, ServerInformationsIter, Transport,
     TransportBuf, TransportUse, Transports, TransportsIter,
 };
+
+pub use stream::{Framer, StreamError};
 
 pub use asap::AsapMessage;
 pub use enrp::EnrpMessage;

@@ -1,11 +1,13 @@
-//! Bytes as an ASAP and as an ENRP message; the two share the numbers of their types.
+//! Bytes as an ASAP and as an ENRP message, which share the numbers of their types, and as a
+//! stream of messages.
 
 mod asap;
 mod enrp;
+mod stream;
 
 use rserpool_core::wire::{self, EmitError, OperationError, ParseError};
 
-/// Reads `data` both ways.
+/// Reads `data` each way.
 ///
 /// # Panics
 ///
@@ -13,6 +15,7 @@ use rserpool_core::wire::{self, EmitError, OperationError, ParseError};
 pub fn run(data: &[u8]) {
     asap::run(data);
     enrp::run(data);
+    stream::run(data);
 }
 
 /// A refusal's report can be sent and read.
