@@ -94,6 +94,16 @@ pub enum Input<'a> {
         /// The peer's port.
         peer_port: u16,
     },
+    /// As [`Up`](Self::Up), of a peer that has connected by TCP: it can be a pool user, but no
+    /// pool element and no registrar (RFC 5352 §2).
+    UserUp {
+        /// Its number from now on.
+        association: AssociationId,
+        /// The peer's addresses.
+        peer_addresses: &'a [IpAddr],
+        /// The peer's port.
+        peer_port: u16,
+    },
     /// An attempt came to nothing.
     ConnectFailed {
         /// The attempt.

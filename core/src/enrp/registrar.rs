@@ -428,13 +428,23 @@ impl<S: Storage, T: Tables, E: Entropy> Machine for Registrar<S, T, E> {
 
     fn handle_input(&mut self, now: Instant, input: Input<'_>) -> Result<(), InputError> {
         let now = self.advance(now);
-        let may_reply = matches!(input, Input::Up { .. } | Input::Message { .. });
+        let may_reply =
+            matches!(input, Input::Up { .. } | Input::UserUp { .. } | Input::Message { .. });
         if may_reply && !self.has_reply_room(REPLIES_PER_INPUT_MAX) {
             return Err(InputError::Busy);
         }
         let result = match input {
             Input::Up { association, connect, peer_addresses, peer_port } => {
                 self.on_up(now, association, connect, peer_addresses, peer_port)
+            }
+            Input::UserUp { association, peer_addresses, peer_port } => {
+                let result = self.on_up(now, association, None, peer_addresses, peer_port);
+                if result.is_ok()
+                    && let Some(slot) = self.up(association)
+                {
+                    slot.is_user = true;
+                }
+                result
             }
             Input::Message { association, ppid, data, .. } => {
                 self.on_message(now, association, ppid, data)

@@ -39,6 +39,9 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
             let _ = self.reject_registration(id, pool, element.id, Cause::LACK_OF_RESOURCES, &[]);
             return Err(self.limited(id, Limit::RegistrationRate));
         }
+        if slot.is_user {
+            return self.reject_registration(id, pool, element.id, Cause::SECURITY, &[]);
+        }
         self.claim(now, id, pool, element)
     }
 
@@ -248,6 +251,9 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
         if !slot.registrations.admit(now, limit) {
             let _ = self.reject(reply.because(Cause::LACK_OF_RESOURCES));
             return Err(self.limited(id, Limit::RegistrationRate));
+        }
+        if slot.is_user {
+            return Err(self.reject(reply.because(Cause::SECURITY)));
         }
         if let Some(index) = self.handlespace.find(pool, pe_id) {
             if !self.may_deregister(id, index) {

@@ -191,6 +191,8 @@ pub struct AssociationSlot {
     pub(super) addresses: [IpAddr; ADDRESSES_MAX],
     pub(super) address_count: u8,
     pub(super) port: u16,
+    /// Whether nobody but a pool user can be at its other end.
+    pub(super) is_user: bool,
     pub(super) element_count: u32,
     pub(super) distance: Distance,
     pub(super) registrations: Meter,
@@ -227,6 +229,7 @@ impl AssociationSlot {
         addresses: [IpAddr::V4(Ipv4Addr::UNSPECIFIED); ADDRESSES_MAX],
         address_count: 0,
         port: 0,
+        is_user: false,
         element_count: 0,
         distance: Distance::NONE,
         registrations: Meter::NEW,

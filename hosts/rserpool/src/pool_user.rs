@@ -28,6 +28,8 @@ pub struct PoolUserConfig {
     pub profile: Profile,
     /// The registrars that may be asked; at most [`REGISTRARS_MAX`](asap::REGISTRARS_MAX).
     pub registrars: Vec<Endpoint>,
+    /// Whether it speaks TCP with registrars instead of SCTP (RFC 5352 §3.3).
+    pub by_tcp: bool,
     /// Where it hears of other registrars, to be asked when these do not answer; `None`: nowhere.
     pub announces: Option<AnnounceConfig>,
     /// Where it tells how it is; `None`: nowhere.
@@ -132,7 +134,10 @@ impl PoolUser {
         for registrar in &config.registrars {
             machine.add_registrar(registrar)?;
         }
-        let port = transport.open(0, None, false).await?;
+        let mut port = transport.open(0, None, false).await?;
+        if config.by_tcp {
+            port.connect_by_tcp();
+        }
         let (sender, commands) = mpsc::channel(COMMAND_COUNT_MAX);
         let driven = Driven::new(machine, port, POOL_USER_MESSAGE_LEN_MAX);
         let announces = config.announces.map(|config| config.bound_to(transport.addresses()));

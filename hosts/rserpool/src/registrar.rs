@@ -19,7 +19,7 @@ use crate::csp::{self, ComponentId, CspConfig, Reporter, Status, report_due};
 use crate::driven::Driven;
 use crate::heap_storage::{HeapLimits, HeapStorage};
 use crate::heap_tables::HeapTables;
-use crate::transport::{Transport, TransportError};
+use crate::transport::{TcpConfig, Transport, TransportError};
 use peers::{Peers, next_of};
 
 /// How a registrar behaves.
@@ -32,6 +32,8 @@ pub struct RegistrarConfig {
     pub port: u16,
     /// Pins its UDP port (RFC 6951); 0 takes a free one.
     pub udp_port: Option<u16>,
+    /// Whether and how pool users may come by TCP (RFC 5352 §3.3), at the port of that number.
+    pub tcp: Option<TcpConfig>,
     /// Where it announces itself, and hears of others; `None`: nowhere.
     pub announces: Option<AnnounceConfig>,
     /// Where other registrars reach it; `None`: it is alone in its scope.
@@ -45,12 +47,13 @@ pub struct RegistrarConfig {
 }
 
 impl Default for RegistrarConfig {
-    /// RSPLIB's habits on port 3863, 10,000 elements, 1024 associations, no announces.
+    /// RSPLIB's habits on port 3863, 10,000 elements, 1024 associations, no TCP, no announces.
     fn default() -> Self {
         Self {
             registrar: enrp::Config::default(),
             port: rserpool_core::asap::ASAP_PORT,
             udp_port: None,
+            tcp: None,
             announces: None,
             peering: None,
             csp: None,
@@ -104,6 +107,7 @@ pub struct Registrar {
     identifier: RegistrarId,
     port: u16,
     udp_ports: Vec<u16>,
+    serves_tcp: bool,
     enrp_port: Option<(u16, Option<u16>)>,
     events: mpsc::Receiver<Event>,
     stop: mpsc::Sender<oneshot::Sender<()>>,
@@ -119,7 +123,16 @@ impl Registrar {
         transport: &Transport,
         config: RegistrarConfig,
     ) -> Result<Self, TransportError> {
-        let port = transport.open(config.port, config.udp_port, true).await?;
+        let mut port = transport.open(config.port, config.udp_port, true).await?;
+        let mut serves_tcp = false;
+        if let Some(tcp) = config.tcp {
+            let is_required = tcp.is_required;
+            match port.listen_by_tcp(tcp, transport.addresses()) {
+                Err(error) if is_required => return Err(error),
+                Err(error) => tracing::warn!(%error, "pool users are served by SCTP alone"),
+                Ok(()) => serves_tcp = true,
+            }
+        }
         let (number, udp_ports) = (port.number(), port.udp_ports().to_vec());
         let storage = HeapStorage::new(HeapLimits::for_elements(config.element_count_max));
         let tables = HeapTables::new(config.association_count_max);
@@ -142,7 +155,7 @@ impl Registrar {
         let (event_sender, events) = mpsc::channel(EVENT_COUNT_MAX);
         let (stop, stops) = mpsc::channel(1);
         tokio::spawn(run(driven, peers, (listener, watch), reporter, event_sender, stops));
-        Ok(Self { identifier, port: number, udp_ports, enrp_port, events, stop })
+        Ok(Self { identifier, port: number, udp_ports, serves_tcp, enrp_port, events, stop })
     }
 
     /// Its identifier.
@@ -161,6 +174,12 @@ impl Registrar {
     #[must_use]
     pub fn udp_ports(&self) -> &[u16] {
         &self.udp_ports
+    }
+
+    /// Whether it serves pool users by TCP, at the port of the same number.
+    #[must_use]
+    pub fn serves_tcp(&self) -> bool {
+        self.serves_tcp
     }
 
     /// Its SCTP port for ENRP and the UDP port of that, if it meets peers.

@@ -14,6 +14,7 @@ use crate::decode::DecodeArgs;
 use crate::failure::EXIT_CODES;
 use crate::policy::PolicyChoice;
 use crate::status::StatusArgs;
+use crate::tcp::TcpOptions;
 use crate::timer::Timer;
 use crate::values::{Group, Identifier, KernelChoice, Point, PoolKey, Size, Span};
 
@@ -167,6 +168,8 @@ pub(crate) struct RegistrarOptions {
     /// Over how many routers announces may go, and one more. [default: 30]
     #[arg(long, value_name = "TTL", help_heading = "Announces")]
     pub(crate) announce_ttl: Option<u8>,
+    #[command(flatten)]
+    pub(crate) tcp: TcpOptions,
     /// Stop when standard input ends (for those who start a registrar as a child process).
     #[arg(long)]
     #[serde(skip)]
@@ -322,6 +325,9 @@ pub(crate) struct ResolveOptions {
     /// How long to wait for a registrar. [default: 10s]
     #[arg(long, value_name = "SPAN")]
     pub(crate) patience: Option<Span>,
+    /// Speak TCP with the registrar instead of SCTP.
+    #[arg(long)]
+    pub(crate) tcp: bool,
     /// Print JSON instead of a table.
     #[arg(long)]
     pub(crate) json: bool,
@@ -393,6 +399,7 @@ impl RegistrarOptions {
             // Those of the flags are set behind those of the file.
             timers: [file.timers, self.timers].concat(),
             announce_ttl: self.announce_ttl.or(file.announce_ttl),
+            tcp: self.tcp.or(file.tcp),
             exit_with_stdin: self.exit_with_stdin,
         }
     }
@@ -475,9 +482,12 @@ one for each further address:
     also at 127.0.0.1:3863/9899
 and one more if it meets peers, with the address for their --peer:
   registrar 0x1234abcd meets peers at 10.0.0.1:9901/9899
+and one more if it serves pool users by TCP, too:
+  registrar 0x1234abcd serves pool users by TCP at port 3863
 
 Configuration file: sections [scope] and [registrar], keys as the flags
-(`registrars`, `peers` and `timers` are lists). See `rsp --help` for the exit codes.";
+(`registrars`, `peers` and `timers` are lists), those about TCP in
+[registrar.tcp]. See `rsp --help` for the exit codes.";
 
 const SERVE_HELP: &str = "\
 Examples:
@@ -509,6 +519,7 @@ const RESOLVE_HELP: &str = "\
 Examples:
   rsp resolve ComputePool
   rsp resolve ComputePool --registrar 10.0.0.1 --json
+  rsp resolve ComputePool --tcp
 
 Exit code 4 says that the registrar knows no such pool, 3 that there is no
 registrar. See `rsp --help` for the others.";

@@ -15,6 +15,7 @@ mod run;
 mod scope;
 mod serve;
 mod status;
+mod tcp;
 mod timer;
 mod values;
 mod view;

@@ -34,6 +34,7 @@ pub(crate) async fn registrar(
         config.announces = Some(announces);
     }
     config.csp = reports(&scope).await?;
+    config.tcp = options.tcp.config()?;
     config.peering = peering(&options).await?;
     if let (Some(peering), Some(announces)) = (&mut config.peering, &config.announces) {
         let mut of_peers = AnnounceConfig::of_peers();
@@ -44,11 +45,7 @@ pub(crate) async fn registrar(
         }
         peering.announces = Some(of_peers);
     }
-    let (elements, associations) = (options.max_elements, options.max_associations);
-    config.element_count_max =
-        count("--max-elements", elements, config.element_count_max, ELEMENTS_MAX)?;
-    config.association_count_max =
-        count("--max-associations", associations, config.association_count_max, ASSOCIATIONS_MAX)?;
+    set_limits(&options, &mut config)?;
     transport_config.association_count_max = config.association_count_max;
     // Control messages are small, and there may be many associations.
     transport_config.send_buffer_len = BUFFER_LEN;
@@ -66,6 +63,9 @@ pub(crate) async fn registrar(
     if let Some((port, udp_port)) = registrar.enrp_port() {
         let place = places(&transport, port, udp_port.as_slice()).into_iter().next();
         println!("registrar {identifier} meets peers at {}", place.unwrap_or_default());
+    }
+    if registrar.serves_tcp() {
+        println!("registrar {identifier} serves pool users by TCP at port {}", registrar.port());
     }
     tokio::pin!(stopped);
     loop {
@@ -98,6 +98,16 @@ async fn peering(options: &RegistrarOptions) -> Result<Option<PeeringConfig>, Fa
         peering.peers.push(endpoint);
     }
     Ok(Some(peering))
+}
+
+/// How much it has room for.
+fn set_limits(options: &RegistrarOptions, config: &mut RegistrarConfig) -> Result<(), Failure> {
+    let (elements, associations) = (options.max_elements, options.max_associations);
+    config.element_count_max =
+        count("--max-elements", elements, config.element_count_max, ELEMENTS_MAX)?;
+    config.association_count_max =
+        count("--max-associations", associations, config.association_count_max, ASSOCIATIONS_MAX)?;
+    Ok(())
 }
 
 fn count(flag: &str, said: Option<u32>, default: usize, max: u32) -> Result<usize, Failure> {

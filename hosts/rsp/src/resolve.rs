@@ -28,6 +28,7 @@ pub(crate) async fn resolve(scope: ScopeOptions, options: ResolveOptions) -> Res
     config.announces.clone_from(&registrars.announces);
     config.profile = profile(&scope);
     config.csp = reports(&scope).await?;
+    config.by_tcp = options.tcp;
     let transport = Transport::start(TransportConfig::default());
     let started = PoolUser::start(&transport, config).await;
     let user = started.map_err(|error| start_failure(&error))?;

@@ -16,7 +16,7 @@ impl PoolElement {
                 self.on_hunt(now, outcome);
             }
             // A registrar, perhaps: a keep-alive will tell.
-            Input::Up { connect: None, .. } | Input::RoundTrip { .. } => {}
+            Input::Up { connect: None, .. } | Input::UserUp { .. } | Input::RoundTrip { .. } => {}
             Input::ConnectFailed { connect } => {
                 let outcome = self.hunt.on_connect_failed(now, connect, &mut self.random);
                 self.on_hunt(now, outcome);

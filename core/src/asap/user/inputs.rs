@@ -16,7 +16,7 @@ impl<const POOLS: usize, const ELEMENTS: usize, const WAITING: usize>
                 let outcome = self.hunt.on_up(association, connect);
                 self.on_hunt(now, outcome);
             }
-            Input::Up { connect: None, .. } | Input::RoundTrip { .. } => {}
+            Input::Up { connect: None, .. } | Input::UserUp { .. } | Input::RoundTrip { .. } => {}
             Input::ConnectFailed { connect } => {
                 let outcome = self.hunt.on_connect_failed(now, connect, &mut self.random);
                 self.on_hunt(now, outcome);

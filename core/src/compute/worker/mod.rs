@@ -448,7 +448,9 @@ impl<K: KernelSet, const SLOTS: usize, const USERS: usize, const OUTPUT: usize> 
 
     fn handle_input(&mut self, now: Instant, input: Input<'_>) -> Result<(), WorkerError> {
         match input {
-            Input::Up { association, .. } => self.on_up(association),
+            Input::Up { association, .. } | Input::UserUp { association, .. } => {
+                self.on_up(association)
+            }
             Input::Down { association, .. } => self.on_down(association),
             Input::Restarted { association } => self.on_restarted(association),
             Input::ConnectFailed { .. } | Input::RoundTrip { .. } => Ok(()),

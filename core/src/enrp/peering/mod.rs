@@ -541,6 +541,8 @@ impl<S: Storage, T: Tables, E: Entropy> Machine for PeerSide<'_, S, T, E> {
             Input::Up { association, connect, peer_addresses, peer_port } => {
                 self.0.on_link_up(now, association, connect, peer_addresses, peer_port)
             }
+            // RFC 5353 §2: registrars speak SCTP with each other.
+            Input::UserUp { .. } => Err(InputError::Unexpected),
             Input::Message { association, ppid, data, .. } => {
                 self.0.on_peer_message(now, association, ppid, data)
             }

@@ -32,6 +32,17 @@ pub enum TransportError {
         /// What the operating system says.
         source: io::Error,
     },
+    /// The operating system refuses to listen by TCP.
+    #[error(
+        "cannot serve pool users by TCP at {address}: {source}; \
+         choose another port, or do without TCP"
+    )]
+    Tcp {
+        /// Where.
+        address: SocketAddr,
+        /// What the operating system says.
+        source: io::Error,
+    },
     /// The SCTP port is open in this process already.
     #[error("SCTP port {port} is open already; choose another port")]
     PortOpen {

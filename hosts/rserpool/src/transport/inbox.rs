@@ -20,6 +20,11 @@ pub(crate) enum OwnedInput {
         peer_addresses: Vec<IpAddr>,
         peer_port: u16,
     },
+    UserUp {
+        association: AssociationId,
+        peer_addresses: Vec<IpAddr>,
+        peer_port: u16,
+    },
     ConnectFailed {
         connect: ConnectId,
     },
@@ -48,6 +53,9 @@ impl OwnedInput {
         match *self {
             Self::Up { association, connect, ref peer_addresses, peer_port } => {
                 Input::Up { association, connect, peer_addresses, peer_port }
+            }
+            Self::UserUp { association, ref peer_addresses, peer_port } => {
+                Input::UserUp { association, peer_addresses, peer_port }
             }
             Self::ConnectFailed { connect } => Input::ConnectFailed { connect },
             Self::Message { association, stream, ppid, ref data } => {

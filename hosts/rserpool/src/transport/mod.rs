@@ -17,6 +17,7 @@ mod race;
 mod socket;
 mod storage;
 mod tables;
+mod tcp;
 #[cfg(test)]
 mod tests;
 
@@ -30,6 +31,8 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use crate::announces::local_addresses;
 pub use error::TransportError;
 pub(crate) use inbox::{Inbox, OwnedInput};
+use tcp::Tcp;
+pub use tcp::TcpConfig;
 
 /// How a transport behaves.
 #[derive(Clone, Debug)]
@@ -105,7 +108,7 @@ impl Transport {
         self.commands.send(command).await.map_err(|_| TransportError::Closed)?;
         let Opened { port, udp_ports, inbox } =
             opened.await.map_err(|_| TransportError::Closed)??;
-        Ok(Port { port, udp_ports, inbox, commands: self.commands.clone() })
+        Ok(Port { port, udp_ports, inbox, commands: self.commands.clone(), tcp: None })
     }
 
     /// Shuts all associations down gracefully; those that take longer than `patience` are
@@ -160,6 +163,8 @@ pub struct Port {
     udp_ports: Vec<u16>,
     inbox: Inbox,
     commands: mpsc::Sender<Command>,
+    /// For pool users and those who serve them.
+    tcp: Option<Tcp>,
 }
 
 impl Port {
@@ -175,13 +180,41 @@ impl Port {
         &self.udp_ports
     }
 
+    /// Serves pool users by TCP, too, at the port of the same number.
+    ///
+    /// # Errors
+    ///
+    /// If another program has it.
+    pub(crate) fn listen_by_tcp(
+        &mut self,
+        config: TcpConfig,
+        addresses: &[IpAddr],
+    ) -> Result<(), TransportError> {
+        self.tcp = Some(Tcp::listen(config, addresses, self.port)?);
+        Ok(())
+    }
+
+    /// Connects by TCP from now on, instead of SCTP.
+    pub(crate) fn connect_by_tcp(&mut self) {
+        self.tcp = Some(Tcp::to_connect());
+    }
+
     /// The next input; `None` when the transport is gone. Cancelling it loses nothing.
     pub(crate) async fn recv(&self) -> Option<OwnedInput> {
-        self.inbox.pop().await
+        match &self.tcp {
+            None => self.inbox.pop().await,
+            Some(tcp) => tokio::select! {
+                input = self.inbox.pop() => input,
+                input = tcp.recv() => input,
+            },
+        }
     }
 
     /// Does what a machine wants; `buf` is the buffer that it wrote to.
     pub(crate) async fn perform(&self, transmit: Transmit, buf: &[u8]) {
+        if self.tcp.as_ref().is_some_and(|tcp| tcp.perform(&transmit, buf)) {
+            return;
+        }
         let action = match transmit {
             Transmit::Connect { connect, endpoint } => Action::Connect { connect, endpoint },
             Transmit::CancelConnect { connect } => Action::CancelConnect { connect },

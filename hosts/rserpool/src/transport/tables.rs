@@ -6,6 +6,8 @@ use rserpool_core::association::{AssociationId, ConnectId, Endpoint, Ppid, Round
 use rserpool_core::sctp::Handle;
 use rserpool_core::time::Instant;
 
+use super::tcp::FIRST_ID as FIRST_TCP_ID;
+
 /// An association that is up.
 #[derive(Debug)]
 pub(crate) struct Association {
@@ -43,7 +45,7 @@ impl Associations {
     /// Adds an association of SCTP port `port`; gives it a number that no other has.
     pub(crate) fn insert(&mut self, handle: Handle, port: u16) -> AssociationId {
         loop {
-            self.last_id = self.last_id.wrapping_add(1);
+            self.last_id = self.last_id.wrapping_add(1) % FIRST_TCP_ID;
             let id = AssociationId(self.last_id);
             if self.by_id.contains_key(&id) {
                 continue;

@@ -46,8 +46,18 @@ async fn send(port: &Port, association: AssociationId, data: &[u8]) {
     port.perform(message, data).await;
 }
 
+/// What comes next, but for measurements.
+async fn next(port: &Port) -> OwnedInput {
+    loop {
+        match port.recv().await.unwrap() {
+            OwnedInput::RoundTrip { .. } => {}
+            input => return input,
+        }
+    }
+}
+
 async fn data_of(port: &Port) -> Vec<u8> {
-    match port.recv().await.unwrap() {
+    match next(port).await {
         OwnedInput::Message { stream, ppid, data, .. } => {
             assert_eq!((stream, ppid), (StreamId(1), Ppid::COMPUTE));
             data
@@ -69,9 +79,29 @@ async fn messages_go_both_ways_and_the_end_is_told() {
     assert_eq!(data_of(&port).await, b"pong");
     port.perform(Transmit::Shutdown { association: ours }, &[]).await;
     for port in [&port, &listening] {
-        match port.recv().await.unwrap() {
+        match next(port).await {
             OwnedInput::Down { reason, .. } => assert_eq!(reason, DownReason::Shutdown),
             other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_measured_round_trip_is_told_before_a_message() {
+    let (server, client) = (start(), start());
+    let listening = server.open(0, Some(0), true).await.unwrap();
+    let port = client.open(0, None, false).await.unwrap();
+    let ours = association_of(connect(&port, endpoint(&listening)).await);
+    let theirs = association_of(listening.recv().await.unwrap());
+    // The answer acknowledges the message, which measures the round trip.
+    loop {
+        send(&port, ours, b"ping").await;
+        data_of(&listening).await;
+        send(&listening, theirs, b"pong").await;
+        if let OwnedInput::RoundTrip { association, micros } = port.recv().await.unwrap() {
+            assert_eq!(association, ours);
+            assert!(micros > 0);
+            return;
         }
     }
 }

@@ -25,6 +25,21 @@ fn a_resolved_pool_is_printed_and_an_unknown_one_is_named() {
 }
 
 #[test]
+fn a_pool_is_resolved_by_tcp_unless_the_registrar_does_without() {
+    let (registrar, place) = Process::registrar(&["--tcp", "on"]);
+    assert!(registrar.line().contains("serves pool users by TCP"));
+    let _element = Process::element(&place, &["--identifier", "0x00c0ffee"]);
+    let table = rsp(&["resolve", "ComputePool", "--registrar", &place, "--tcp"]);
+    assert_eq!(table.code, Some(0), "{}", table.errors);
+    assert!(table.output.contains("0x00c0ffee"), "{}", table.output);
+
+    let (_registrar, place) = Process::registrar(&["--tcp", "off"]);
+    let none = ["resolve", "ComputePool", "--registrar", &place, "--tcp", "--patience", "1s"];
+    let none = rsp(&none);
+    assert_eq!(none.code, Some(3), "{}", none.errors);
+}
+
+#[test]
 fn a_process_runs_as_many_elements_as_the_help_says() {
     let (_registrar, place) = Process::registrar(&[]);
     let element = Process::element(&place, &["--elements", "8"]);
