@@ -60,6 +60,24 @@ pub(super) fn cut(registered: impl Iterator<Item = IpAddr>, peer: &[IpAddr]) -> 
     kept
 }
 
+/// Where a registrar may be reached that is heard from `source` and tells `told` of itself.
+///
+/// The source comes first, as what it tells may be what nobody can reach; but a host may send from
+/// an address that its registrar is not bound to. A link-local source says nothing without its
+/// interface, so it comes last.
+pub(super) fn sighted(source: IpAddr, told: impl Iterator<Item = IpAddr>) -> Kept {
+    let mut kept = Kept::new();
+    let is_first = reach(source) != Reach::LinkLocal;
+    let first = is_first.then_some(source).into_iter();
+    let wide = told.filter(|&address| reach(address) == Reach::Wide);
+    for address in first.chain(wide).chain([source]).map(|address| address.to_canonical()) {
+        if !kept.contains(&address) && kept.push(address).is_err() {
+            break;
+        }
+    }
+    kept
+}
+
 /// Whether any address of `transport` is one of `peer`.
 pub(super) fn shares_one(transport: Transport<'_>, peer: &[IpAddr]) -> bool {
     transport.addresses().any(|address| peer.contains(&address.to_canonical()))
@@ -104,6 +122,18 @@ mod tests {
         assert!(cut_of(&["127.0.0.1"], &["10.0.0.1", "127.0.0.1"]).is_empty());
         let kept = cut_of(&["169.254.0.1", "10.0.0.1"], &["10.0.0.1", "169.254.0.1"]);
         assert_eq!(kept, [ip("10.0.0.1")]);
+    }
+
+    #[test]
+    fn a_registrar_is_first_sought_where_its_presence_came_from() {
+        let told = ["127.0.0.1", "fe80::7", "10.0.0.1", "10.0.0.9", "fd77::1"].map(ip);
+        let sought = |source| sighted(ip(source), told.into_iter());
+        assert_eq!(sought("10.0.0.9")[..3], ["10.0.0.9", "10.0.0.1", "fd77::1"].map(ip));
+        assert_eq!(sought("::ffff:10.0.0.1")[0], ip("10.0.0.1"));
+        assert_eq!(sought("127.0.0.1")[..2], ["127.0.0.1", "10.0.0.1"].map(ip));
+        // Without its interface a link-local address is the last resort.
+        assert_eq!(sought("fe80::9")[..2], ["10.0.0.1", "10.0.0.9"].map(ip));
+        assert_eq!(sighted(ip("fe80::9"), [].into_iter()), [ip("fe80::9")]);
     }
 
     #[test]

@@ -11,6 +11,7 @@ use crate::identifier::RegistrarId;
 use crate::time::Instant;
 use crate::wire::enrp::{ListResponse, Presence};
 
+use super::super::addresses::sighted;
 use super::super::event::{Event, InputError, Limit};
 use super::super::registrar::Registrar;
 use super::super::tables::{AssociationState, Tables};
@@ -231,8 +232,8 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
         if port == 0 {
             return Err(InputError::Unexpected);
         }
-        // As RSPLIB does: the addresses in it may be ones that we cannot reach.
-        match self.name_peer(now, presence.sender, &[source.ip()], port, false) {
+        let addresses = sighted(source.ip(), server.transport.addresses());
+        match self.name_peer(now, presence.sender, &addresses, port, false) {
             Some(_) => Ok(()),
             None => {
                 self.counters.limited += 1;

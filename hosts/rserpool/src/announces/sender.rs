@@ -54,7 +54,7 @@ impl Announcer {
         self.sockets.clear();
         for interface in interfaces {
             for &group in &self.config.groups {
-                match open(group, interface, self.config.ttl) {
+                match open(group, interface, &self.bound, self.config.ttl) {
                     Ok(Some(socket)) => self.sockets.push((group, socket)),
                     Ok(None) => {}
                     Err(error) => {
@@ -79,25 +79,36 @@ impl Announcer {
     }
 }
 
-/// A socket that sends to `group` by `interface`; none if it has no address of that family.
-fn open(group: SocketAddr, interface: &Interface, ttl: u8) -> io::Result<Option<UdpSocket>> {
+/// A socket that sends to `group` by `interface`; none if it has no address of that family. It
+/// sends from the one that the registrar is bound to, if it has that: who hears a presence takes
+/// its source as an address of the registrar.
+fn open(
+    group: SocketAddr,
+    interface: &Interface,
+    bound: &[IpAddr],
+    ttl: u8,
+) -> io::Result<Option<UdpSocket>> {
     let of_family = |address: &&IpAddr| address.is_ipv4() == group.is_ipv4();
-    let Some(&address) = interface.addresses.iter().find(of_family) else { return Ok(None) };
+    let Some(first) = interface.addresses.iter().find(of_family) else { return Ok(None) };
+    let is_here = |address: &&IpAddr| of_family(address) && interface.addresses.contains(address);
+    let own = bound.iter().find(is_here);
     let socket = Socket::new(Domain::for_address(group), Type::DGRAM, Some(Protocol::UDP))?;
     socket.set_nonblocking(true)?;
-    match address {
+    match own.unwrap_or(first) {
         IpAddr::V4(address) => {
-            socket.set_multicast_if_v4(&address)?;
+            socket.set_multicast_if_v4(address)?;
             socket.set_multicast_loop_v4(true)?;
             socket.set_multicast_ttl_v4(ttl.into())?;
-            socket.bind(&SocketAddr::from((address, 0)).into())?;
+            socket.bind(&SocketAddr::from((*address, 0)).into())?;
         }
-        // The system chooses the source: a link-local address needs its interface with it.
+        // Otherwise the system chooses the source: a link-local address needs its interface with
+        // it.
         IpAddr::V6(_) => {
+            let source = own.copied().unwrap_or(Ipv6Addr::UNSPECIFIED.into());
             socket.set_multicast_if_v6(interface.index)?;
             socket.set_multicast_loop_v6(true)?;
             socket.set_multicast_hops_v6(ttl.into())?;
-            socket.bind(&SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)).into())?;
+            socket.bind(&SocketAddr::from((source, 0)).into())?;
         }
     }
     Ok(Some(socket.into()))
@@ -144,6 +155,24 @@ mod tests {
             };
             assert!(source.ip().is_loopback(), "{source}");
             assert_eq!(bytes, b"here I am");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_announced_comes_from_where_the_registrar_is() {
+        let second = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 7));
+        let mut loopback = InterfaceWatch::new(Interfaces::At(LOOPBACK)).changed().await;
+        loopback[0].addresses.push(second);
+        for (bound, source) in [
+            (second, second),
+            (LOOPBACK, LOOPBACK),
+            (Ipv4Addr::UNSPECIFIED.into(), LOOPBACK),
+            (Ipv4Addr::new(10, 0, 0, 1).into(), LOOPBACK),
+        ] {
+            let mut announcer = Announcer::new(config(), vec![bound], 3_863);
+            announcer.set_interfaces(&loopback);
+            let (_, socket) = &announcer.sockets[0];
+            assert_eq!(socket.local_addr().unwrap().ip(), source, "bound to {bound}");
         }
     }
 

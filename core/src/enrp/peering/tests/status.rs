@@ -68,6 +68,17 @@ fn a_presence_by_multicast_is_a_sign_of_life() {
 }
 
 #[test]
+fn a_stranger_is_sought_where_its_presence_came_from_and_where_it_says_it_is() {
+    let mut bench = Bench::among(Profile::Rfc, &[]);
+    let source = "10.0.0.99:40000".parse().unwrap();
+    bench.registrar.handle_presence(bench.now, source, &presence(2, false, NOTHING)).unwrap();
+    let transmit = bench.registrar.peers().poll_transmit(bench.now, &mut [0; 256]).unwrap();
+    let Transmit::Connect { endpoint, .. } = transmit else { panic!("{transmit:?}") };
+    let sought = ["10.0.0.99", "10.0.0.2"].map(|address| address.parse().unwrap());
+    assert_eq!((&endpoint.addresses[..], endpoint.port), (&sought[..], 9_901));
+}
+
+#[test]
 fn who_is_silent_is_asked_and_then_dead() {
     let mut bench = Bench::among(Profile::Rfc, &[2]);
     bench.passes(Duration::from_millis(60_999));
