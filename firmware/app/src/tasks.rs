@@ -8,6 +8,7 @@ use core::net::{IpAddr, SocketAddr};
 use core::pin::pin;
 use core::task::{Context, Poll};
 
+use embassy_futures::select::select;
 use embassy_futures::yield_now;
 use embassy_net::Stack;
 use embassy_net::udp::{self, UdpSocket};
@@ -222,7 +223,7 @@ impl Element<'_> {
         let is_up = self.address.is_some();
         let mut link = pin!(async move {
             if is_up {
-                stack.wait_link_down().await;
+                select(stack.wait_link_down(), stack.wait_config_down()).await;
             } else {
                 stack.wait_link_up().await;
                 stack.wait_config_up().await;

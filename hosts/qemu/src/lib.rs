@@ -4,11 +4,12 @@
 //! board has an address in 127.0.0.0/8, and for it the switch holds real UDP sockets on that very
 //! address. So a board and a process on this machine talk by the addresses that they know, and a
 //! capture of the loopback interface shows it all. SCTP right above IP is carried over UDP there
-//! (RFC 6951), which does not touch its checksum.
+//! (RFC 6951), which does not touch its checksum. A board may be told its address by DHCP.
 //!
 //! Links can drop, double, delay and reorder frames, from a seed.
 
 mod board;
+mod dhcp;
 mod error;
 mod firmware;
 mod frame;

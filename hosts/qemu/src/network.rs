@@ -9,7 +9,7 @@ use std::os::unix::net::{SocketAddr as UnixAddr, UnixDatagram};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
-use std::time::Instant as WallInstant;
+use std::time::{Duration, Instant as WallInstant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use rserpool_core::time::Instant;
@@ -85,6 +85,12 @@ impl Network {
         drop(state);
         self.shared.wake();
         Ok(())
+    }
+
+    /// From now on boards that ask for their address by DHCP have it for that long, in whole
+    /// seconds, before they must renew; an hour if this is not called.
+    pub fn set_lease_duration(&self, duration: Duration) {
+        self.shared.lock().switch.set_lease_duration(duration);
     }
 
     /// Plugs a board in: its address, in the network 127.0.0.0/8, from which its MAC address

@@ -6,11 +6,13 @@
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddrV4};
+use std::time::Duration;
 
 use rserpool_core::entropy::SplitMix64;
 use rserpool_core::time::Instant;
 use smoltcp::wire::EthernetAddress;
 
+use crate::dhcp::{self, Lease, Outcome};
 use crate::frame::{self, Frame, IPV4_PAYLOAD_LEN_MAX, Payload};
 use crate::impairment::Impairment;
 use crate::lanes::{Flow, FlowKey, Lanes, SCTP_UDP_PORT, fallback_udp_port, ports_of};
@@ -51,6 +53,12 @@ pub struct Counters {
     pub oversize: u64,
     /// Addresses that the board's processes should have, but others hold.
     pub refused_binds: u64,
+    /// Leases that the board was given by DHCP.
+    pub leases: u64,
+    /// How often it renewed one.
+    pub lease_renewals: u64,
+    /// How often it was told that it must not use an address.
+    pub lease_refusals: u64,
 }
 
 /// The switch and what it knows of its boards.
@@ -62,12 +70,14 @@ pub(crate) struct Switch {
     /// Frames under way, by arrival and then by sending.
     under_way: BTreeMap<(Instant, u64), Hop>,
     next_hop: u64,
+    lease_duration: Duration,
 }
 
 #[derive(Debug)]
 struct Board {
     address: Ipv4Addr,
     mac: EthernetAddress,
+    lease: Lease,
     impairment: Impairment,
     counters: Counters,
     /// Whether its SCTP travels right above IP, as far as was seen.
@@ -106,7 +116,13 @@ impl Switch {
             random: SplitMix64::new(seed),
             under_way: BTreeMap::new(),
             next_hop: 0,
+            lease_duration: dhcp::LEASE_DURATION,
         }
+    }
+
+    /// From now on leases are given for that long.
+    pub(crate) fn set_lease_duration(&mut self, duration: Duration) {
+        self.lease_duration = duration;
     }
 
     /// Adds a board, and binds the sockets of its address.
@@ -121,6 +137,7 @@ impl Switch {
         let mut board = Board {
             address,
             mac,
+            lease: Lease::new(mac, address),
             impairment: Impairment::NONE,
             counters: Counters::default(),
             is_raw: false,
@@ -282,6 +299,12 @@ impl Switch {
             self.answer_arp(now, from, (frame.source, sender), target, out);
             return;
         }
+        if let Payload::Udp { from: source, to, data } = frame.payload
+            && dhcp::is_for_server(source, to)
+        {
+            self.answer_dhcp(now, from, data, out);
+            return;
+        }
         let Some(board) = self.boards.get_mut(&from) else { return };
         match frame.payload {
             Payload::Udp { from, to, data } if *from.ip() == board.address => {
@@ -292,6 +315,23 @@ impl Switch {
             }
             _ => {}
         }
+    }
+
+    /// A board wants an address, or to keep it.
+    fn answer_dhcp(&mut self, now: Instant, id: BoardId, message: &[u8], out: &mut impl Outside) {
+        let Some(board) = self.boards.get_mut(&id) else { return };
+        let answer = board.lease.handle_message(now, self.lease_duration, message);
+        let Some(answer) = answer else { return };
+        match answer.outcome {
+            Outcome::Offered => {}
+            Outcome::Leased => board.counters.leases += 1,
+            Outcome::Renewed => board.counters.lease_renewals += 1,
+            Outcome::Refused => board.counters.lease_refusals += 1,
+        }
+        let is_for_all = answer.to.ip().is_broadcast();
+        let mac = if is_for_all { EthernetAddress::BROADCAST } else { board.mac };
+        let frame = frame::udp((GATEWAY, mac), dhcp::SOURCE, answer.to, &answer.message);
+        self.travel(now, Hop { board: id, is_up: false, frame }, out);
     }
 
     /// Whoever is no board is reached by us.

@@ -1,9 +1,13 @@
 //! Boards come into a pool, leave it, and come back.
 
+use std::time::Duration;
+
 use rserpool_qemu::Impairment;
 
 use crate::bench::{Bench, TRANSPORTS, await_gone, await_listed, await_that, listed};
+use crate::job::{Running, computed_locally};
 use crate::process::Process;
+use crate::working::picture;
 
 #[test]
 fn a_board_registers_and_deregisters_by_both_transports() {
@@ -71,6 +75,49 @@ fn a_board_comes_back_after_its_link_was_down() {
         board.board.set_link(true).unwrap();
         await_listed(&place, &board.id);
     }
+}
+
+#[test]
+fn a_board_gets_its_address_by_dhcp_and_renews_it() {
+    let bench = Bench::new();
+    bench.network.set_lease_duration(Duration::from_secs(8));
+    let (_registrar, place) = Process::registrar();
+    for transport in TRANSPORTS {
+        let mut board = bench.board(&[&place], transport, &[("ip", "dhcp")]);
+        await_listed(&place, &board.id);
+        assert_eq!(listed(&place)[&board.id], board.address().to_string());
+        let done = Running::start(&place, picture()).finish();
+        assert_eq!(done.job.pixels(), computed_locally(picture()).pixels());
+        assert!(done.packages_of(&board.id) > 0, "{:?}", done.last.elements);
+        let leases = board.board.link().counters().leases;
+        board.board.set_link(false).unwrap();
+        await_gone(&place, &board.id);
+        board.board.set_link(true).unwrap();
+        await_listed(&place, &board.id);
+        // A new link may be one to another network, so it asks anew; and then it renews.
+        assert!(board.board.link().counters().leases > leases);
+        let renewals = board.board.link().counters().lease_renewals;
+        await_that("a renewal", || board.board.link().counters().lease_renewals > renewals);
+        await_listed(&place, &board.id);
+        board.board.say("stop").unwrap();
+        await_gone(&place, &board.id);
+    }
+}
+
+#[test]
+fn a_board_whose_lease_ran_out_asks_for_another() {
+    let bench = Bench::new();
+    bench.network.set_lease_duration(Duration::from_secs(4));
+    let (_registrar, place) = Process::registrar();
+    let mut board = bench.board(&[&place], "udp", &[("ip", "dhcp")]);
+    await_listed(&place, &board.id);
+    board.board.link().impair(Impairment::drop(1_000));
+    await_that("an address less", || board.status()["link"] == 0);
+    let leases = board.board.link().counters().leases;
+    board.board.link().impair(Impairment::NONE);
+    await_that("a lease", || board.board.link().counters().leases > leases);
+    await_that("a registration", || board.status()["registered"] == 1);
+    await_listed(&place, &board.id);
 }
 
 #[test]

@@ -19,7 +19,7 @@ const VIEW: FractalView = FractalView {
     iterations_max: 200,
 };
 
-fn picture() -> FractalJob {
+pub(crate) fn picture() -> FractalJob {
     FractalJob::new(VIEW, 16, 8)
 }
 

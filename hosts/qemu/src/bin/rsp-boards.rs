@@ -21,6 +21,9 @@ struct Arguments {
     /// How SCTP travels: right above IP, or in UDP.
     #[arg(long, value_enum, default_value_t = Transport::Udp)]
     transport: Transport,
+    /// Let the boards ask for their addresses by DHCP.
+    #[arg(long)]
+    dhcp: bool,
     /// How many boards.
     #[arg(long, default_value_t = 1, value_name = "COUNT",
           value_parser = clap::value_parser!(u16).range(1..=64))]
@@ -100,6 +103,9 @@ fn start(
     let mut config = BoardConfig::new(firmware)
         .setting("registrar", &arguments.registrar)
         .setting("transport", transport.get_name());
+    if arguments.dhcp {
+        config = config.setting("ip", "dhcp");
+    }
     if let Some(key) = &arguments.pool_key {
         config = config.setting("key", key);
     }

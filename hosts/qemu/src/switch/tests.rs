@@ -246,3 +246,44 @@ fn a_removed_board_has_no_sockets_and_gets_nothing() {
     switch.handle_datagram(NOW, socket, at(HOST, 1), b"late", &mut desk);
     assert!(desk.delivered.is_empty());
 }
+
+#[test]
+fn a_board_gets_its_address_by_dhcp() {
+    use smoltcp::wire::{DhcpMessageType, DhcpRepr};
+
+    use crate::dhcp::tests::{bytes, request};
+
+    let (mut switch, mut desk, a, b) = switch();
+    let macs = (MAC_A, EthernetAddress::BROADCAST);
+    let all = at(Ipv4Addr::BROADCAST, 67);
+    let unspecified = at(Ipv4Addr::UNSPECIFIED, 68);
+    let discover = bytes(&request(DhcpMessageType::Discover, MAC_A));
+    let frame = frame::udp(macs, unspecified, all, &discover);
+    switch.handle_frame(NOW, a, &frame, &mut desk);
+    // The other board hears the question, the asker the answer; nothing leaves.
+    let [(heard, question), (answered, offer)] = desk.delivered.as_slice() else {
+        panic!("{:?}", desk.delivered)
+    };
+    assert_eq!((*heard, *answered, question), (b, a, &frame));
+    let Frame { source, destination, payload } = Frame::parse(offer).unwrap();
+    assert_eq!((source, destination), (GATEWAY, MAC_A));
+    assert!(
+        matches!(payload, Payload::Udp { from, to, .. } if (from, to) == (dhcp::SOURCE, at(A, 68)))
+    );
+    assert!(desk.sent.is_empty());
+    let mut select = request(DhcpMessageType::Request, MAC_A);
+    (select.requested_ip, select.server_identifier) = (Some(A), Some(dhcp::SERVER));
+    let frame = frame::udp(macs, unspecified, all, &bytes(&select));
+    switch.handle_frame(NOW, a, &frame, &mut desk);
+    let renew = DhcpRepr { client_ip: A, ..request(DhcpMessageType::Request, MAC_A) };
+    let renew = frame::udp((MAC_A, GATEWAY), at(A, 68), dhcp::SOURCE, &bytes(&renew));
+    switch.handle_frame(NOW, a, &renew, &mut desk);
+    switch.handle_frame(NOW + dhcp::LEASE_DURATION, a, &renew, &mut desk);
+    let counters = switch.counters(a);
+    assert_eq!((counters.leases, counters.lease_renewals, counters.lease_refusals), (1, 1, 1));
+    // Nobody asks in another's name.
+    desk.delivered.clear();
+    let frame = frame::udp((MAC_B, GATEWAY), unspecified, all, &discover);
+    switch.handle_frame(NOW, b, &frame, &mut desk);
+    assert!(desk.delivered.is_empty(), "{:?}", desk.delivered);
+}
