@@ -6,6 +6,7 @@
 
 use core::future::Future;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use core::pin::pin;
 use core::task::{Context, Poll};
 
 #[cfg(feature = "raw")]
@@ -68,15 +69,34 @@ pub fn config(settings: &Settings) -> embassy_net::Config {
     config
 }
 
-/// Our address, once there is a link and a configuration.
-pub(crate) fn address_of(stack: Stack<'_>) -> Option<IpAddr> {
+/// Our address, once there is a link and a configuration: of the first registrar's family, or
+/// any if none is named.
+pub(crate) fn address_of(stack: Stack<'_>, settings: &Settings) -> Option<IpAddr> {
     if !stack.is_link_up() {
         return None;
     }
     let v4 = stack.config_v4().map(|config| IpAddr::V4(config.address.address()));
     #[cfg(feature = "ipv6")]
-    let v4 = v4.or(stack.config_v6().map(|config| IpAddr::V6(config.address.address())));
-    v4
+    {
+        let v6 = || stack.config_v6().map(|config| IpAddr::V6(config.address.address()));
+        match settings.registrars.first() {
+            Some(registrar) if registrar.address.is_ipv6() => v6(),
+            Some(_) => v4,
+            None => v4.or_else(v6),
+        }
+    }
+    #[cfg(not(feature = "ipv6"))]
+    {
+        let _ = settings;
+        v4
+    }
+}
+
+/// Lets `cx` be woken when the link or the configuration changes.
+pub(crate) fn watch(stack: Stack<'_>, cx: &mut Context<'_>) {
+    // One of them is true, the other one waits.
+    let _ = pin!(stack.wait_config_up()).poll(cx);
+    let _ = pin!(stack.wait_config_down()).poll(cx);
 }
 
 /// The memory of the sockets; all zero bits.

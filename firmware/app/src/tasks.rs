@@ -8,7 +8,6 @@ use core::net::{IpAddr, SocketAddr};
 use core::pin::pin;
 use core::task::{Context, Poll};
 
-use embassy_futures::select::select;
 use embassy_futures::yield_now;
 use embassy_net::Stack;
 use embassy_net::udp::{self, UdpSocket};
@@ -18,7 +17,7 @@ use embassy_time::{Duration, Timer};
 use rserpool_core::time::Instant;
 use static_cell::ConstStaticCell;
 
-use crate::net::{HEADROOM, PACKET_LEN, SctpSocket, SocketMemory, SocketNotes, address_of};
+use crate::net::{HEADROOM, PACKET_LEN, SctpSocket, SocketMemory, SocketNotes, address_of, watch};
 use crate::node::{Node, NodeMemory};
 use crate::settings::Settings;
 use crate::{Command, Event, Status};
@@ -47,6 +46,7 @@ pub async fn run_element(
     let node = Node::new(settings, seed, NODE_MEMORY.take());
     let mut element = Element {
         stack,
+        settings,
         node,
         commands,
         observe,
@@ -77,6 +77,7 @@ enum Serve {
 
 struct Element<'e> {
     stack: Stack<'static>,
+    settings: &'e Settings,
     node: &'e mut Node<'static>,
     commands: &'e Commands,
     observe: &'e mut dyn FnMut(&Event, &Status),
@@ -115,16 +116,21 @@ impl Element<'_> {
 
     /// Tells the node when its address comes, goes or changes.
     fn look_at_link(&mut self) {
-        let address = address_of(self.stack);
+        let address = address_of(self.stack, self.settings);
         if address == self.address {
             return;
         }
         self.address = address;
         match address {
             Some(address) => {
-                if address.is_ipv4() {
-                    let _ = self.stack.join_multicast_group(ANNOUNCE_GROUP);
-                }
+                // What has no room or no such family hears no announces.
+                let _ = match address {
+                    IpAddr::V4(_) => self.stack.join_multicast_group(ANNOUNCE_GROUP),
+                    #[cfg(feature = "ipv6")]
+                    IpAddr::V6(_) => self.stack.join_multicast_group(ANNOUNCE_GROUP_V6),
+                    #[cfg(not(feature = "ipv6"))]
+                    IpAddr::V6(_) => Ok(()),
+                };
                 self.node.link_up(now(), address);
             }
             None => self.node.link_down(now()),
@@ -219,16 +225,6 @@ impl Element<'_> {
         let check = self.unflushed.map(|since| since + core::time::Duration::from_millis(100));
         let wake_at = Instant::earliest(timeout, check);
         let mut timer = pin!(Timer::at(embassy(wake_at.unwrap_or(Instant::NEVER))));
-        let stack = self.stack;
-        let is_up = self.address.is_some();
-        let mut link = pin!(async move {
-            if is_up {
-                select(stack.wait_link_down(), stack.wait_config_down()).await;
-            } else {
-                stack.wait_link_up().await;
-                stack.wait_config_up().await;
-            }
-        });
         let mut command = pin!(self.commands.wait());
         let commanded = poll_fn(|cx| {
             if let Poll::Ready(command) = command.as_mut().poll(cx) {
@@ -238,7 +234,8 @@ impl Element<'_> {
             let is_announced =
                 announces.is_some_and(|announces| announces.poll_recv_ready(cx).is_ready());
             let is_due = timer.as_mut().poll(cx).is_ready();
-            let is_changed = link.as_mut().poll(cx).is_ready();
+            watch(self.stack, cx);
+            let is_changed = address_of(self.stack, self.settings) != self.address;
             if is_readable || is_announced || is_due || is_changed {
                 return Poll::Ready(None);
             }
@@ -292,8 +289,11 @@ static MEMORY: ConstStaticCell<Memory> = ConstStaticCell::new(Memory {
 });
 static NODE_MEMORY: ConstStaticCell<NodeMemory<'static>> = ConstStaticCell::new(NodeMemory::new());
 
-/// Where registrars announce themselves (RSPLIB's group and port).
+/// Where registrars announce themselves: RSPLIB's group and port, with IPv6 the RFC's.
 const ANNOUNCE_GROUP: core::net::Ipv4Addr = core::net::Ipv4Addr::new(239, 0, 0, 50);
+#[cfg(feature = "ipv6")]
+const ANNOUNCE_GROUP_V6: core::net::Ipv6Addr =
+    core::net::Ipv6Addr::new(0xff05, 0, 0, 0, 0, 0, 0, 0x133);
 const ANNOUNCE_PORT: u16 = 3_863;
 const ANNOUNCES_LEN: usize = 256;
 

@@ -3,7 +3,7 @@
 //! It keeps no offers and no pool: a board's address is its reservation, so that whatever a
 //! board asks for, nobody else can have been given it.
 
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::time::Duration;
 
 use rserpool_core::time::Instant;
@@ -137,8 +137,8 @@ impl Lease {
 }
 
 /// Whether a datagram is for the server.
-pub(crate) fn is_for_server(from: SocketAddrV4, to: SocketAddrV4) -> bool {
-    let is_there = to.ip().is_broadcast() || *to.ip() == SERVER;
+pub(crate) fn is_for_server(from: SocketAddr, to: SocketAddr) -> bool {
+    let is_there = [Ipv4Addr::BROADCAST, SERVER].iter().any(|it| to.ip() == *it);
     is_there && (from.port(), to.port()) == (DHCP_CLIENT_PORT, DHCP_SERVER_PORT)
 }
 

@@ -6,7 +6,7 @@
 //! packet than its ports, its tag and the type of its first chunk.
 
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 /// The UDP port of SCTP (RFC 6951 §6).
 pub(crate) const SCTP_UDP_PORT: u16 = 9899;
@@ -24,7 +24,7 @@ pub(crate) const fn fallback_udp_port(port: u16) -> u16 {
 /// An association, as seen from the board.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct FlowKey {
-    pub(crate) peer: Ipv4Addr,
+    pub(crate) peer: IpAddr,
     pub(crate) peer_port: u16,
     pub(crate) port: u16,
 }
@@ -157,9 +157,12 @@ const FLOW_COUNT_MAX: usize = 1_024;
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv4Addr;
+
     use super::*;
 
-    const KEY: FlowKey = FlowKey { peer: Ipv4Addr::LOCALHOST, peer_port: 3863, port: 50_000 };
+    const KEY: FlowKey =
+        FlowKey { peer: IpAddr::V4(Ipv4Addr::LOCALHOST), peer_port: 3863, port: 50_000 };
 
     fn packet(tag: [u8; 4], chunk: u8) -> Vec<u8> {
         let mut packet = vec![0; 32];

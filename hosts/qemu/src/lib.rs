@@ -5,9 +5,11 @@
 //! address. So a board and a process on this machine talk by the addresses that they know, and a
 //! capture of the loopback interface shows it all. SCTP right above IP is carried over UDP there
 //! (RFC 6951), which does not touch its checksum. A board may be told its address by DHCP.
+//! With IPv6 there is only `::1`: all boards are there, and processes at [`HOST_V6`] for them.
 //!
 //! Links can drop, double, delay and reorder frames, from a seed.
 
+mod addresses;
 mod board;
 mod dhcp;
 mod error;
@@ -15,10 +17,12 @@ mod firmware;
 mod frame;
 mod impairment;
 mod lanes;
+mod neighbours;
 mod network;
 mod qmp;
 mod switch;
 
+pub use addresses::HOST_V6;
 pub use board::{Board, BoardConfig, check_qemu};
 pub use error::BenchError;
 pub use firmware::build_firmware;

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, UdpSocket};
 use std::os::fd::AsFd;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr as UnixAddr, UnixDatagram};
@@ -16,6 +16,7 @@ use rserpool_core::time::Instant;
 use smoltcp::wire::EthernetAddress;
 use socket2::{Domain, Protocol, Socket, Type};
 
+use crate::addresses;
 use crate::error::BenchError;
 use crate::impairment::Impairment;
 use crate::switch::{BoardId, Counters, Outside, SocketId, Switch};
@@ -176,6 +177,28 @@ impl Link {
         self.address
     }
 
+    /// The IPv6 address that the board may have, in a network of 64 bits, or finds by itself.
+    #[must_use]
+    pub fn address_v6(&self) -> Ipv6Addr {
+        addresses::v6_of(EthernetAddress(self.mac))
+    }
+
+    /// An SCTP port for the board's service over IPv6: processes reach it at `::1`, which all
+    /// boards share, at the UDP port of the same number.
+    ///
+    /// # Errors
+    ///
+    /// If there is none, or this machine has no IPv6.
+    pub fn open_lane(&self) -> Result<u16, BenchError> {
+        let mut state = self.shared.lock();
+        let State { switch, world, .. } = &mut *state;
+        let port = switch.open_lane(self.id, world);
+        drop(state);
+        self.shared.wake();
+        let refusal = || io::Error::from(io::ErrorKind::AddrNotAvailable);
+        port.ok_or_else(refusal).map_err(BenchError::system("find a port at ::1 for a board"))
+    }
+
     /// The board's MAC address.
     #[must_use]
     pub fn mac(&self) -> [u8; 6] {
@@ -294,23 +317,29 @@ impl Cable {
 }
 
 impl Outside for World {
-    fn bind(&mut self, address: SocketAddrV4) -> Option<SocketId> {
+    fn bind(&mut self, address: SocketAddr) -> Option<SocketId> {
         let socket = UdpSocket::bind(address).ok()?;
         socket.set_nonblocking(true).ok()?;
         let socket = Socket::from(socket);
-        // What a board says to a group is for this machine alone.
-        socket.set_multicast_if_v4(&Ipv4Addr::LOCALHOST).ok()?;
+        if address.is_ipv4() {
+            // What a board says to a group is for this machine alone.
+            socket.set_multicast_if_v4(&Ipv4Addr::LOCALHOST).ok()?;
+        }
         let id = SocketId(self.next_socket);
         self.next_socket += 1;
         self.sockets.insert(id, Arc::new(socket.into()));
         Some(id)
     }
 
+    fn port_of(&self, socket: SocketId) -> Option<u16> {
+        Some(self.sockets.get(&socket)?.local_addr().ok()?.port())
+    }
+
     fn unbind(&mut self, socket: SocketId) {
         self.sockets.remove(&socket);
     }
 
-    fn send(&mut self, socket: SocketId, to: SocketAddrV4, data: &[u8]) {
+    fn send(&mut self, socket: SocketId, to: SocketAddr, data: &[u8]) {
         if let Some(socket) = self.sockets.get(&socket) {
             // A datagram that is refused is lost, as any other may be. The error may be that of
             // an earlier one, and is cleared by being told.
@@ -425,34 +454,33 @@ impl State {
                     }
                     Err(_) => false,
                 },
-                Source::Socket(id, socket) => match recv_from(socket, buf) {
-                    Some((len, from)) => {
+                Source::Socket(id, socket) => match socket.recv_from(buf) {
+                    Ok((len, from)) => {
                         switch.handle_datagram(now, *id, from, &buf[..len], world);
                         true
                     }
-                    None => false,
+                    Err(_) => false,
                 },
-                Source::Group(group, socket) => match recv_from(socket, buf) {
-                    Some((len, from)) => {
+                Source::Group(group, socket) => match socket.recv_from(buf) {
+                    Ok((len, from)) => {
                         if world.is_meant(&buf[..len]) {
-                            switch.handle_multicast(now, from, *group, &buf[..len], world);
+                            switch.handle_multicast(
+                                now,
+                                from,
+                                (*group).into(),
+                                &buf[..len],
+                                world,
+                            );
                         }
                         true
                     }
-                    None => false,
+                    Err(_) => false,
                 },
             };
             if !is_read {
                 return;
             }
         }
-    }
-}
-
-fn recv_from(socket: &UdpSocket, buf: &mut [u8]) -> Option<(usize, SocketAddrV4)> {
-    match socket.recv_from(buf) {
-        Ok((len, SocketAddr::V4(from))) => Some((len, from)),
-        _ => None,
     }
 }
 

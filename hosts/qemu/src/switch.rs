@@ -5,17 +5,19 @@
 //! translated but the way in which SCTP travels.
 
 use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use rserpool_core::entropy::SplitMix64;
 use rserpool_core::time::Instant;
 use smoltcp::wire::EthernetAddress;
 
+use crate::addresses::{self, Addresses};
 use crate::dhcp::{self, Lease, Outcome};
-use crate::frame::{self, Frame, IPV4_PAYLOAD_LEN_MAX, Payload};
+use crate::frame::{self, Frame, Payload, ip_payload_len_max};
 use crate::impairment::Impairment;
 use crate::lanes::{Flow, FlowKey, Lanes, SCTP_UDP_PORT, fallback_udp_port, ports_of};
+use crate::neighbours;
 
 /// A board, numbered by the switch; no number is used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -28,11 +30,13 @@ pub(crate) struct SocketId(pub(crate) u32);
 /// What the switch needs of the world.
 pub(crate) trait Outside {
     /// Binds a UDP socket; `None` if somebody has the address. Port 0 takes a free one.
-    fn bind(&mut self, address: SocketAddrV4) -> Option<SocketId>;
+    fn bind(&mut self, address: SocketAddr) -> Option<SocketId>;
+    /// The port that a socket has.
+    fn port_of(&self, socket: SocketId) -> Option<u16>;
     /// Closes a socket.
     fn unbind(&mut self, socket: SocketId);
     /// Sends a datagram.
-    fn send(&mut self, socket: SocketId, to: SocketAddrV4, data: &[u8]);
+    fn send(&mut self, socket: SocketId, to: SocketAddr, data: &[u8]);
     /// Puts a frame on a board's link; `false` if the link has no room.
     fn deliver(&mut self, board: BoardId, frame: &[u8]) -> bool;
 }
@@ -75,8 +79,7 @@ pub(crate) struct Switch {
 
 #[derive(Debug)]
 struct Board {
-    address: Ipv4Addr,
-    mac: EthernetAddress,
+    addresses: Addresses,
     lease: Lease,
     impairment: Impairment,
     counters: Counters,
@@ -92,6 +95,8 @@ struct Board {
 #[derive(Clone, Copy, Debug)]
 struct Socket {
     id: SocketId,
+    /// The board's, as processes see it.
+    address: IpAddr,
     /// The number that was asked for; where it was taken, the socket has another one.
     port: u16,
     /// Whether it carries SCTP.
@@ -135,8 +140,7 @@ impl Switch {
         let id = BoardId(self.next_board);
         self.next_board += 1;
         let mut board = Board {
-            address,
-            mac,
+            addresses: Addresses { mac, v4: address },
             lease: Lease::new(mac, address),
             impairment: Impairment::NONE,
             counters: Counters::default(),
@@ -145,7 +149,7 @@ impl Switch {
             lanes: Lanes::new(),
             sockets: Vec::new(),
         };
-        board.socket(SCTP_UDP_PORT, true, out);
+        board.socket(address.into(), SCTP_UDP_PORT, true, out);
         self.boards.insert(id, board);
         id
     }
@@ -155,6 +159,16 @@ impl Switch {
         for socket in self.boards.remove(&board).into_iter().flat_map(|board| board.sockets) {
             out.unbind(socket.id);
         }
+    }
+
+    /// Finds a port at `::1` at which processes reach the board's SCTP port of the same number.
+    pub(crate) fn open_lane(&mut self, board: BoardId, out: &mut impl Outside) -> Option<u16> {
+        let board = self.boards.get_mut(&board)?;
+        let address = Ipv6Addr::LOCALHOST.into();
+        let id = out.bind(SocketAddr::new(address, 0))?;
+        let port = out.port_of(id)?;
+        board.keep(Socket { id, address, port, is_sctp: true }, out);
+        Some(port)
     }
 
     /// Makes a board's link worse, or better.
@@ -195,7 +209,7 @@ impl Switch {
         &mut self,
         now: Instant,
         socket: SocketId,
-        from: SocketAddrV4,
+        from: SocketAddr,
         data: &[u8],
         out: &mut impl Outside,
     ) {
@@ -204,6 +218,7 @@ impl Switch {
             Some((id, board, socket))
         });
         let Some((id, board, socket)) = owner else { return };
+        let from = SocketAddr::new(addresses::inside(from.ip()), from.port());
         if let Some(frame) = board.frame_of(socket, from, data) {
             self.travel(now, Hop { board: id, is_up: false, frame }, out);
         }
@@ -213,17 +228,18 @@ impl Switch {
     pub(crate) fn handle_multicast(
         &mut self,
         now: Instant,
-        from: SocketAddrV4,
-        group: SocketAddrV4,
+        from: SocketAddr,
+        group: SocketAddr,
         data: &[u8],
         out: &mut impl Outside,
     ) {
         // What a board says, the others have heard from the switch itself.
-        let is_echo = self.boards.values().any(|board| board.address == *from.ip());
-        if is_echo || data.len() + UDP_LEN > IPV4_PAYLOAD_LEN_MAX {
+        let is_echo = self.is_boards(from.ip());
+        if is_echo || data.len() + UDP_LEN > ip_payload_len_max(group.ip()) {
             return;
         }
-        let frame = frame::udp((GATEWAY, frame::multicast_mac(*group.ip())), from, group, data);
+        let from = SocketAddr::new(addresses::inside(from.ip()), from.port());
+        let frame = frame::udp((GATEWAY, frame::multicast_mac(group.ip())), from, group, data);
         for board in self.ids() {
             self.travel(now, Hop { board, is_up: false, frame: frame.clone() }, out);
         }
@@ -287,7 +303,7 @@ impl Switch {
         let Some(frame) = Frame::parse(bytes) else { return };
         let to = frame.destination;
         for id in self.ids() {
-            let is_for_it = self.boards.get(&id).is_some_and(|board| board.mac == to);
+            let is_for_it = self.boards.get(&id).is_some_and(|board| board.addresses.mac == to);
             if id != from && (is_for_it || !to.is_unicast()) {
                 self.travel(now, Hop { board: id, is_up: false, frame: bytes.to_vec() }, out);
             }
@@ -295,26 +311,37 @@ impl Switch {
         if to.is_unicast() && to != GATEWAY {
             return;
         }
-        if let Payload::ArpRequest { sender, target } = frame.payload {
-            self.answer_arp(now, from, (frame.source, sender), target, out);
-            return;
-        }
-        if let Payload::Udp { from: source, to, data } = frame.payload
-            && dhcp::is_for_server(source, to)
-        {
-            self.answer_dhcp(now, from, data, out);
-            return;
-        }
-        let Some(board) = self.boards.get_mut(&from) else { return };
         match frame.payload {
-            Payload::Udp { from, to, data } if *from.ip() == board.address => {
-                board.send_udp(from.port(), to, data, out);
+            Payload::ArpRequest { sender, target } => {
+                self.answer_arp(now, from, (frame.source, sender), target, out);
             }
-            Payload::Sctp { from, to, data } if from == board.address => {
-                board.send_sctp(to, data, out);
+            Payload::NeighborSolicit { sender, target } => {
+                self.answer_solicit(now, from, (frame.source, sender), target, out);
             }
-            _ => {}
+            Payload::RouterSolicit { sender } => {
+                let frame = neighbours::router((frame.source, sender));
+                self.travel(now, Hop { board: from, is_up: false, frame }, out);
+            }
+            Payload::Udp { from: source, to, data } if dhcp::is_for_server(source, to) => {
+                self.answer_dhcp(now, from, data, out);
+            }
+            Payload::Udp { from: source, to, data } => {
+                if let Some(board) = self.owner(from, source.ip()) {
+                    board.send_udp(source.port(), to, data, out);
+                }
+            }
+            Payload::Sctp { from: source, to, data } => {
+                if let Some(board) = self.owner(from, source) {
+                    board.send_sctp(to, data, out);
+                }
+            }
+            Payload::Other => {}
         }
+    }
+
+    /// A board, if it has the address under which it speaks.
+    fn owner(&mut self, board: BoardId, source: IpAddr) -> Option<&mut Board> {
+        self.boards.get_mut(&board).filter(|board| board.addresses.has(source))
     }
 
     /// A board wants an address, or to keep it.
@@ -328,9 +355,10 @@ impl Switch {
             Outcome::Renewed => board.counters.lease_renewals += 1,
             Outcome::Refused => board.counters.lease_refusals += 1,
         }
-        let is_for_all = answer.to.ip().is_broadcast();
-        let mac = if is_for_all { EthernetAddress::BROADCAST } else { board.mac };
-        let frame = frame::udp((GATEWAY, mac), dhcp::SOURCE, answer.to, &answer.message);
+        let is_for_all = *answer.to.ip() == Ipv4Addr::BROADCAST;
+        let mac = if is_for_all { EthernetAddress::BROADCAST } else { board.addresses.mac };
+        let macs = (GATEWAY, mac);
+        let frame = frame::udp(macs, dhcp::SOURCE.into(), answer.to.into(), &answer.message);
         self.travel(now, Hop { board: id, is_up: false, frame }, out);
     }
 
@@ -343,31 +371,64 @@ impl Switch {
         target: Ipv4Addr,
         out: &mut impl Outside,
     ) {
-        let is_board = self.boards.values().any(|board| board.address == target);
-        if !is_board && target != asker.1 {
+        if !self.is_boards(target.into()) && target != asker.1 {
             let frame = frame::arp_reply((GATEWAY, target), asker);
             self.travel(now, Hop { board, is_up: false, frame }, out);
         }
     }
+
+    /// The same with IPv6.
+    fn answer_solicit(
+        &mut self,
+        now: Instant,
+        board: BoardId,
+        asker: (EthernetAddress, Ipv6Addr),
+        target: Ipv6Addr,
+        out: &mut impl Outside,
+    ) {
+        // Whether its own address is free is asked from none (RFC 4862 §5.4.2).
+        if neighbours::is_here(target) && !asker.1.is_unspecified() {
+            let frame = neighbours::neighbour(target, asker);
+            self.travel(now, Hop { board, is_up: false, frame }, out);
+        }
+    }
+
+    fn is_boards(&self, address: IpAddr) -> bool {
+        self.boards.values().any(|board| board.addresses.has(address))
+    }
 }
 
 impl Board {
-    /// The socket that stands for a UDP port of the board.
-    fn socket(&mut self, port: u16, is_sctp: bool, out: &mut impl Outside) -> Option<SocketId> {
-        if let Some(socket) = self.sockets.iter().find(|socket| socket.port == port) {
+    /// The socket that stands for a UDP port of the board, towards peers of that family.
+    fn socket(
+        &mut self,
+        peer: IpAddr,
+        port: u16,
+        is_sctp: bool,
+        out: &mut impl Outside,
+    ) -> Option<SocketId> {
+        let address = self.addresses.outside(peer);
+        let is_it = |socket: &&Socket| (socket.address, socket.port) == (address, port);
+        if let Some(socket) = self.sockets.iter().find(is_it) {
             return Some(socket.id);
         }
-        let bound = out.bind(SocketAddrV4::new(self.address, port));
-        let id = bound.or_else(|| {
+        // All boards share one IPv6 address with all processes: SCTP's UDP port is for those.
+        let wanted = if address.is_ipv6() && port == SCTP_UDP_PORT { 0 } else { port };
+        let id = out.bind(SocketAddr::new(address, wanted)).or_else(|| {
             self.counters.refused_binds += 1;
-            out.bind(SocketAddrV4::new(self.address, 0))
+            out.bind(SocketAddr::new(address, 0))
         })?;
-        if self.sockets.len() >= SOCKET_COUNT_MAX {
-            // The oldest but that of SCTP: what a board uses now matters more.
-            out.unbind(self.sockets.remove(1).id);
-        }
-        self.sockets.push(Socket { id, port, is_sctp });
+        self.keep(Socket { id, address, port, is_sctp }, out);
         Some(id)
+    }
+
+    fn keep(&mut self, socket: Socket, out: &mut impl Outside) {
+        if self.sockets.len() >= SOCKET_COUNT_MAX {
+            // The oldest, if it can be one without SCTP: what a board uses now matters more.
+            let oldest = self.sockets.iter().position(|socket| !socket.is_sctp);
+            out.unbind(self.sockets.remove(oldest.unwrap_or(1)).id);
+        }
+        self.sockets.push(socket);
     }
 
     /// The socket by which an SCTP packet leaves: where the peer sends to, or that of `port`.
@@ -378,68 +439,68 @@ impl Board {
         out: &mut impl Outside,
     ) -> Option<SocketId> {
         // Peers look for the board's SCTP port at the UDP port of the same number.
-        self.socket(fallback_udp_port(key.port), true, out);
+        self.socket(key.peer, fallback_udp_port(key.port), true, out);
         let known = self.lanes.flow(key).map(|flow| flow.socket);
         let is_open = |id: &SocketId| self.sockets.iter().any(|socket| socket.id == *id);
         match known.filter(is_open) {
             Some(id) => Some(id),
-            None => self.socket(port, true, out),
+            None => self.socket(key.peer, port, true, out),
         }
     }
 
     /// Sends a datagram of the board's.
-    fn send_udp(&mut self, port: u16, to: SocketAddrV4, data: &[u8], out: &mut impl Outside) {
+    fn send_udp(&mut self, port: u16, to: SocketAddr, data: &[u8], out: &mut impl Outside) {
         let sctp_port = ports_of(data).filter(|&(source, _)| {
             [port, to.port()].contains(&SCTP_UDP_PORT) || port == fallback_udp_port(source)
         });
+        let Some(peer) = addresses::process_at(to.ip()) else { return };
         let socket = match sctp_port {
             Some((own_port, peer_port)) if !to.ip().is_multicast() => {
                 (self.is_raw, self.sctp_udp_port) = (false, port);
-                let key = FlowKey { peer: *to.ip(), peer_port, port: own_port };
+                let key = FlowKey { peer: to.ip(), peer_port, port: own_port };
                 self.sctp_socket(key, port, out)
             }
-            _ => self.socket(port, false, out),
+            _ => self.socket(peer, port, false, out),
         };
         if let Some(socket) = socket {
-            out.send(socket, to, data);
+            out.send(socket, SocketAddr::new(peer, to.port()), data);
         }
     }
 
     /// Sends an SCTP packet that the board put right above IP.
-    fn send_sctp(&mut self, peer: Ipv4Addr, packet: &[u8], out: &mut impl Outside) {
+    fn send_sctp(&mut self, to: IpAddr, packet: &[u8], out: &mut impl Outside) {
         let Some((port, peer_port)) = ports_of(packet) else { return };
+        let Some(peer) = addresses::process_at(to) else { return };
         self.is_raw = true;
-        let key = FlowKey { peer, peer_port, port };
+        let key = FlowKey { peer: to, peer_port, port };
         let Some(socket) = self.sctp_socket(key, SCTP_UDP_PORT, out) else { return };
         for udp_port in self.lanes.on_outgoing(key, packet) {
-            out.send(socket, SocketAddrV4::new(peer, udp_port), packet);
+            out.send(socket, SocketAddr::new(peer, udp_port), packet);
         }
     }
 
     /// The frame that brings the board what came to one of its sockets.
-    fn frame_of(&mut self, socket: Socket, from: SocketAddrV4, data: &[u8]) -> Option<Vec<u8>> {
-        let macs = (GATEWAY, self.mac);
+    fn frame_of(&mut self, socket: Socket, from: SocketAddr, data: &[u8]) -> Option<Vec<u8>> {
+        let macs = (GATEWAY, self.addresses.mac);
+        let own = self.addresses.facing(from.ip());
         let ports = ports_of(data).filter(|_| socket.is_sctp);
         let header_len = if ports.is_some() && self.is_raw { 0 } else { UDP_LEN };
-        if header_len + data.len() > IPV4_PAYLOAD_LEN_MAX {
+        if header_len + data.len() > ip_payload_len_max(own) {
             self.counters.oversize += 1;
             return None;
         }
         let Some((peer_port, port)) = ports else {
             let port = if socket.is_sctp { self.sctp_udp_port } else { socket.port };
-            return Some(frame::udp(macs, from, SocketAddrV4::new(self.address, port), data));
+            return Some(frame::udp(macs, from, SocketAddr::new(own, port), data));
         };
-        let key = FlowKey { peer: *from.ip(), peer_port, port };
+        let key = FlowKey { peer: from.ip(), peer_port, port };
         let flow = Flow { socket: socket.id, udp_port: from.port() };
         if !self.lanes.on_incoming(key, flow, data) {
             return None;
         }
         Some(match self.is_raw {
-            true => frame::sctp(macs, (*from.ip(), self.address), data),
-            false => {
-                let to = SocketAddrV4::new(self.address, self.sctp_udp_port);
-                frame::udp(macs, from, to, data)
-            }
+            true => frame::sctp(macs, (from.ip(), own), data),
+            false => frame::udp(macs, from, SocketAddr::new(own, self.sctp_udp_port), data),
         })
     }
 }

@@ -145,6 +145,11 @@ pub(crate) struct RegistrarOptions {
     /// The most associations at a time. [default: 1024]
     #[arg(long, value_name = "COUNT")]
     pub(crate) max_associations: Option<u32>,
+    /// Where an element registers no address that it is seen at, take the one it is seen at.
+    ///
+    /// For elements behind a translation of addresses; by default they are refused.
+    #[arg(long)]
+    pub(crate) observed_addresses: bool,
     /// Another registrar of the scope, by its ENRP port; repeat the flag for more. [default port:
     /// 9901]
     #[arg(long = "peer", value_name = "HOST[:PORT][/UDPPORT]", help_heading = "Peers")]
@@ -393,6 +398,7 @@ impl RegistrarOptions {
             identifier: self.identifier.or(file.identifier),
             max_elements: self.max_elements.or(file.max_elements),
             max_associations: self.max_associations.or(file.max_associations),
+            observed_addresses: self.observed_addresses || file.observed_addresses,
             peers: if_empty(self.peers, file.peers),
             peer_groups: if_empty(self.peer_groups, file.peer_groups),
             enrp_port: self.enrp_port.or(file.enrp_port),

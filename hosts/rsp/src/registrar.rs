@@ -23,6 +23,7 @@ pub(crate) async fn registrar(
         listen_at(options.listen.as_ref(), ASAP_PORT).await?;
     let mut config = RegistrarConfig::default();
     config.registrar = enrp::Config::new(profile(&scope));
+    config.registrar.observed_address = options.observed_addresses;
     if let Some(identifier) = options.identifier {
         config.registrar.identifier = RegistrarId(identifier.0);
     }

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
-use rserpool_qemu::{Board, BoardConfig, Network, build_firmware, check_qemu};
+use rserpool_qemu::{Board, BoardConfig, Link, Network, build_firmware, check_qemu};
 
 use crate::process::{PATIENCE, rsp};
 
@@ -53,6 +53,17 @@ impl Bench {
         transport: &str,
         settings: &[(&str, &str)],
     ) -> Emulated {
+        let link = self.network.plug_anywhere().unwrap();
+        Self::board_at(link, registrars, transport, settings)
+    }
+
+    /// The same at the end of `link`.
+    pub(crate) fn board_at(
+        link: Link,
+        registrars: &[&str],
+        transport: &str,
+        settings: &[(&str, &str)],
+    ) -> Emulated {
         // No two boards of this process have the same identifier.
         static NUMBER: AtomicU32 = AtomicU32::new(1);
         let id = format!("{:#010x}", 0xb0a4_0000 + NUMBER.fetch_add(1, Ordering::Relaxed));
@@ -68,7 +79,6 @@ impl Bench {
         }
         let output = Arc::new(Mutex::new(Vec::new()));
         let kept = Arc::clone(&output);
-        let link = self.network.plug_anywhere().unwrap();
         let board = Board::start(link, &config, move |bytes| {
             kept.lock().unwrap().extend_from_slice(bytes)
         });

@@ -31,8 +31,9 @@ impl<J: Job + Send + 'static> Running<J> {
     pub(crate) fn start(registrar: &str, job: J) -> Self {
         let runtime = Runtime::new().unwrap();
         let handle = runtime.block_on(async {
-            let transport = Transport::start(TransportConfig::at([127, 0, 0, 1].into()));
-            let config = PoolUserConfig::new(vec![endpoint(registrar)]);
+            let registrar = endpoint(registrar);
+            let transport = Transport::start(TransportConfig::at(registrar.addresses[0]));
+            let config = PoolUserConfig::new(vec![registrar]);
             let user = PoolUser::start(&transport, config).await.unwrap();
             JobHandle::start(&transport, user, pool(), job, RunnerConfig::default()).await.unwrap()
         });

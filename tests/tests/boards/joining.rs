@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use rserpool_qemu::Impairment;
+use rserpool_qemu::{HOST_V6, Impairment};
 
 use crate::bench::{Bench, TRANSPORTS, await_gone, await_listed, await_that, listed};
 use crate::job::{Running, computed_locally};
@@ -118,6 +118,35 @@ fn a_board_whose_lease_ran_out_asks_for_another() {
     await_that("a lease", || board.board.link().counters().leases > leases);
     await_that("a registration", || board.status()["registered"] == 1);
     await_listed(&place, &board.id);
+}
+
+#[test]
+fn a_board_takes_part_over_ipv6() {
+    let bench = Bench::new();
+    let (_registrar, place) = Process::registrar_at("[::1]:0/0", &["--observed-addresses"]);
+    let port = place.rsplit_once("]:").unwrap().1;
+    let registrar = format!("[{HOST_V6}]:{port}");
+    for (transport, is_static) in [("udp", true), ("raw", true), ("raw", false)] {
+        let link = bench.network.plug_anywhere().unwrap();
+        let address = match is_static {
+            true => format!("{}/64", link.address_v6()),
+            false => "dhcp".to_owned(),
+        };
+        let port = link.open_lane().unwrap().to_string();
+        let settings = [("ip", address.as_str()), ("port", &port)];
+        let mut board = Bench::board_at(link, &[&registrar], transport, &settings);
+        await_listed(&place, &board.id);
+        assert_eq!(listed(&place)[&board.id], "::1");
+        let done = Running::start(&place, picture()).finish();
+        assert_eq!(done.job.pixels(), computed_locally(picture()).pixels());
+        assert!(done.packages_of(&board.id) > 0, "{:?}", done.last.elements);
+        board.board.set_link(false).unwrap();
+        await_gone(&place, &board.id);
+        board.board.set_link(true).unwrap();
+        await_listed(&place, &board.id);
+        board.board.say("stop").unwrap();
+        await_gone(&place, &board.id);
+    }
 }
 
 #[test]

@@ -43,8 +43,13 @@ impl Process {
 
     /// A registrar and where it listens.
     pub(crate) fn registrar() -> (Self, String) {
-        let process =
-            Self::start(&["registrar", "--listen", "127.0.0.1:0/0", "--announces", "off"]);
+        Self::registrar_at("127.0.0.1:0/0", &[])
+    }
+
+    /// A registrar that is told where to listen, and more, and where it does.
+    pub(crate) fn registrar_at(listen: &str, more: &[&str]) -> (Self, String) {
+        let common = ["registrar", "--listen", listen, "--announces", "off"];
+        let process = Self::start(&[&common[..], more].concat());
         let place = process.place();
         (process, place)
     }

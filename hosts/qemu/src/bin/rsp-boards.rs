@@ -9,13 +9,16 @@ use std::time::{Duration, Instant};
 
 use clap::{Parser, ValueEnum};
 use nix::sys::signal::{SigSet, Signal};
-use rserpool_qemu::{BenchError, Board, BoardConfig, Network, build_firmware};
+use rserpool_qemu::{BenchError, Board, BoardConfig, HOST_V6, Network, build_firmware};
 
 /// Start emulated boards that join a running registrar; Ctrl-C ends them.
 #[derive(Debug, Parser)]
 #[command(bin_name = "cargo xtask firmware run")]
 struct Arguments {
     /// The registrar, an IP address of this machine.
+    ///
+    /// With `[::1]` the boards use IPv6. This machine sees them all at `::1`, so the registrar
+    /// needs `--listen [::1] --observed-addresses`.
     #[arg(long, default_value = "127.0.0.1:3863/9899", value_name = "IP:PORT[/UDPPORT]")]
     registrar: String,
     /// How SCTP travels: right above IP, or in UDP.
@@ -100,9 +103,14 @@ fn start(
     let link = network.plug_anywhere()?;
     let address = link.address();
     let transport = arguments.transport.to_possible_value().expect("none is skipped");
-    let mut config = BoardConfig::new(firmware)
-        .setting("registrar", &arguments.registrar)
-        .setting("transport", transport.get_name());
+    let mut config = BoardConfig::new(firmware).setting("transport", transport.get_name());
+    config = match arguments.registrar.strip_prefix("[::1]") {
+        Some(port) => config
+            .setting("registrar", format!("[{HOST_V6}]{port}"))
+            .setting("ip", "auto")
+            .setting("port", link.open_lane()?),
+        None => config.setting("registrar", &arguments.registrar),
+    };
     if arguments.dhcp {
         config = config.setting("ip", "dhcp");
     }

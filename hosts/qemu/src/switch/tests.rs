@@ -9,42 +9,51 @@ const MAC_A: EthernetAddress = EthernetAddress([2, 0, 0, 0, 0, 0xa]);
 const MAC_B: EthernetAddress = EthernetAddress([2, 0, 0, 0, 0, 0xb]);
 const A: Ipv4Addr = Ipv4Addr::new(127, 77, 0, 10);
 const B: Ipv4Addr = Ipv4Addr::new(127, 77, 0, 11);
+/// The port that IPv6's sockets get if they take any.
+const ANY: u16 = 60_000;
 const HOST: Ipv4Addr = Ipv4Addr::LOCALHOST;
 
 /// Sockets that are only numbers.
 #[derive(Default)]
 struct Desk {
     /// Addresses that somebody else has.
-    taken: Vec<SocketAddrV4>,
-    bound: Vec<(SocketId, SocketAddrV4)>,
+    taken: Vec<SocketAddr>,
+    bound: Vec<(SocketId, SocketAddr)>,
     count: u32,
-    sent: Vec<(SocketId, SocketAddrV4, Vec<u8>)>,
+    sent: Vec<(SocketId, SocketAddr, Vec<u8>)>,
     delivered: Vec<(BoardId, Vec<u8>)>,
 }
 
 impl Desk {
-    fn socket_at(&self, address: Ipv4Addr, port: u16) -> SocketId {
-        let wanted = SocketAddrV4::new(address, port);
+    fn socket_at(&self, address: impl Into<IpAddr>, port: u16) -> SocketId {
+        let wanted = at(address, port);
         self.bound.iter().find(|(_, bound)| *bound == wanted).unwrap().0
     }
 }
 
 impl Outside for Desk {
-    fn bind(&mut self, address: SocketAddrV4) -> Option<SocketId> {
+    fn bind(&mut self, address: SocketAddr) -> Option<SocketId> {
         if self.taken.contains(&address) {
             return None;
         }
         let id = SocketId(self.count);
         self.count += 1;
-        self.bound.push((id, address));
+        // IPv4's substitutes are asked for by their number.
+        let port = if address.port() == 0 && address.is_ipv6() { ANY } else { address.port() };
+        self.bound.push((id, SocketAddr::new(address.ip(), port)));
         Some(id)
+    }
+
+    fn port_of(&self, socket: SocketId) -> Option<u16> {
+        let (_, address) = self.bound.iter().find(|(id, _)| *id == socket)?;
+        Some(address.port())
     }
 
     fn unbind(&mut self, socket: SocketId) {
         self.bound.retain(|(id, _)| *id != socket);
     }
 
-    fn send(&mut self, socket: SocketId, to: SocketAddrV4, data: &[u8]) {
+    fn send(&mut self, socket: SocketId, to: SocketAddr, data: &[u8]) {
         self.sent.push((socket, to, data.to_vec()));
     }
 
@@ -61,8 +70,8 @@ fn switch() -> (Switch, Desk, BoardId, BoardId) {
     (switch, desk, a, b)
 }
 
-fn at(address: Ipv4Addr, port: u16) -> SocketAddrV4 {
-    SocketAddrV4::new(address, port)
+fn at(address: impl Into<IpAddr>, port: u16) -> SocketAddr {
+    SocketAddr::new(address.into(), port)
 }
 
 /// An SCTP packet of no more than ports, tag and the type of a chunk.
@@ -126,7 +135,12 @@ fn datagrams_leave_by_the_boards_own_address_and_come_back() {
 fn raw_sctp_becomes_udp_and_back() {
     let (mut switch, mut desk, a, _) = switch();
     let init = packet(5_000, 3863, 1);
-    switch.handle_frame(NOW, a, &frame::sctp((MAC_A, GATEWAY), (A, HOST), &init), &mut desk);
+    switch.handle_frame(
+        NOW,
+        a,
+        &frame::sctp((MAC_A, GATEWAY), (A.into(), HOST.into()), &init),
+        &mut desk,
+    );
     let usual = desk.socket_at(A, SCTP_UDP_PORT);
     let to: Vec<_> = desk.sent.iter().map(|(socket, to, _)| (*socket, *to)).collect();
     assert_eq!(to, [(usual, at(HOST, 9899)), (usual, at(HOST, 13_863))]);
@@ -134,12 +148,17 @@ fn raw_sctp_becomes_udp_and_back() {
     let lane = desk.socket_at(A, 5_000);
     let init = packet(6_000, 5_000, 1);
     switch.handle_datagram(NOW, lane, at(HOST, 6_001), &init, &mut desk);
-    let expected = frame::sctp((GATEWAY, MAC_A), (HOST, A), &init);
+    let expected = frame::sctp((GATEWAY, MAC_A), (HOST.into(), A.into()), &init);
     assert_eq!(desk.delivered, [(a, expected)]);
     // The answer goes back the same way.
     desk.sent.clear();
     let answer = packet(5_000, 6_000, 2);
-    switch.handle_frame(NOW, a, &frame::sctp((MAC_A, GATEWAY), (A, HOST), &answer), &mut desk);
+    switch.handle_frame(
+        NOW,
+        a,
+        &frame::sctp((MAC_A, GATEWAY), (A.into(), HOST.into()), &answer),
+        &mut desk,
+    );
     assert_eq!(desk.sent, [(lane, at(HOST, 6_001), answer)]);
 }
 
@@ -189,12 +208,12 @@ fn announcements_reach_every_board_but_not_as_an_echo() {
     let boards: Vec<_> = desk.delivered.iter().map(|(board, _)| *board).collect();
     assert_eq!(boards, [a, b]);
     let parsed = Frame::parse(&desk.delivered[0].1).unwrap();
-    assert_eq!(parsed.destination, frame::multicast_mac(*group.ip()));
+    assert_eq!(parsed.destination, frame::multicast_mac(group.ip()));
     switch.handle_multicast(NOW, at(A, 4_000), group, b"an echo", &mut desk);
     assert_eq!(desk.delivered.len(), 2);
     // A board's own goes to the other boards and to this machine.
     desk.delivered.clear();
-    let macs = (MAC_A, frame::multicast_mac(*group.ip()));
+    let macs = (MAC_A, frame::multicast_mac(group.ip()));
     let bytes = frame::udp(macs, at(A, 4_000), group, b"from a board");
     switch.handle_frame(NOW, a, &bytes, &mut desk);
     assert_eq!(desk.delivered, [(b, bytes)]);
@@ -242,7 +261,7 @@ fn a_removed_board_has_no_sockets_and_gets_nothing() {
     let (mut switch, mut desk, a, _) = switch();
     let socket = desk.socket_at(A, SCTP_UDP_PORT);
     switch.remove(a, &mut desk);
-    assert!(desk.bound.iter().all(|(_, address)| *address.ip() != A));
+    assert!(desk.bound.iter().all(|(_, address)| address.ip() != A));
     switch.handle_datagram(NOW, socket, at(HOST, 1), b"late", &mut desk);
     assert!(desk.delivered.is_empty());
 }
@@ -267,16 +286,15 @@ fn a_board_gets_its_address_by_dhcp() {
     assert_eq!((*heard, *answered, question), (b, a, &frame));
     let Frame { source, destination, payload } = Frame::parse(offer).unwrap();
     assert_eq!((source, destination), (GATEWAY, MAC_A));
-    assert!(
-        matches!(payload, Payload::Udp { from, to, .. } if (from, to) == (dhcp::SOURCE, at(A, 68)))
-    );
+    let Payload::Udp { from, to, .. } = payload else { panic!("{payload:?}") };
+    assert_eq!((from, to), (dhcp::SOURCE.into(), at(A, 68)));
     assert!(desk.sent.is_empty());
     let mut select = request(DhcpMessageType::Request, MAC_A);
     (select.requested_ip, select.server_identifier) = (Some(A), Some(dhcp::SERVER));
     let frame = frame::udp(macs, unspecified, all, &bytes(&select));
     switch.handle_frame(NOW, a, &frame, &mut desk);
     let renew = DhcpRepr { client_ip: A, ..request(DhcpMessageType::Request, MAC_A) };
-    let renew = frame::udp((MAC_A, GATEWAY), at(A, 68), dhcp::SOURCE, &bytes(&renew));
+    let renew = frame::udp((MAC_A, GATEWAY), at(A, 68), dhcp::SOURCE.into(), &bytes(&renew));
     switch.handle_frame(NOW, a, &renew, &mut desk);
     switch.handle_frame(NOW + dhcp::LEASE_DURATION, a, &renew, &mut desk);
     let counters = switch.counters(a);
@@ -286,4 +304,80 @@ fn a_board_gets_its_address_by_dhcp() {
     let frame = frame::udp((MAC_B, GATEWAY), unspecified, all, &discover);
     switch.handle_frame(NOW, b, &frame, &mut desk);
     assert!(desk.delivered.is_empty(), "{:?}", desk.delivered);
+}
+
+#[test]
+fn neighbours_and_routers_are_told() {
+    use smoltcp::wire::{Icmpv6Message, Icmpv6Packet, Ipv6Packet, NdiscRepr};
+
+    let (mut switch, mut desk, a, b) = switch();
+    let own = addresses::v6_of(MAC_A);
+    let unspecified = Ipv6Addr::UNSPECIFIED;
+    let to_all = (MAC_A, EthernetAddress([0x33, 0x33, 0, 0, 0, 2]));
+    let group = "ff02::1:ff00:1".parse().unwrap();
+    let who_has = |target_addr| NdiscRepr::NeighborSolicit { target_addr, lladdr: None };
+    let routers = NdiscRepr::RouterSolicit { lladdr: None };
+    for (sender, question, answer) in [
+        (own, who_has(addresses::HOST_V6), Some(Icmpv6Message::NeighborAdvert)),
+        (own, routers, Some(Icmpv6Message::RouterAdvert)),
+        (unspecified, routers, Some(Icmpv6Message::RouterAdvert)),
+        // Whether the address is free; and others answer for themselves.
+        (unspecified, who_has(own), None),
+        (own, who_has(addresses::v6_of(MAC_B)), None),
+        (own, who_has("fd77::2".parse().unwrap()), None),
+    ] {
+        desk.delivered.clear();
+        switch.handle_frame(NOW, a, &frame::ndisc(to_all, (sender, group), question), &mut desk);
+        let of = |board| desk.delivered.iter().filter(move |(to, _)| *to == board);
+        assert_eq!(of(b).count(), 1, "{question:?}");
+        let told = of(a).map(|(_, bytes)| {
+            let packet = Ipv6Packet::new_checked(&bytes[14..]).unwrap();
+            Icmpv6Packet::new_checked(packet.payload()).unwrap().msg_type()
+        });
+        assert_eq!(told.collect::<Vec<_>>(), Vec::from_iter(answer), "{question:?}");
+    }
+}
+
+#[test]
+fn with_ipv6_boards_and_processes_see_each_other_at_other_addresses() {
+    let (mut switch, mut desk, a, _) = switch();
+    let (own, host, loopback) = (addresses::v6_of(MAC_A), addresses::HOST_V6, Ipv6Addr::LOCALHOST);
+    let init = packet(5_000, 3863, 1);
+    let bytes = frame::udp((MAC_A, GATEWAY), at(own, 9899), at(host, 4_001), &init);
+    switch.handle_frame(NOW, a, &bytes, &mut desk);
+    // The lane of the SCTP port, and any port for 9899: that is for processes.
+    let (lane, any) = (desk.socket_at(loopback, 5_000), desk.socket_at(loopback, ANY));
+    assert_eq!(desk.sent, [(any, at(loopback, 4_001), init.clone())]);
+    for (socket, packet) in [(any, packet(3863, 5_000, 2)), (lane, packet(6_000, 5_000, 1))] {
+        desk.delivered.clear();
+        switch.handle_datagram(NOW, socket, at(loopback, 4_001), &packet, &mut desk);
+        let expected = frame::udp((GATEWAY, MAC_A), at(host, 4_001), at(own, 9899), &packet);
+        assert_eq!(desk.delivered, [(a, expected)]);
+    }
+    // It serves another port, too, at which nothing has left.
+    let port = switch.open_lane(a, &mut desk).unwrap();
+    assert_eq!(port, ANY);
+    desk.delivered.clear();
+    let (lane, init_of_user) = (desk.bound.last().unwrap().0, packet(7_000, ANY, 1));
+    switch.handle_datagram(NOW, lane, at(loopback, 7_001), &init_of_user, &mut desk);
+    let expected = frame::udp((GATEWAY, MAC_A), at(host, 7_001), at(own, 9899), &init_of_user);
+    assert_eq!(desk.delivered, [(a, expected)]);
+    // Right above IP it is the same.
+    (desk.sent, desk.delivered) = (Vec::new(), Vec::new());
+    let bytes = frame::sctp((MAC_A, GATEWAY), (own.into(), host.into()), &init);
+    switch.handle_frame(NOW, a, &bytes, &mut desk);
+    let to: Vec<_> = desk.sent.iter().map(|(socket, to, _)| (*socket, *to)).collect();
+    let at_port = |port| (any, at(loopback, port));
+    assert_eq!(to, [at_port(4_001), at_port(9899), at_port(13_863)]);
+    switch.handle_datagram(NOW, any, at(loopback, 4_001), &packet(3863, 5_000, 2), &mut desk);
+    let expected =
+        frame::sctp((GATEWAY, MAC_A), (host.into(), own.into()), &packet(3863, 5_000, 2));
+    assert_eq!(desk.delivered, [(a, expected)]);
+    // Nobody else is there, and nobody speaks in another's name.
+    desk.sent.clear();
+    for (from, to) in [(own, "fd77::2".parse().unwrap()), (addresses::v6_of(MAC_B), host)] {
+        let bytes = frame::sctp((MAC_A, GATEWAY), (from.into(), to.into()), &init);
+        switch.handle_frame(NOW, a, &bytes, &mut desk);
+    }
+    assert!(desk.sent.is_empty(), "{:?}", desk.sent);
 }

@@ -85,7 +85,7 @@ impl Board {
         let udp = self.sockets.get_mut::<udp::Socket<'_>>(self.udp);
         while let Ok((bytes, from)) = udp.recv() {
             let ports = UdpPorts { local: UDP_PORT, remote: from.endpoint.port };
-            let IpAddress::Ipv4(remote) = from.endpoint.addr;
+            let IpAddress::Ipv4(remote) = from.endpoint.addr else { continue };
             self.peer.on_packet(remote, Some(ports), bytes);
         }
         let (sockets, address) = (&mut self.sockets, self.link.address());
