@@ -6,6 +6,15 @@
 
 use crate::identifier::{PeId, PoolHandle};
 
+/// The checksum over these elements (RFC 5353 §3.6.2), as the PE checksum parameter carries it.
+#[must_use]
+pub fn checksum_of<'a>(elements: impl Iterator<Item = (PoolHandle<'a>, PeId)>) -> u16 {
+    let add = |sum: u32, (handle, id): (PoolHandle<'a>, PeId)| {
+        sum.wrapping_add(handle_sum(handle)).wrapping_add(id_sum(id))
+    };
+    finish(elements.fold(0, add))
+}
+
 /// What a handle adds to the sum of each element of its pool.
 pub(crate) fn handle_sum(handle: PoolHandle<'_>) -> u32 {
     sum(handle.as_bytes())
@@ -41,10 +50,8 @@ mod tests {
     use super::*;
 
     fn checksum(elements: &[(&[u8], u32)]) -> u16 {
-        let sums = elements.iter().map(|&(handle, id)| {
-            handle_sum(PoolHandle::new(handle).unwrap()).wrapping_add(id_sum(PeId(id)))
-        });
-        finish(sums.fold(0, u32::wrapping_add))
+        let name = |&(handle, id): &(_, _)| (PoolHandle::new(handle).unwrap(), PeId(id));
+        checksum_of(elements.iter().map(name))
     }
 
     #[test]

@@ -19,6 +19,7 @@ pub mod slots;
 mod storage;
 mod view;
 
+pub use checksum::checksum_of;
 pub use convert::NewElement;
 pub use error::{RegistrationError, ResolveError};
 pub use register::Outcome;

@@ -14,6 +14,7 @@ pub mod capture;
 mod clock;
 pub mod csp;
 mod driven;
+mod dump;
 pub mod heap_storage;
 mod heap_tables;
 pub mod job;
@@ -26,6 +27,7 @@ pub mod transport;
 mod work;
 
 pub use announces::{AnnounceConfig, Interfaces};
+pub use dump::{DumpError, DumpedElement, DumpedPeer, DumpedTransport, HandlespaceDump};
 pub use heap_tables::HeapTables;
 pub use job_handle::{JobHandle, JobOutcome, JobSnapshot};
 pub use pool_element::{ElementEvent, PoolElement, PoolElementConfig};

@@ -12,6 +12,7 @@ use serde::Deserialize;
 use crate::address::{Address, EnrpPort, UdpPlace};
 use crate::decode::DecodeArgs;
 use crate::failure::EXIT_CODES;
+use crate::hsdump::HsdumpArgs;
 use crate::policy::PolicyChoice;
 use crate::status::StatusArgs;
 use crate::tcp::TcpOptions;
@@ -70,6 +71,8 @@ pub(crate) enum Command {
     Decode(DecodeArgs),
     /// Show what components tell of themselves: a live table, or JSON.
     Status(StatusArgs),
+    /// Print the whole handlespace of a registrar: pools, elements, homes, peers.
+    Hsdump(HsdumpArgs),
     /// Watch it work: a registrar, elements and a job, all on this machine, some of them killed.
     #[command(after_help = DEMO_HELP, after_long_help = DEMO_HELP)]
     Demo(DemoOptions),

@@ -6,6 +6,7 @@ mod config;
 mod decode;
 mod demo;
 mod failure;
+mod hsdump;
 mod logging;
 mod picture;
 mod policy;
@@ -46,6 +47,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
     logging::start(cli.log.as_deref().or(log.as_deref()))?;
     match cli.command {
         Command::Decode(args) => decode::decode(&args),
+        Command::Hsdump(args) => block_on(hsdump::hsdump(args)),
         Command::Status(args) => block_on(status::status(args)),
         Command::Registrar { scope, options } => {
             block_on(registrar::registrar(scope.or(file_scope), options.or(registrar)))

@@ -4,6 +4,7 @@ mod announces;
 mod chaos;
 mod commands;
 mod demo;
+mod hsdump;
 mod peers;
 mod process;
 mod silence;
