@@ -5,6 +5,7 @@ mod boards;
 mod crafted;
 mod crash_input;
 mod csp;
+mod hsdump;
 mod kernel_data;
 pub(super) mod kernel_transport;
 mod our_element;
@@ -43,6 +44,7 @@ pub(crate) static CASES: &[Case] = &[
     kernel_transport::CASE,
     crash_input::CASE,
     csp::CASE,
+    hsdump::CASE,
     boards::RAW,
     boards::UDP,
 ];
