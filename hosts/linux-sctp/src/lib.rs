@@ -2,6 +2,8 @@
 #![cfg(target_os = "linux")]
 
 mod address;
+#[cfg(feature = "tokio")]
+mod asynchronous;
 mod control;
 mod layout;
 mod notification;
@@ -9,6 +11,8 @@ mod options;
 mod socket;
 mod sys;
 
+#[cfg(feature = "tokio")]
+pub use asynchronous::AsyncSocket;
 pub use control::{ReceiveInfo, SendFlags, SendInfo};
 pub use notification::{AddressChange, AssociationChange, Notification};
 pub use options::{Event, Heartbeat, InitOptions, RtoOptions, SackOptions, Status};

@@ -6,6 +6,8 @@ use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 use libc::{c_int, c_void, socklen_t};
+#[cfg(feature = "tokio")]
+use tokio::io::unix::AsyncFd;
 
 /// What came in by one call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,6 +97,15 @@ pub(crate) fn connect(fd: BorrowedFd<'_>, addresses: &[u8]) -> io::Result<i32> {
         Err(error) if error.raw_os_error() == Some(libc::EINPROGRESS) => Ok(request.association),
         Err(error) => Err(error),
     }
+}
+
+/// Lets tokio watch a socket. What comes out must not be handed out for exchanging the socket.
+#[cfg(feature = "tokio")]
+pub(crate) fn register(socket: crate::Socket) -> io::Result<AsyncFd<crate::Socket>> {
+    // SAFETY: the socket owns its file descriptor, which stays open and the same until the socket
+    // is dropped. The one caller keeps the result private and hands out shared references alone.
+    let registered = unsafe { AsyncFd::register(socket) };
+    registered.map_err(io::Error::from)
 }
 
 /// `struct sctp_getaddrs_old`, which libc does not have.

@@ -1,16 +1,16 @@
 //! What machines want of the transport: attempts, messages, ends.
 
-use std::net::SocketAddr;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use rserpool_core::association::{AssociationId, ConnectId, Endpoint, Ppid, StreamId};
-use rserpool_core::sctp::{Connect, Handle, SendError, UdpPorts};
+use rserpool_core::sctp::SendError;
 
 use super::Action;
 use super::driver::Driver;
 use super::inbox::OwnedInput;
-use super::race::{Race, RaceKey, SCTP_UDP_PORT, fallback_udp_port};
-use super::tables::{Attempt, AttemptId, Outgoing};
+use super::tables::{Attempt, AttemptId, Link, Outgoing};
 
 impl Driver {
     pub(super) fn act(&mut self, port: u16, action: Action) {
@@ -18,7 +18,7 @@ impl Driver {
             Action::Connect { connect, endpoint } => self.connect(port, connect, endpoint),
             Action::CancelConnect { connect } => {
                 if let Some(attempt) = self.attempts.remove((port, connect)) {
-                    self.abort_handles(&attempt.handles);
+                    self.abort_links(&attempt.links);
                 }
             }
             Action::Message { association, stream, ppid, data } => {
@@ -32,9 +32,34 @@ impl Driver {
     fn connect(&mut self, port: u16, connect: ConnectId, endpoint: Endpoint) {
         let now = self.clock.now();
         let id = (port, connect);
-        let attempt = Attempt { endpoint, next_index: 0, next_at: now, handles: Vec::new() };
+        let mut attempt = Attempt::new(endpoint, now);
+        if self.userland.is_none() {
+            attempt.next_index = attempt.endpoint.addresses.len();
+        }
+        // Who names a UDP port means the SCTP that is there.
+        let is_for_kernel = attempt.endpoint.udp_port.is_none() || self.userland.is_none();
+        if self.kernel.is_some() && is_for_kernel {
+            attempt.plan_kernel();
+        }
         self.attempts.insert(id, attempt);
-        self.try_next_address(id);
+        if self.try_kernel(id) {
+            self.attempts.postpone(id, now + KERNEL_HEAD_START);
+        } else {
+            self.try_next_address(id);
+        }
+    }
+
+    /// Lets the kernel try what is next; whether it does.
+    fn try_kernel(&mut self, id: AttemptId) -> bool {
+        let Some(kernel) = &mut self.kernel else { return false };
+        while let Some(attempt) = self.attempts.get_mut(id) {
+            let Some(addresses) = attempt.kernel_plan.pop_front() else { return false };
+            if let Some(link) = kernel.connect(id.0, &addresses, attempt.endpoint.udp_port) {
+                self.attempts.add_link(id, Link::Kernel(link));
+                return true;
+            }
+        }
+        false
     }
 
     /// Tries the next address that can be tried; without any left or running it has failed.
@@ -43,7 +68,7 @@ impl Driver {
         let now = self.clock.now();
         while let Some(attempt) = self.attempts.get_mut(id) {
             let Some(&address) = attempt.endpoint.addresses.get(attempt.next_index) else {
-                if attempt.handles.is_empty() {
+                if attempt.links.is_empty() {
                     self.attempts.remove(id);
                     self.tell(port, OwnedInput::ConnectFailed { connect });
                 }
@@ -53,83 +78,62 @@ impl Driver {
             attempt.next_at = now + ADDRESS_STAGGER;
             let remote = SocketAddr::new(address, attempt.endpoint.port);
             let pinned = attempt.endpoint.udp_port;
-            if let Some(handle) = self.start(port, remote, pinned) {
-                self.attempts.add_handle(id, handle);
+            let Some(userland) = &mut self.userland else { continue };
+            if let Some(handle) = userland.connect(port, remote, pinned) {
+                self.attempts.add_link(id, Link::Userland(handle));
                 return;
             }
         }
     }
 
-    /// Begins a handshake with one address, on all lanes where the peer may be.
-    fn start(&mut self, port: u16, remote: SocketAddr, pinned: Option<u16>) -> Option<Handle> {
-        let now = self.clock.now();
-        let local_udp_port = self.ports.get(&port)?.lane.udp_port;
-        let lanes = self.lanes_to(remote, pinned);
-        let first = *lanes.first()?;
-        let udp = Some(UdpPorts { local: local_udp_port, remote: first });
-        let connected = self.endpoint.connect(now, Connect { local_port: port, remote, udp });
-        let handle = connected
-            .inspect_err(|error| tracing::debug!(%remote, %error, "cannot connect"))
-            .ok()?;
-        let key = RaceKey { remote: remote.ip(), local_port: port, remote_port: remote.port() };
-        self.races.insert(key, Race::new(now, &lanes));
-        self.race_of.insert(handle, key);
-        Some(handle)
-    }
-
-    /// The UDP ports where `remote` may be reached, the most likely one first.
-    fn lanes_to(&self, remote: SocketAddr, pinned: Option<u16>) -> Vec<u16> {
-        if let Some(pinned) = pinned {
-            return vec![pinned];
-        }
-        let remembered = self.remembered.get(&remote).copied();
-        let usual = [SCTP_UDP_PORT, fallback_udp_port(remote.port())];
-        let others = usual.into_iter().filter(|&lane| Some(lane) != remembered);
-        let mut lanes: Vec<u16> = remembered.into_iter().chain(others).collect();
-        lanes.dedup();
-        lanes
-    }
-
     pub(super) fn on_up(
         &mut self,
-        handle: Handle,
+        link: Link,
         passive: bool,
         local_port: u16,
-        remote: SocketAddr,
+        (peer_addresses, peer_port): (Vec<IpAddr>, u16),
     ) {
-        let attempt = self.attempts.id(handle);
+        let attempt = self.attempts.id(link);
         if let Some(id) = attempt
             && let Some(attempt) = self.attempts.remove(id)
         {
             let others: Vec<_> =
-                attempt.handles.into_iter().filter(|&other| other != handle).collect();
-            self.abort_handles(&others);
+                attempt.links.into_iter().filter(|&other| other != link).collect();
+            self.abort_links(&others);
         }
         let is_wanted = passive || attempt.is_some();
         if !is_wanted || !self.ports.contains_key(&local_port) {
             // The machine gave it up at the same moment.
-            self.abort_handles(&[handle]);
+            self.abort_links(&[link]);
             return;
         }
-        let association = self.associations.insert(handle, local_port);
-        tracing::debug!(id = ?association, %remote, passive, "association up");
+        let association = self.associations.insert(link, local_port);
+        tracing::debug!(id = ?association, ?link, ?peer_addresses, peer_port, passive, "up");
         let up = OwnedInput::Up {
             association,
             connect: attempt.map(|(_, connect)| connect),
-            peer_addresses: vec![remote.ip()],
-            peer_port: remote.port(),
+            peer_addresses,
+            peer_port,
         };
         self.tell(local_port, up);
     }
 
     /// A handshake came to nothing.
-    pub(super) fn on_attempt_failed(&mut self, handle: Handle) {
-        let Some(id) = self.attempts.remove_handle(handle) else { return };
-        if let Some(attempt) = self.attempts.get_mut(id) {
-            // A lane that worked once may not be the peer's any more.
-            let port = attempt.endpoint.port;
-            for &address in &attempt.endpoint.addresses {
-                self.remembered.remove(&SocketAddr::new(address, port));
+    pub(super) fn on_attempt_failed(&mut self, link: Link) {
+        let Some(id) = self.attempts.remove_link(link) else { return };
+        match link {
+            Link::Kernel(_) => {
+                self.try_kernel(id);
+            }
+            Link::Userland(_) => {
+                if let (Some(attempt), Some(userland)) =
+                    (self.attempts.get_mut(id), &mut self.userland)
+                {
+                    let port = attempt.endpoint.port;
+                    for &address in &attempt.endpoint.addresses {
+                        userland.forget(SocketAddr::new(address, port));
+                    }
+                }
             }
         }
         self.try_next_address(id);
@@ -149,24 +153,36 @@ impl Driver {
 
     /// Sends what waits in the outbox, as long as there is room.
     pub(super) fn flush(&mut self, id: AssociationId) {
-        let now = self.clock.now();
         let Some(association) = self.associations.get_mut(id) else { return };
-        let handle = association.handle;
-        while let Some(Outgoing { stream, ppid, data }) = association.outbox.front() {
-            match self.endpoint.send(now, handle, *stream, *ppid, false, data) {
+        let link = association.link;
+        while let Some(message) = association.outbox.front() {
+            let sent = match (link, &mut self.userland, &mut self.kernel) {
+                (Link::Userland(handle), Some(userland), _) => userland.send(handle, message),
+                (Link::Kernel(link), _, Some(kernel)) => {
+                    kernel.send(link, message).map_err(|error| send_error(&error))
+                }
+                _ => Err(SendError::Closed),
+            };
+            match sent {
                 Ok(()) => {}
                 Err(SendError::Full) => return,
                 // The end of the association is on its way to the machine.
                 Err(SendError::Closed) => {}
                 Err(error) => {
-                    tracing::warn!(?id, %error, len = data.len(), "message dropped");
+                    tracing::warn!(?id, %error, len = message.data.len(), "message dropped");
                 }
             }
-            association.outbox_len -= data.len();
+            association.outbox_len -= message.data.len();
             association.outbox.pop_front();
         }
         if association.is_leaving {
-            let _ = self.endpoint.shutdown(now, handle);
+            match (link, &mut self.userland, &self.kernel) {
+                (Link::Userland(handle), Some(userland), _) => {
+                    let _ = userland.shut_down(handle);
+                }
+                (Link::Kernel(link), _, Some(kernel)) => kernel.shut_down(link),
+                _ => {}
+            }
         }
     }
 
@@ -179,15 +195,18 @@ impl Driver {
 
     pub(super) fn abort(&mut self, id: AssociationId) {
         if let Some(association) = self.associations.get_mut(id) {
-            let handle = association.handle;
-            self.abort_handles(&[handle]);
+            let link = association.link;
+            self.abort_links(&[link]);
         }
     }
 
-    fn abort_handles(&mut self, handles: &[Handle]) {
-        let now = self.clock.now();
-        for &handle in handles {
-            let _ = self.endpoint.abort(now, handle);
+    pub(super) fn abort_links(&mut self, links: &[Link]) {
+        for &link in links {
+            match (link, &mut self.userland, &self.kernel) {
+                (Link::Userland(handle), Some(userland), _) => userland.abort(handle),
+                (Link::Kernel(link), _, Some(kernel)) => kernel.abort(link),
+                _ => {}
+            }
         }
     }
 
@@ -195,7 +214,7 @@ impl Driver {
     pub(super) fn leave(&mut self, port: Option<u16>) {
         for id in self.attempts.ids_of(port) {
             if let Some(attempt) = self.attempts.remove(id) {
-                self.abort_handles(&attempt.handles);
+                self.abort_links(&attempt.links);
             }
         }
         let is_meant = |it: u16| port.is_none_or(|port| it == port);
@@ -204,6 +223,19 @@ impl Driver {
         }
     }
 }
+
+/// What an error of the kernel means for a message.
+fn send_error(error: &io::Error) -> SendError {
+    match (error.kind(), error.raw_os_error().map(nix::errno::Errno::from_raw)) {
+        (io::ErrorKind::WouldBlock, _) => SendError::Full,
+        (_, Some(nix::errno::Errno::EMSGSIZE)) => SendError::TooLong,
+        (_, Some(nix::errno::Errno::EINVAL)) => SendError::NoSuchStream,
+        _ => SendError::Closed,
+    }
+}
+
+/// How much sooner than our own SCTP the kernel's tries to reach a peer that may have either.
+const KERNEL_HEAD_START: Duration = Duration::from_millis(50);
 
 /// How much later than the address before it an address is tried.
 const ADDRESS_STAGGER: Duration = Duration::from_millis(250);

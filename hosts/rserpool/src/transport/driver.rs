@@ -1,53 +1,36 @@
-//! The task that owns the SCTP endpoint: packets, time and events.
+//! The task behind the ports: what machines want, what becomes of it, and the two SCTPs below.
 //!
-//! It never waits for a machine: what a machine has no room for stays in the endpoint's buffers
-//! and closes the peer's window. What goes out waits in the association's outbox; a peer that
-//! lets that grow beyond its limit does not read what it asked for, and is aborted.
+//! It never waits for a machine: what a machine has no room for stays in the buffers of the
+//! association and closes the peer's window. What goes out waits in the association's outbox; a
+//! peer that lets that grow beyond its limit does not read what it asked for, and is aborted.
 
-use std::collections::{BTreeMap, HashMap};
-use std::net::{IpAddr, SocketAddr};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rserpool_core::association::DownReason;
-use rserpool_core::entropy::Entropy;
-use rserpool_core::machine::Machine;
-use rserpool_core::sctp::{self, Datagram, Event, Handle, Packet, UdpPorts, Unreachable};
+use rserpool_core::association::{AssociationId, DownReason, Ppid, StreamId};
+use rserpool_core::sctp::Event;
 use rserpool_core::time::Instant;
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::inbox::{Inbox, OwnedInput};
-use super::lanes::{Lanes, PortLane};
-use super::race::{Race, RaceKey, Verdict, is_init, ports_of};
+use super::kernel::{self, Kernel, KernelEvent, KernelLink, Ready};
 use super::socket::Batch;
-use super::storage::{BufferLens, HeapStorage};
-use super::tables::{Associations, Attempts};
-use super::{Command, Opened, TransportConfig, TransportError};
-use crate::clock::{Clock, OsEntropy};
+use super::tables::{Associations, Attempts, Link};
+use super::userland::Userland;
+use super::{Command, Opened, TransportChoice, TransportConfig, TransportError};
+use crate::clock::Clock;
 
 pub(super) struct Driver {
     pub(super) clock: Clock,
-    pub(super) endpoint: sctp::Endpoint<HeapStorage, OsEntropy>,
-    lanes: Lanes,
-    batches: mpsc::Receiver<Batch>,
+    pub(super) userland: Option<Userland>,
+    pub(super) kernel: Option<Kernel>,
     commands: mpsc::Receiver<Command>,
     room: Arc<Notify>,
-    pub(super) ports: BTreeMap<u16, OpenPort>,
+    pub(super) ports: BTreeMap<u16, Inbox>,
     pub(super) associations: Associations,
     pub(super) attempts: Attempts,
-    pub(super) races: HashMap<RaceKey, Race>,
-    pub(super) race_of: HashMap<Handle, RaceKey>,
-    /// The UDP port by which an address and SCTP port were reached last.
-    pub(super) remembered: HashMap<SocketAddr, u16>,
     closing: Option<Closing>,
-    packet: Vec<u8>,
-    message: Vec<u8>,
-}
-
-/// An SCTP port that a machine has.
-pub(super) struct OpenPort {
-    pub(super) lane: PortLane,
-    pub(super) inbox: Inbox,
 }
 
 struct Closing {
@@ -56,55 +39,41 @@ struct Closing {
 }
 
 impl Driver {
-    pub(super) fn new(config: TransportConfig, commands: mpsc::Receiver<Command>) -> Self {
-        let (batch_sender, batches) = mpsc::channel(BATCH_COUNT_MAX);
-        let mut secret = [0; 32];
-        OsEntropy.fill(&mut secret);
-        let lens = BufferLens {
-            send_len: config.send_buffer_len,
-            receive_len: config.receive_buffer_len,
-        };
-        let mut storage = HeapStorage::new(lens, config.association_count_max);
-        storage.reserve(0);
-        let mut sctp_config = sctp::Config::default();
-        sctp_config.heartbeat_interval = Some(HEARTBEAT_INTERVAL);
+    pub(super) fn new(config: &TransportConfig, commands: mpsc::Receiver<Command>) -> Self {
+        let clock = Clock::start();
+        let wants_kernel = config.choice != TransportChoice::Udp;
+        let wants_userland = config.choice != TransportChoice::Kernel;
         Self {
-            clock: Clock::start(),
-            packet: vec![0; usize::from(sctp_config.mtu)],
-            message: vec![0; config.receive_buffer_len],
-            endpoint: sctp::Endpoint::new(sctp_config, OsEntropy, secret, storage),
-            lanes: Lanes::new(config.addresses, batch_sender),
-            batches,
+            userland: wants_userland.then(|| Userland::new(config, clock)),
+            kernel: (wants_kernel && kernel::probe().is_ok()).then(|| Kernel::new(config)),
+            clock,
             commands,
             room: Arc::default(),
             ports: BTreeMap::new(),
             associations: Associations::default(),
             attempts: Attempts::default(),
-            races: HashMap::new(),
-            race_of: HashMap::new(),
-            remembered: HashMap::new(),
             closing: None,
         }
     }
 
-    /// Drives the endpoint until all is closed.
+    /// Drives both SCTPs until all is closed.
     pub(super) async fn run(mut self) {
         loop {
             self.drain().await;
             if self.is_closed() {
                 break;
             }
-            self.endpoint.storage_mut().reserve(self.associations.len());
+            if let Some(userland) = &mut self.userland {
+                userland.reserve(self.associations.len());
+            }
             let deadline = self.poll_timeout();
             tokio::select! {
-                Some(batch) = self.batches.recv() => {
-                    self.on_batch(&batch).await;
-                    // What came at the same time is acknowledged at the same time.
-                    for _ in 0..BATCH_COUNT_MAX {
-                        let Ok(batch) = self.batches.try_recv() else { break };
-                        self.on_batch(&batch).await;
+                Some(batch) = next_batch(&mut self.userland) => {
+                    if let Some(userland) = &mut self.userland {
+                        userland.on_batches(&batch).await;
                     }
                 }
+                ready = next_ready(&self.kernel, &self.ports) => self.on_ready(ready),
                 command = self.commands.recv(), if self.closing.is_none() => {
                     // Without handles there is nobody left who could wait.
                     let close_all = || {
@@ -117,8 +86,8 @@ impl Driver {
                 () = self.clock.sleep_until(deadline) => self.on_timeout().await,
             }
         }
-        for port in self.ports.values() {
-            port.inbox.close();
+        for inbox in self.ports.values() {
+            inbox.close();
         }
         for answer in self.closing.into_iter().flat_map(|closing| closing.answers) {
             let _ = answer.send(());
@@ -127,155 +96,152 @@ impl Driver {
 
     /// Sends and tells all that there is, as the contract of machines demands.
     async fn drain(&mut self) {
-        loop {
-            self.transmit().await;
-            let Some(event) = self.endpoint.poll_event() else { return };
+        while let Some(userland) = &mut self.userland
+            && let Some(event) = userland.next_event().await
+        {
             self.on_event(event);
         }
-    }
-
-    async fn transmit(&mut self) {
-        let now = self.clock.now();
-        while let Some(packet) = self.endpoint.poll_transmit(now, &mut self.packet) {
-            self.send(now, packet).await;
-        }
-    }
-
-    /// Sends the packet in `self.packet`; an INIT goes to every lane of its race.
-    async fn send(&mut self, now: Instant, packet: Packet) {
-        let Some(ports) = packet.udp else { return };
-        let bytes = &self.packet[..packet.len];
-        let Some(socket) = self.lanes.socket(ports.local, packet.remote) else { return };
-        if is_init(bytes)
-            && let Some((local_port, remote_port)) = ports_of(bytes)
-            && let Some(race) =
-                self.races.get_mut(&RaceKey { remote: packet.remote, local_port, remote_port })
-        {
-            for udp_port in race.on_init(now, bytes) {
-                socket.send(SocketAddr::new(packet.remote, udp_port), bytes).await;
-            }
-            return;
-        }
-        socket.send(SocketAddr::new(packet.remote, ports.remote), bytes).await;
-    }
-
-    async fn on_batch(&mut self, batch: &Batch) {
-        let now = self.clock.now();
-        for (remote, payload) in batch.datagrams() {
-            let udp = UdpPorts { local: batch.udp_port, remote: remote.port() };
-            // Towards us, the peer's port is the source.
-            if let Some((remote_port, local_port)) = ports_of(payload)
-                && let Some(race) =
-                    self.races.get_mut(&RaceKey { remote: remote.ip(), local_port, remote_port })
-            {
-                match race.on_packet(now, remote.port(), payload) {
-                    Verdict::Swallow => continue,
-                    Verdict::Won => self.remember(remote.ip(), remote_port, remote.port()),
-                    Verdict::Pass => {}
-                }
-            }
-            let datagram =
-                Datagram { local: batch.local, remote: remote.ip(), udp: Some(udp), payload };
-            self.input(now, sctp::Input::Datagram(datagram)).await;
-        }
-        for (remote, quoted) in batch.unreachable() {
-            if is_init(quoted)
-                && let Some((local_port, remote_port)) = ports_of(quoted)
-                && let Some(race) =
-                    self.races.get_mut(&RaceKey { remote: remote.ip(), local_port, remote_port })
-                && race.on_unreachable(now, remote.port()) == Verdict::Swallow
-            {
-                continue;
-            }
-            let unreachable = Unreachable { remote: remote.ip(), quoted };
-            self.input(now, sctp::Input::Unreachable(unreachable)).await;
-        }
-    }
-
-    async fn input(&mut self, now: Instant, input: sctp::Input<'_>) {
-        if let Err(error) = self.endpoint.handle_input(now, input) {
-            tracing::trace!(%error, ?input, "packet dropped");
-        }
-        // Few replies have room: those of a whole batch of INITs would not.
-        if self.endpoint.has_replies() {
-            self.transmit().await;
-        }
-    }
-
-    fn remember(&mut self, remote: IpAddr, port: u16, udp_port: u16) {
-        if self.remembered.len() >= REMEMBERED_COUNT_MAX {
-            self.remembered.clear();
-        }
-        self.remembered.insert(SocketAddr::new(remote, port), udp_port);
     }
 
     fn on_event(&mut self, event: Event) {
         match event {
             Event::Up { handle, passive, local_port, remote, .. } => {
-                self.on_up(handle, passive, local_port, remote);
+                let link = Link::Userland(handle);
+                self.on_up(link, passive, local_port, (vec![remote.ip()], remote.port()));
             }
             Event::Readable { handle } => {
-                if let Some(id) = self.associations.id(handle) {
+                if let Some(id) = self.associations.id(Link::Userland(handle)) {
                     self.read(id);
                 }
             }
             Event::Writable { handle } => {
-                if let Some(id) = self.associations.id(handle) {
+                if let Some(id) = self.associations.id(Link::Userland(handle)) {
                     self.flush(id);
                 }
             }
-            Event::Restarted { handle } => {
-                let Some(id) = self.associations.id(handle) else { return };
-                if let Some(association) = self.associations.get_mut(id) {
-                    let port = association.port;
-                    self.tell(port, OwnedInput::Restarted { association: id });
-                }
-            }
-            Event::Down { handle, reason, .. } => self.on_down(handle, reason),
+            Event::Restarted { handle } => self.on_restarted(Link::Userland(handle)),
+            Event::Down { handle, reason, .. } => self.on_down(Link::Userland(handle), reason),
             other => tracing::debug!(?other, "unknown event of the SCTP endpoint"),
         }
     }
 
-    fn on_down(&mut self, handle: Handle, reason: DownReason) {
-        if let Some(key) = self.race_of.remove(&handle) {
-            self.races.remove(&key);
+    fn on_ready(&mut self, ready: Ready) {
+        for id in ready.writable {
+            if let Some(kernel) = &mut self.kernel {
+                kernel.on_writable(id);
+            }
+            let waits = |link, is_waiting| {
+                is_waiting && matches!(link, Link::Kernel(link) if link.socket == id)
+            };
+            for id in self.associations.ids_where(|it| waits(it.link, !it.outbox.is_empty())) {
+                self.flush(id);
+            }
         }
-        if let Some((id, association)) = self.associations.remove(handle) {
-            tracing::debug!(?id, ?reason, "association down");
-            self.tell(association.port, OwnedInput::Down { association: id, reason });
-        } else {
-            self.on_attempt_failed(handle);
+        for id in ready.readable {
+            for _ in 0..EVENT_COUNT_MAX {
+                let Some(kernel) = &mut self.kernel else { break };
+                let inbox = kernel.port(id).and_then(|port| self.ports.get(&port));
+                if inbox.is_some_and(|inbox| !inbox.has_room()) {
+                    break;
+                }
+                let Some(event) = kernel.recv(id) else { break };
+                let port = kernel.port(id);
+                self.on_kernel_event(port, event);
+            }
         }
     }
 
-    /// Hands the machine what has come in, as long as it has room.
-    pub(super) fn read(&mut self, id: rserpool_core::association::AssociationId) {
-        let now = self.clock.now();
-        let Some(association) = self.associations.get_mut(id) else { return };
-        let Some(port) = self.ports.get(&association.port) else { return };
-        association.is_unread = true;
-        if port.inbox.has_room()
-            && let Some(srtt) = self.endpoint.srtt(association.handle)
-            && let Some(micros) = association.round_trip.on_measured(srtt)
-        {
-            port.inbox.push(OwnedInput::RoundTrip { association: id, micros });
+    fn on_kernel_event(&mut self, port: Option<u16>, event: KernelEvent) {
+        match event {
+            KernelEvent::Up { link, passive, addresses, port: peer_port } => match port {
+                Some(port) => {
+                    self.on_up(Link::Kernel(link), passive, port, (addresses, peer_port));
+                }
+                None => self.abort_links(&[Link::Kernel(link)]),
+            },
+            KernelEvent::Message { link, stream, ppid, data } => {
+                self.on_kernel_message(link, stream, ppid, data);
+            }
+            KernelEvent::Restarted { link } => self.on_restarted(Link::Kernel(link)),
+            KernelEvent::Down { link, reason } => self.on_down(Link::Kernel(link), reason),
         }
-        while port.inbox.has_room() {
-            let received = self.endpoint.recv(now, association.handle, &mut self.message);
-            let Some(received) = received else {
-                association.is_unread = false;
+    }
+
+    fn on_kernel_message(
+        &mut self,
+        link: KernelLink,
+        stream: StreamId,
+        ppid: Ppid,
+        data: Vec<u8>,
+    ) {
+        let Some(id) = self.associations.id(Link::Kernel(link)) else { return };
+        self.tell_round_trip(id);
+        if let Some(association) = self.associations.get_mut(id) {
+            let port = association.port;
+            self.tell(port, OwnedInput::Message { association: id, stream, ppid, data });
+        }
+    }
+
+    fn on_restarted(&mut self, link: Link) {
+        let Some(id) = self.associations.id(link) else { return };
+        if let Some(association) = self.associations.get_mut(id) {
+            let port = association.port;
+            self.tell(port, OwnedInput::Restarted { association: id });
+        }
+    }
+
+    fn on_down(&mut self, link: Link, reason: DownReason) {
+        if let Some((id, association)) = self.associations.remove(link) {
+            tracing::debug!(?id, ?reason, "association down");
+            self.tell(association.port, OwnedInput::Down { association: id, reason });
+        } else {
+            self.on_attempt_failed(link);
+        }
+    }
+
+    /// Hands the machine what has come in by our own SCTP, as long as it has room. What comes in
+    /// by the kernel's is handed over as it is read.
+    pub(super) fn read(&mut self, id: AssociationId) {
+        let Some(association) = self.associations.get_mut(id) else { return };
+        let Link::Userland(handle) = association.link else { return };
+        let Some(inbox) = self.ports.get(&association.port).cloned() else { return };
+        association.is_unread = true;
+        if inbox.has_room() {
+            self.tell_round_trip(id);
+        }
+        let Some(userland) = &mut self.userland else { return };
+        while inbox.has_room() {
+            let Some((received, data)) = userland.recv(handle) else {
+                if let Some(association) = self.associations.get_mut(id) {
+                    association.is_unread = false;
+                }
                 return;
             };
-            let Some(data) = self.message.get(..received.len) else {
-                tracing::warn!(len = received.len, "message too long, dropped");
-                continue;
-            };
-            port.inbox.push(OwnedInput::Message {
+            inbox.push(OwnedInput::Message {
                 association: id,
                 stream: received.stream,
                 ppid: received.ppid,
                 data: data.into(),
             });
+        }
+    }
+
+    /// Tells the machine of an association's round trip, if that has changed.
+    fn tell_round_trip(&mut self, id: AssociationId) {
+        let now = self.clock.now();
+        let Some(association) = self.associations.get_mut(id) else { return };
+        let srtt = match (association.link, &self.userland, &self.kernel) {
+            (Link::Userland(handle), Some(userland), _) => userland.srtt(handle),
+            (Link::Kernel(link), _, Some(kernel)) if association.asks_at <= now => {
+                // It costs a system call, which not every message should.
+                association.asks_at = now + SRTT_INTERVAL;
+                kernel.srtt(link)
+            }
+            _ => None,
+        };
+        let port = association.port;
+        if let Some(micros) = srtt.and_then(|srtt| association.round_trip.on_measured(srtt)) {
+            self.tell(port, OwnedInput::RoundTrip { association: id, micros });
         }
     }
 
@@ -287,30 +253,23 @@ impl Driver {
 
     /// Puts `input` into the inbox of the machine that has `port`.
     pub(super) fn tell(&self, port: u16, input: OwnedInput) {
-        if let Some(port) = self.ports.get(&port) {
-            port.inbox.push(input);
+        if let Some(inbox) = self.ports.get(&port) {
+            inbox.push(input);
         }
     }
 
     fn poll_timeout(&self) -> Option<Instant> {
-        let races = self.races.values().filter_map(Race::poll_timeout).min();
-        let ours = Instant::earliest(races, self.attempts.poll_timeout());
+        let userland = self.userland.as_ref().and_then(Userland::poll_timeout);
         let closing = self.closing.as_ref().map(|closing| closing.deadline);
-        let ours = Instant::earliest(ours, closing);
-        Instant::earliest(ours, self.endpoint.poll_timeout())
+        let ours = Instant::earliest(closing, self.attempts.poll_timeout());
+        Instant::earliest(ours, userland)
     }
 
     async fn on_timeout(&mut self) {
-        let now = self.clock.now();
-        self.endpoint.handle_timeout(now);
-        for (key, race) in &mut self.races {
-            let Some(port) = self.ports.get(&key.local_port) else { continue };
-            for udp_port in race.on_timeout(now) {
-                if let Some(socket) = self.lanes.socket(port.lane.udp_port, key.remote) {
-                    socket.send(SocketAddr::new(key.remote, udp_port), race.init()).await;
-                }
-            }
+        if let Some(userland) = &mut self.userland {
+            userland.on_timeout().await;
         }
+        let now = self.clock.now();
         for id in self.attempts.due(now) {
             self.try_next_address(id);
         }
@@ -328,14 +287,23 @@ impl Driver {
             }
             Command::Act { port, action } => self.act(port, action),
             Command::Close { port } => {
-                self.endpoint.unlisten(port);
                 self.leave(Some(port));
                 self.ports.remove(&port);
+                if let Some(userland) = &mut self.userland {
+                    userland.close(port);
+                }
+                if let Some(kernel) = &mut self.kernel {
+                    kernel.close(port);
+                }
             }
             Command::CloseAll { patience, answer } => {
-                let ports: Vec<u16> = self.ports.keys().copied().collect();
-                for port in ports {
-                    self.endpoint.unlisten(port);
+                for &port in self.ports.keys() {
+                    if let Some(userland) = &mut self.userland {
+                        userland.unlisten(port);
+                    }
+                    if let Some(kernel) = &self.kernel {
+                        kernel.unlisten(port);
+                    }
                 }
                 self.leave(None);
                 let deadline = self.clock.now() + patience;
@@ -353,13 +321,53 @@ impl Driver {
         if self.ports.contains_key(&port) {
             return Err(TransportError::PortOpen { port });
         }
-        let lane = self.lanes.open(port, udp_port, listen)?;
-        if listen && self.endpoint.listen(lane.port).is_err() {
-            return Err(TransportError::TooManyPorts { port: lane.port });
-        }
-        let opened = Opened::new(lane.port, self.lanes.udp_ports(), &self.room);
-        self.ports.insert(lane.port, OpenPort { lane, inbox: opened.inbox.clone() });
+        let mut tries_left = OPEN_TRY_COUNT;
+        let number = loop {
+            match self.open_both(port, udp_port, listen) {
+                // The number is free for one SCTP, but not for the other.
+                Err(TransportError::KernelPortInUse { .. }) if port == 0 && tries_left > 0 => {
+                    tries_left -= 1;
+                }
+                opened => break opened?,
+            }
+        };
+        let opened = Opened::new(number, self.udp_ports(), &self.room);
+        self.ports.insert(number, opened.inbox.clone());
         Ok(opened)
+    }
+
+    /// Opens the same SCTP port in both SCTPs.
+    fn open_both(
+        &mut self,
+        port: u16,
+        udp_port: Option<u16>,
+        listen: bool,
+    ) -> Result<u16, TransportError> {
+        let Some(userland) = &mut self.userland else {
+            let missing = || TransportError::NoKernelSctp { port };
+            return self.kernel.as_mut().ok_or_else(missing)?.open(port, listen);
+        };
+        let number = userland.open(port, udp_port, listen)?;
+        let Some(kernel) = &mut self.kernel else { return Ok(number) };
+        match kernel.open(number, listen) {
+            Ok(_) => Ok(number),
+            Err(error @ TransportError::KernelSocket { .. }) => {
+                // What the other SCTP offers is offered all the same.
+                tracing::warn!(%error, "SCTP port {number} is open over UDP alone");
+                Ok(number)
+            }
+            Err(error) => {
+                userland.close(number);
+                Err(error)
+            }
+        }
+    }
+
+    /// The UDP ports by which the outside may reach us, the usual one first.
+    fn udp_ports(&self) -> Vec<u16> {
+        let of_kernel = self.kernel.as_ref().and_then(|_| linux_sctp::kernel_udp_port());
+        let of_userland = self.userland.as_ref().map(Userland::udp_ports).unwrap_or_default();
+        of_kernel.into_iter().chain(of_userland).collect()
     }
 
     /// Whether all is said and done after [`Command::CloseAll`].
@@ -368,15 +376,31 @@ impl Driver {
     }
 }
 
-/// Batches that may wait for the transport's task.
-const BATCH_COUNT_MAX: usize = 64;
+/// What comes next from UDP sockets; never anything without them.
+async fn next_batch(userland: &mut Option<Userland>) -> Option<Batch> {
+    match userland {
+        Some(userland) => userland.next_batch().await,
+        None => std::future::pending().await,
+    }
+}
 
-/// How many addresses are remembered with their lane.
-const REMEMBERED_COUNT_MAX: usize = 4_096;
+/// The kernel sockets that can go on; never any without kernel SCTP. One whose machine has no room
+/// is not read.
+async fn next_ready(kernel: &Option<Kernel>, ports: &BTreeMap<u16, Inbox>) -> Ready {
+    match kernel {
+        Some(kernel) => kernel.ready(|port| ports.get(&port).is_none_or(Inbox::has_room)).await,
+        None => std::future::pending().await,
+    }
+}
 
-/// How long an association is idle before it is probed. The RFC's 30 s would be how long an
-/// element does not notice that its registrar was restarted at the same address.
-const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(3);
+/// Events of one kernel socket that are handled before others have their turn.
+const EVENT_COUNT_MAX: usize = 256;
+
+/// How often a free port is looked for that both SCTPs have free.
+const OPEN_TRY_COUNT: usize = 16;
+
+/// How often the kernel is asked for an association's round trip, at most.
+const SRTT_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How long associations may take to shut down after the last handle was dropped.
 const PATIENCE_OF_ORPHANS: Duration = Duration::from_secs(2);

@@ -43,6 +43,29 @@ pub enum TransportError {
         /// What the operating system says.
         source: io::Error,
     },
+    /// Another program has the SCTP port in the kernel.
+    #[error(
+        "cannot listen on SCTP port {port}: another program has it in the kernel; \
+         stop that program, or choose another port"
+    )]
+    KernelPortInUse {
+        /// The SCTP port that was wanted.
+        port: u16,
+    },
+    /// The kernel refuses a socket.
+    #[error("cannot open a kernel socket for SCTP port {port}")]
+    KernelSocket {
+        /// For which port.
+        port: u16,
+        /// What the operating system says.
+        source: io::Error,
+    },
+    /// The kernel has no SCTP.
+    #[error("cannot open SCTP port {port}: this machine's kernel has no SCTP")]
+    NoKernelSctp {
+        /// The SCTP port that was wanted.
+        port: u16,
+    },
     /// The SCTP port is open in this process already.
     #[error("SCTP port {port} is open already; choose another port")]
     PortOpen {

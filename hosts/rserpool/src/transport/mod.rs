@@ -1,8 +1,10 @@
-//! Userland SCTP over UDP (RFC 6951): the default transport, which needs no privileges.
+//! SCTP by the kernel where it has it, and by ourselves over UDP (RFC 6951), which needs neither a
+//! kernel nor privileges.
 //!
-//! One task owns the SCTP endpoint and the UDP sockets. A machine's task opens a [`Port`] and
-//! sees nothing but [`Input`](rserpool_core::association::Input) and
-//! [`Transmit`]; kernel SCTP can stand behind the same surface.
+//! One task owns our SCTP endpoint with its UDP sockets and the kernel's sockets. A machine's task
+//! opens a [`Port`] and sees nothing but [`Input`](rserpool_core::association::Input) and
+//! [`Transmit`]: a port is open in both SCTPs, and an attempt to reach a peer is made by the
+//! kernel's first and 50 ms later by ours; the first that succeeds is the association.
 //!
 //! Which UDP ports a process has, and how it finds those of others, is told in the project's
 //! design: a listening process has 9899 if it is free and a port of its own in any case; who
@@ -12,6 +14,7 @@ mod actions;
 mod driver;
 mod error;
 mod inbox;
+mod kernel;
 mod lanes;
 mod race;
 mod socket;
@@ -20,6 +23,7 @@ mod tables;
 mod tcp;
 #[cfg(test)]
 mod tests;
+mod userland;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
@@ -38,6 +42,8 @@ pub use tcp::TcpConfig;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct TransportConfig {
+    /// By which SCTP.
+    pub choice: TransportChoice,
     /// The addresses to bind, one of each family at most.
     pub addresses: Vec<IpAddr>,
     /// The most associations at a time.
@@ -48,10 +54,24 @@ pub struct TransportConfig {
     pub receive_buffer_len: usize,
 }
 
+/// Which SCTP a transport uses.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TransportChoice {
+    /// The kernel's, if it has one, and ours over UDP beside it.
+    #[default]
+    Auto,
+    /// The kernel's alone.
+    Kernel,
+    /// Ours over UDP alone.
+    Udp,
+}
+
 impl Default for TransportConfig {
-    /// All addresses of the machine, 1024 associations, 256 KiB each way.
+    /// Whatever SCTP there is, all addresses, 1024 associations, 256 KiB each way.
     fn default() -> Self {
         Self {
+            choice: TransportChoice::default(),
             addresses: vec![Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()],
             association_count_max: 1_024,
             send_buffer_len: 256 << 10,
@@ -68,8 +88,8 @@ impl TransportConfig {
     }
 }
 
-/// An SCTP endpoint and its UDP sockets. Copies are the same transport; with the last of them
-/// and of its ports it ends, and aborts what is still up.
+/// An SCTP endpoint, or two, with their sockets. Copies are the same transport; with the last of
+/// them and of its ports it ends, and aborts what is still up.
 #[derive(Clone, Debug)]
 pub struct Transport {
     commands: mpsc::Sender<Command>,
@@ -86,17 +106,18 @@ impl Transport {
     pub fn start(config: TransportConfig) -> Self {
         let (sender, commands) = mpsc::channel(COMMAND_COUNT_MAX);
         let addresses = config.addresses.clone().into();
-        tokio::spawn(driver::Driver::new(config, commands).run());
+        tokio::spawn(driver::Driver::new(&config, commands).run());
         Self { commands: sender, addresses }
     }
 
     /// Opens SCTP port `port` (0: any free one), to `listen` on or only to connect from.
     ///
-    /// `udp_port` pins the UDP port (0: any free one).
+    /// `udp_port` pins the UDP port of our own SCTP (0: any free one).
     ///
     /// # Errors
     ///
-    /// If the address is in use, none of this machine's, or refused by the operating system.
+    /// If the address is in use, none of this machine's, or refused by the operating system; or if
+    /// kernel SCTP is chosen and there is none.
     pub async fn open(
         &self,
         port: u16,
@@ -174,7 +195,7 @@ impl Port {
         self.port
     }
 
-    /// The UDP ports by which it can be reached, the usual one first.
+    /// The UDP ports by which it can be reached, the usual one first; none if it cannot.
     #[must_use]
     pub fn udp_ports(&self) -> &[u16] {
         &self.udp_ports
@@ -291,6 +312,10 @@ impl Opened {
         Self { port, udp_ports, inbox: Inbox::new(Arc::clone(room)) }
     }
 }
+
+/// How long an association is idle before it is probed. The RFC's 30 s would be how long an
+/// element does not notice that its registrar was restarted at the same address.
+const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(3);
 
 /// Commands that may wait for the transport's task.
 const COMMAND_COUNT_MAX: usize = 256;

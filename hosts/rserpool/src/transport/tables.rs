@@ -1,17 +1,28 @@
 //! What the transport's task knows of its associations and attempts.
 
 use std::collections::{HashMap, VecDeque};
+use std::net::SocketAddr;
 
 use rserpool_core::association::{AssociationId, ConnectId, Endpoint, Ppid, RoundTrip, StreamId};
 use rserpool_core::sctp::Handle;
 use rserpool_core::time::Instant;
 
+use super::kernel::KernelLink;
 use super::tcp::FIRST_ID as FIRST_TCP_ID;
+
+/// An association, up or being set up, as the SCTP that has it calls it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Link {
+    /// Our own.
+    Userland(Handle),
+    /// The kernel's.
+    Kernel(KernelLink),
+}
 
 /// An association that is up.
 #[derive(Debug)]
 pub(crate) struct Association {
-    pub(crate) handle: Handle,
+    pub(crate) link: Link,
     /// Our SCTP port.
     pub(crate) port: u16,
     /// Messages that the endpoint had no room for.
@@ -23,6 +34,8 @@ pub(crate) struct Association {
     pub(crate) is_unread: bool,
     /// What the machine was told of the round trip.
     pub(crate) round_trip: RoundTrip,
+    /// When the kernel is asked for the round trip again.
+    pub(crate) asks_at: Instant,
 }
 
 /// A message that waits to be sent.
@@ -37,13 +50,13 @@ pub(crate) struct Outgoing {
 #[derive(Debug, Default)]
 pub(crate) struct Associations {
     by_id: HashMap<AssociationId, Association>,
-    ids: HashMap<Handle, AssociationId>,
+    ids: HashMap<Link, AssociationId>,
     last_id: u32,
 }
 
 impl Associations {
     /// Adds an association of SCTP port `port`; gives it a number that no other has.
-    pub(crate) fn insert(&mut self, handle: Handle, port: u16) -> AssociationId {
+    pub(crate) fn insert(&mut self, link: Link, port: u16) -> AssociationId {
         loop {
             self.last_id = self.last_id.wrapping_add(1) % FIRST_TCP_ID;
             let id = AssociationId(self.last_id);
@@ -51,27 +64,28 @@ impl Associations {
                 continue;
             }
             let association = Association {
-                handle,
+                link,
                 port,
                 outbox: VecDeque::new(),
                 outbox_len: 0,
                 is_leaving: false,
                 is_unread: false,
                 round_trip: RoundTrip::default(),
+                asks_at: Instant::ZERO,
             };
             self.by_id.insert(id, association);
-            self.ids.insert(handle, id);
+            self.ids.insert(link, id);
             return id;
         }
     }
 
-    pub(crate) fn remove(&mut self, handle: Handle) -> Option<(AssociationId, Association)> {
-        let id = self.ids.remove(&handle)?;
+    pub(crate) fn remove(&mut self, link: Link) -> Option<(AssociationId, Association)> {
+        let id = self.ids.remove(&link)?;
         self.by_id.remove(&id).map(|association| (id, association))
     }
 
-    pub(crate) fn id(&self, handle: Handle) -> Option<AssociationId> {
-        self.ids.get(&handle).copied()
+    pub(crate) fn id(&self, link: Link) -> Option<AssociationId> {
+        self.ids.get(&link).copied()
     }
 
     pub(crate) fn get_mut(&mut self, id: AssociationId) -> Option<&mut Association> {
@@ -102,14 +116,17 @@ pub(crate) struct Attempt {
     pub(crate) next_index: usize,
     /// When to try it, even if those before it are still silent.
     pub(crate) next_at: Instant,
-    pub(crate) handles: Vec<Handle>,
+    pub(crate) links: Vec<Link>,
+    /// What the kernel is to try, one after the other: all addresses together, since they may be
+    /// those of one peer, then each of them.
+    pub(crate) kernel_plan: VecDeque<Vec<SocketAddr>>,
 }
 
 /// All attempts, and which association being set up belongs to which.
 #[derive(Debug, Default)]
 pub(crate) struct Attempts {
     by_id: HashMap<AttemptId, Attempt>,
-    ids: HashMap<Handle, AttemptId>,
+    ids: HashMap<Link, AttemptId>,
 }
 
 impl Attempts {
@@ -121,31 +138,38 @@ impl Attempts {
         self.by_id.get_mut(&id)
     }
 
-    /// Another association is being set up for this attempt.
-    pub(crate) fn add_handle(&mut self, id: AttemptId, handle: Handle) {
+    /// Tries the next address no sooner than `at`.
+    pub(crate) fn postpone(&mut self, id: AttemptId, at: Instant) {
         if let Some(attempt) = self.by_id.get_mut(&id) {
-            attempt.handles.push(handle);
-            self.ids.insert(handle, id);
+            attempt.next_at = at;
+        }
+    }
+
+    /// Another association is being set up for this attempt.
+    pub(crate) fn add_link(&mut self, id: AttemptId, link: Link) {
+        if let Some(attempt) = self.by_id.get_mut(&id) {
+            attempt.links.push(link);
+            self.ids.insert(link, id);
         }
     }
 
     /// An association being set up came to nothing; returns whose it was.
-    pub(crate) fn remove_handle(&mut self, handle: Handle) -> Option<AttemptId> {
-        let id = self.ids.remove(&handle)?;
+    pub(crate) fn remove_link(&mut self, link: Link) -> Option<AttemptId> {
+        let id = self.ids.remove(&link)?;
         if let Some(attempt) = self.by_id.get_mut(&id) {
-            attempt.handles.retain(|&other| other != handle);
+            attempt.links.retain(|&other| other != link);
         }
         Some(id)
     }
 
-    pub(crate) fn id(&self, handle: Handle) -> Option<AttemptId> {
-        self.ids.get(&handle).copied()
+    pub(crate) fn id(&self, link: Link) -> Option<AttemptId> {
+        self.ids.get(&link).copied()
     }
 
     pub(crate) fn remove(&mut self, id: AttemptId) -> Option<Attempt> {
         let attempt = self.by_id.remove(&id)?;
-        for handle in &attempt.handles {
-            self.ids.remove(handle);
+        for link in &attempt.links {
+            self.ids.remove(link);
         }
         Some(attempt)
     }
@@ -175,6 +199,22 @@ impl Attempts {
 }
 
 impl Attempt {
+    /// An attempt that nothing has been done for yet.
+    pub(crate) fn new(endpoint: Endpoint, now: Instant) -> Self {
+        let (links, kernel_plan) = (Vec::new(), VecDeque::new());
+        Self { endpoint, next_index: 0, next_at: now, links, kernel_plan }
+    }
+
+    /// Lets the kernel try to reach the endpoint, too.
+    pub(crate) fn plan_kernel(&mut self) {
+        let addresses = self.endpoint.addresses.iter();
+        let all: Vec<_> =
+            addresses.map(|&address| SocketAddr::new(address, self.endpoint.port)).collect();
+        let each = all.iter().filter(|_| all.len() > 1).map(|&address| vec![address]).collect();
+        self.kernel_plan = each;
+        self.kernel_plan.push_front(all);
+    }
+
     fn has_more(&self) -> bool {
         self.next_index < self.endpoint.addresses.len()
     }

@@ -1,0 +1,297 @@
+//! Our own SCTP over UDP sockets: packets and time.
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use rserpool_core::entropy::Entropy;
+use rserpool_core::machine::Machine;
+use rserpool_core::sctp::{
+    self, Closed, Connect, Datagram, Event, Handle, Packet, Received, SendError, UdpPorts,
+    Unreachable,
+};
+use rserpool_core::time::Instant;
+use tokio::sync::mpsc;
+
+use super::lanes::{Lanes, PortLane};
+use super::race::{Race, RaceKey, SCTP_UDP_PORT, Verdict, fallback_udp_port, is_init, ports_of};
+use super::socket::Batch;
+use super::storage::{BufferLens, HeapStorage};
+use super::tables::Outgoing;
+use super::{TransportConfig, TransportError};
+use crate::clock::{Clock, OsEntropy};
+
+/// The SCTP endpoint of a process, and the ways to reach others.
+pub(super) struct Userland {
+    clock: Clock,
+    endpoint: sctp::Endpoint<HeapStorage, OsEntropy>,
+    lanes: Lanes,
+    /// How the SCTP ports that are open travel.
+    lane_of: BTreeMap<u16, PortLane>,
+    batches: mpsc::Receiver<Batch>,
+    races: HashMap<RaceKey, Race>,
+    race_of: HashMap<Handle, RaceKey>,
+    /// The UDP port by which an address and SCTP port were reached last.
+    remembered: HashMap<SocketAddr, u16>,
+    packet: Vec<u8>,
+    message: Vec<u8>,
+}
+
+impl Userland {
+    pub(super) fn new(config: &TransportConfig, clock: Clock) -> Self {
+        let (batch_sender, batches) = mpsc::channel(BATCH_COUNT_MAX);
+        let mut secret = [0; 32];
+        OsEntropy.fill(&mut secret);
+        let lens = BufferLens {
+            send_len: config.send_buffer_len,
+            receive_len: config.receive_buffer_len,
+        };
+        let mut storage = HeapStorage::new(lens, config.association_count_max);
+        storage.reserve(0);
+        let mut sctp_config = sctp::Config::default();
+        sctp_config.heartbeat_interval = Some(super::HEARTBEAT_INTERVAL);
+        Self {
+            clock,
+            packet: vec![0; usize::from(sctp_config.mtu)],
+            message: vec![0; config.receive_buffer_len],
+            endpoint: sctp::Endpoint::new(sctp_config, OsEntropy, secret, storage),
+            lanes: Lanes::new(config.addresses.clone(), batch_sender),
+            lane_of: BTreeMap::new(),
+            batches,
+            races: HashMap::new(),
+            race_of: HashMap::new(),
+            remembered: HashMap::new(),
+        }
+    }
+
+    /// Opens SCTP port `port` (0: any); its number.
+    pub(super) fn open(
+        &mut self,
+        port: u16,
+        udp_port: Option<u16>,
+        listen: bool,
+    ) -> Result<u16, TransportError> {
+        let lane = self.lanes.open(port, udp_port, listen)?;
+        if listen && self.endpoint.listen(lane.port).is_err() {
+            return Err(TransportError::TooManyPorts { port: lane.port });
+        }
+        self.lane_of.insert(lane.port, lane);
+        Ok(lane.port)
+    }
+
+    pub(super) fn unlisten(&mut self, port: u16) {
+        self.endpoint.unlisten(port);
+    }
+
+    pub(super) fn close(&mut self, port: u16) {
+        self.unlisten(port);
+        self.lane_of.remove(&port);
+    }
+
+    /// The UDP ports by which the outside may reach us, the usual one first.
+    pub(super) fn udp_ports(&self) -> Vec<u16> {
+        self.lanes.udp_ports()
+    }
+
+    /// Makes room for more associations than the `count` that there are.
+    pub(super) fn reserve(&mut self, count: usize) {
+        self.endpoint.storage_mut().reserve(count);
+    }
+
+    /// Begins a handshake with one address, on all lanes where the peer may be.
+    pub(super) fn connect(
+        &mut self,
+        port: u16,
+        remote: SocketAddr,
+        pinned: Option<u16>,
+    ) -> Option<Handle> {
+        let now = self.clock.now();
+        let local_udp_port = self.lane_of.get(&port)?.udp_port;
+        let lanes = self.lanes_to(remote, pinned);
+        let first = *lanes.first()?;
+        let udp = Some(UdpPorts { local: local_udp_port, remote: first });
+        let connected = self.endpoint.connect(now, Connect { local_port: port, remote, udp });
+        let handle = connected
+            .inspect_err(|error| tracing::debug!(%remote, %error, "cannot connect"))
+            .ok()?;
+        let key = RaceKey { remote: remote.ip(), local_port: port, remote_port: remote.port() };
+        self.races.insert(key, Race::new(now, &lanes));
+        self.race_of.insert(handle, key);
+        Some(handle)
+    }
+
+    /// The UDP ports where `remote` may be reached, the most likely one first.
+    fn lanes_to(&self, remote: SocketAddr, pinned: Option<u16>) -> Vec<u16> {
+        if let Some(pinned) = pinned {
+            return vec![pinned];
+        }
+        let remembered = self.remembered.get(&remote).copied();
+        let usual = [SCTP_UDP_PORT, fallback_udp_port(remote.port())];
+        let others = usual.into_iter().filter(|&lane| Some(lane) != remembered);
+        let mut lanes: Vec<u16> = remembered.into_iter().chain(others).collect();
+        lanes.dedup();
+        lanes
+    }
+
+    /// A lane that worked once may not be the peer's any more.
+    pub(super) fn forget(&mut self, remote: SocketAddr) {
+        self.remembered.remove(&remote);
+    }
+
+    pub(super) fn send(&mut self, handle: Handle, message: &Outgoing) -> Result<(), SendError> {
+        let now = self.clock.now();
+        let Outgoing { stream, ppid, data } = message;
+        self.endpoint.send(now, handle, *stream, *ppid, false, data)
+    }
+
+    /// The next whole message of an association.
+    pub(super) fn recv(&mut self, handle: Handle) -> Option<(Received, &[u8])> {
+        let now = self.clock.now();
+        loop {
+            let received = self.endpoint.recv(now, handle, &mut self.message)?;
+            if received.len <= self.message.len() {
+                return Some((received, &self.message[..received.len]));
+            }
+            tracing::warn!(len = received.len, "message too long, dropped");
+        }
+    }
+
+    pub(super) fn shut_down(&mut self, handle: Handle) -> Result<(), Closed> {
+        self.endpoint.shutdown(self.clock.now(), handle)
+    }
+
+    pub(super) fn abort(&mut self, handle: Handle) {
+        // One that is gone is gone.
+        let _ = self.endpoint.abort(self.clock.now(), handle);
+    }
+
+    /// The smoothed round-trip time, once measured.
+    pub(super) fn srtt(&self, handle: Handle) -> Option<Duration> {
+        self.endpoint.srtt(handle)
+    }
+
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        let races = self.races.values().filter_map(Race::poll_timeout).min();
+        Instant::earliest(races, self.endpoint.poll_timeout())
+    }
+
+    pub(super) async fn on_timeout(&mut self) {
+        let now = self.clock.now();
+        self.endpoint.handle_timeout(now);
+        for (key, race) in &mut self.races {
+            let Some(lane) = self.lane_of.get(&key.local_port) else { continue };
+            for udp_port in race.on_timeout(now) {
+                if let Some(socket) = self.lanes.socket(lane.udp_port, key.remote) {
+                    socket.send(SocketAddr::new(key.remote, udp_port), race.init()).await;
+                }
+            }
+        }
+    }
+
+    /// The next event; before it, all that is to be sent is sent.
+    pub(super) async fn next_event(&mut self) -> Option<Event> {
+        self.transmit().await;
+        let event = self.endpoint.poll_event()?;
+        if let Event::Down { handle, .. } = event
+            && let Some(key) = self.race_of.remove(&handle)
+        {
+            self.races.remove(&key);
+        }
+        Some(event)
+    }
+
+    async fn transmit(&mut self) {
+        let now = self.clock.now();
+        while let Some(packet) = self.endpoint.poll_transmit(now, &mut self.packet) {
+            self.send_packet(now, packet).await;
+        }
+    }
+
+    /// Sends the packet in `self.packet`; an INIT goes to every lane of its race.
+    async fn send_packet(&mut self, now: Instant, packet: Packet) {
+        let Some(ports) = packet.udp else { return };
+        let bytes = &self.packet[..packet.len];
+        let Some(socket) = self.lanes.socket(ports.local, packet.remote) else { return };
+        if is_init(bytes)
+            && let Some((local_port, remote_port)) = ports_of(bytes)
+            && let Some(race) =
+                self.races.get_mut(&RaceKey { remote: packet.remote, local_port, remote_port })
+        {
+            for udp_port in race.on_init(now, bytes) {
+                socket.send(SocketAddr::new(packet.remote, udp_port), bytes).await;
+            }
+            return;
+        }
+        socket.send(SocketAddr::new(packet.remote, ports.remote), bytes).await;
+    }
+
+    /// What has come in on one socket. Cancelling it loses nothing.
+    pub(super) async fn next_batch(&mut self) -> Option<Batch> {
+        self.batches.recv().await
+    }
+
+    /// Takes a batch, and those that came at the same time, which are acknowledged together.
+    pub(super) async fn on_batches(&mut self, batch: &Batch) {
+        self.on_batch(batch).await;
+        for _ in 0..BATCH_COUNT_MAX {
+            let Ok(batch) = self.batches.try_recv() else { break };
+            self.on_batch(&batch).await;
+        }
+    }
+
+    async fn on_batch(&mut self, batch: &Batch) {
+        let now = self.clock.now();
+        for (remote, payload) in batch.datagrams() {
+            let udp = UdpPorts { local: batch.udp_port, remote: remote.port() };
+            // Towards us, the peer's port is the source.
+            if let Some((remote_port, local_port)) = ports_of(payload)
+                && let Some(race) =
+                    self.races.get_mut(&RaceKey { remote: remote.ip(), local_port, remote_port })
+            {
+                match race.on_packet(now, remote.port(), payload) {
+                    Verdict::Swallow => continue,
+                    Verdict::Won => self.remember(remote.ip(), remote_port, remote.port()),
+                    Verdict::Pass => {}
+                }
+            }
+            let datagram =
+                Datagram { local: batch.local, remote: remote.ip(), udp: Some(udp), payload };
+            self.input(now, sctp::Input::Datagram(datagram)).await;
+        }
+        for (remote, quoted) in batch.unreachable() {
+            if is_init(quoted)
+                && let Some((local_port, remote_port)) = ports_of(quoted)
+                && let Some(race) =
+                    self.races.get_mut(&RaceKey { remote: remote.ip(), local_port, remote_port })
+                && race.on_unreachable(now, remote.port()) == Verdict::Swallow
+            {
+                continue;
+            }
+            let unreachable = Unreachable { remote: remote.ip(), quoted };
+            self.input(now, sctp::Input::Unreachable(unreachable)).await;
+        }
+    }
+
+    async fn input(&mut self, now: Instant, input: sctp::Input<'_>) {
+        if let Err(error) = self.endpoint.handle_input(now, input) {
+            tracing::trace!(%error, ?input, "packet dropped");
+        }
+        // Few replies have room: those of a whole batch of INITs would not.
+        if self.endpoint.has_replies() {
+            self.transmit().await;
+        }
+    }
+
+    fn remember(&mut self, remote: IpAddr, port: u16, udp_port: u16) {
+        if self.remembered.len() >= REMEMBERED_COUNT_MAX {
+            self.remembered.clear();
+        }
+        self.remembered.insert(SocketAddr::new(remote, port), udp_port);
+    }
+}
+
+/// Batches that may wait for the transport's task.
+const BATCH_COUNT_MAX: usize = 64;
+
+/// How many addresses are remembered with their lane.
+const REMEMBERED_COUNT_MAX: usize = 4_096;
