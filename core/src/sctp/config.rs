@@ -25,6 +25,9 @@ pub struct Config {
     /// Consecutive unanswered sendings after which the peer counts as lost
     /// (Association.Max.Retrans).
     pub association_retransmissions_max: u8,
+    /// Consecutive unanswered sendings to one address of the peer after which it counts as
+    /// unreachable, and another is used (Path.Max.Retrans).
+    pub path_retransmissions_max: u8,
     /// How often INIT and COOKIE ECHO are repeated (Max.Init.Retransmits).
     pub init_retransmissions_max: u8,
     /// How long a path is idle before it is probed, beyond its RTO (HB.interval); `None` switches
@@ -54,6 +57,7 @@ impl Config {
         rto_init_max: Duration::from_secs(60),
         cookie_life: Duration::from_secs(60),
         association_retransmissions_max: 10,
+        path_retransmissions_max: 5,
         init_retransmissions_max: 8,
         heartbeat_interval: Some(Duration::from_secs(30)),
         sack_delay: Duration::from_millis(200),

@@ -21,6 +21,7 @@ use core::time::Duration;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
+use super::association::{Addresses, PATHS_MAX};
 use super::types::UdpPorts;
 use crate::entropy::Entropy;
 use crate::time::Instant;
@@ -50,6 +51,8 @@ pub(super) struct Cookie {
     /// Where it went.
     pub(super) local: IpAddr,
     pub(super) udp: Option<UdpPorts>,
+    /// The peer's further addresses.
+    pub(super) others: Addresses,
 }
 
 impl Cookie {
@@ -59,7 +62,16 @@ impl Cookie {
         let (remote_kind, [r0, r1, r2, r3]) = address_to_words(self.remote);
         let (local_kind, [l0, l1, l2, l3]) = address_to_words(self.local);
         let udp = self.udp.unwrap_or_default();
-        [
+        let mut words = [0; WORDS];
+        let (fixed, others) = words.split_at_mut(FIXED_WORDS);
+        let mut kinds = remote_kind | local_kind << 1 | u32::from(self.udp.is_some()) << 2;
+        kinds |= u32::from(self.others.has_more) << 3;
+        for ((place, address), bit) in others.chunks_exact_mut(4).zip(self.others.first).zip(4..) {
+            let (kind, address) = address_to_words(address);
+            place.copy_from_slice(&address);
+            kinds |= kind << bit;
+        }
+        fixed.copy_from_slice(&[
             created_high,
             created_low,
             pair(self.local_port, self.remote_port),
@@ -71,7 +83,7 @@ impl Cookie {
             pair(self.outbound_streams, self.inbound_streams),
             self.own_tie,
             self.peer_tie,
-            remote_kind | local_kind << 1 | u32::from(self.udp.is_some()) << 2,
+            kinds,
             r0,
             r1,
             r2,
@@ -81,7 +93,8 @@ impl Cookie {
             l2,
             l3,
             pair(udp.local, udp.remote),
-        ]
+        ]);
+        words
     }
 
     fn from_words(words: [u32; WORDS]) -> Self {
@@ -107,7 +120,12 @@ impl Cookie {
             l2,
             l3,
             udp,
+            ref rest @ ..,
         ] = words;
+        let mut others = Addresses { has_more: kinds & 8 != 0, ..Addresses::NONE };
+        for ((place, words), bit) in others.first.iter_mut().zip(rest.as_chunks().0).zip(4..) {
+            *place = address_of_words(kinds >> bit & 1, *words);
+        }
         let udp = UdpPorts { local: high(udp), remote: udp as u16 };
         Self {
             created: u64::from(created_high) << 32 | u64::from(created_low),
@@ -125,6 +143,7 @@ impl Cookie {
             remote: address_of_words(kinds & 1, [r0, r1, r2, r3]),
             local: address_of_words(kinds & 2, [l0, l1, l2, l3]),
             udp: (kinds & 4 != 0).then_some(udp),
+            others,
         }
     }
 
@@ -245,8 +264,9 @@ const fn address_of_words(kind: u32, [a, b, c, d]: [u32; 4]) -> IpAddr {
     IpAddr::V6(Ipv6Addr::from_bits(bits))
 }
 
-const VERSION: u8 = 2;
-const WORDS: usize = 21;
+const VERSION: u8 = 3;
+const FIXED_WORDS: usize = 21;
+const WORDS: usize = FIXED_WORDS + 4 * (PATHS_MAX - 1);
 const CONTENT_LEN: usize = 4 * WORDS;
 const MAC_LEN: usize = 16;
 /// How long a key seals. It opens for as long again, which is far longer than cookies live.
@@ -273,6 +293,10 @@ mod tests {
         remote: IpAddr::V6(Ipv6Addr::from_bits(u128::MAX)),
         local: IpAddr::V6(Ipv6Addr::from_bits(u128::MAX)),
         udp: Some(UdpPorts { local: u16::MAX, remote: u16::MAX }),
+        others: Addresses {
+            first: [IpAddr::V6(Ipv6Addr::from_bits(u128::MAX)); PATHS_MAX - 1],
+            has_more: true,
+        },
     };
 
     fn sealed(keys: &mut CookieKeys, now: Instant) -> ([u8; COOKIE_LEN_MAX], usize) {
@@ -286,7 +310,7 @@ mod tests {
         let mut keys = CookieKeys::new([7; 32]);
         let (buf, len) = sealed(&mut keys, Instant::ZERO);
         assert_eq!(keys.open(&buf[..len]), Some(COOKIE));
-        assert_eq!((buf[0], buf[1], len), (2, 0, 102));
+        assert_eq!((buf[0], buf[1], len), (3, 0, COOKIE_LEN_MAX));
     }
 
     #[test]
@@ -307,13 +331,17 @@ mod tests {
             remote: "10.77.0.21".parse().unwrap(),
             local: "fd00::1:2".parse().unwrap(),
             udp: None,
+            others: Addresses::NONE,
         };
         let [words, other] = [cookie, Cookie { udp: Some(UdpPorts::default()), ..COOKIE }]
             .map(|cookie| (cookie.to_words(), cookie));
         assert_eq!(Cookie::from_words(words.0), words.1);
         assert_eq!(Cookie::from_words(other.0), other.1);
         assert_eq!(words.0[..3], [0x0102_0304, 0x0506_0708, 0x1112_1314]);
-        assert_eq!(words.0[11..], [2, 0x0a4d_0015, 0, 0, 0, 0xfd00_0000, 0, 0, 0x0001_0002, 0]);
+        assert_eq!(
+            words.0[11..FIXED_WORDS],
+            [2, 0x0a4d_0015, 0, 0, 0, 0xfd00_0000, 0, 0, 0x0001_0002, 0]
+        );
     }
 
     #[test]

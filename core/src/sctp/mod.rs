@@ -72,8 +72,9 @@ pub use statistics::Statistics;
 pub use storage::{Inline, Lent, Slot, Storage};
 pub use transfer::{RxDescriptor, TxDescriptor};
 pub use types::{
-    Closed, Connect, ConnectError, Datagram, Event, Handle, Input, InputError, ListenError,
-    Packet, Received, SendError, UDP_PORT, UdpPorts, Unreachable,
+    Closed, Connect, ConnectError, Datagram, Event, Handle, Input, InputError,
+    LOCAL_ADDRESSES_MAX, ListenError, Packet, PathError, PathStatus, Received, SendError,
+    TooManyAddresses, UDP_PORT, UdpPorts, Unreachable,
 };
 
 #[cfg(test)]

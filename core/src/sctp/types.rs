@@ -2,6 +2,7 @@
 
 use core::fmt;
 use core::net::{IpAddr, SocketAddr};
+use core::time::Duration;
 
 use crate::association::{DownReason, Ppid, StreamId};
 
@@ -47,6 +48,31 @@ pub enum Input<'a> {
     /// An ICMP error says that the peer does not speak SCTP (protocol unreachable, or port
     /// unreachable where SCTP travels in UDP).
     Unreachable(Unreachable<'a>),
+}
+
+/// How many of our own addresses are told to peers.
+pub const LOCAL_ADDRESSES_MAX: usize = crate::few(1, 4);
+
+/// How a path is doing: an address of a peer and what is known of it (RFC 9260 §11.1.8).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PathStatus {
+    /// The peer's address.
+    pub remote: IpAddr,
+    /// It is the one that is used as long as it works.
+    pub is_primary: bool,
+    /// It is the one that is used.
+    pub is_active: bool,
+    /// The peer has shown that it is there; before that it gets nothing but probes.
+    pub is_confirmed: bool,
+    /// No more sendings in a row than [`Config::path_retransmissions_max`] were not answered.
+    ///
+    /// [`Config::path_retransmissions_max`]: super::Config::path_retransmissions_max
+    pub is_reachable: bool,
+    /// The smoothed round-trip time, once measured.
+    pub srtt: Option<Duration>,
+    /// The retransmission timeout.
+    pub rto: Duration,
 }
 
 /// An SCTP packet as it came in.
@@ -123,6 +149,16 @@ pub enum Event {
         /// Which one.
         handle: Handle,
     },
+    /// An address of a peer with several was confirmed, does not answer any more, or does again
+    /// (RFC 9260 §11.2.4).
+    Path {
+        /// Of which association.
+        handle: Handle,
+        /// The address.
+        remote: IpAddr,
+        /// Whether data can be sent there.
+        is_reachable: bool,
+    },
     /// An association is gone, or never came to be. Its handle is refused from now on.
     Down {
         /// Which one.
@@ -195,6 +231,24 @@ pub enum SendError {
     Closed,
 }
 
+/// Why our own addresses were not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct TooManyAddresses;
+
+/// Why an address of a peer was not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
+pub enum PathError {
+    /// The association is gone.
+    Closed,
+    /// The peer has named its addresses already, or no more of them are kept.
+    Refused,
+    /// The peer has no such address.
+    Unknown,
+}
+
 /// The association is gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
@@ -243,6 +297,22 @@ impl fmt::Display for SendError {
     }
 }
 
+impl fmt::Display for TooManyAddresses {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an endpoint tells its peers of fewer addresses")
+    }
+}
+
+impl fmt::Display for PathError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Closed => "the association is closed",
+            Self::Refused => "the association takes no more addresses",
+            Self::Unknown => "the peer has no such address",
+        })
+    }
+}
+
 impl fmt::Display for Closed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("the association is closed")
@@ -261,5 +331,7 @@ impl fmt::Display for ListenError {
 impl core::error::Error for InputError {}
 impl core::error::Error for ConnectError {}
 impl core::error::Error for SendError {}
+impl core::error::Error for TooManyAddresses {}
+impl core::error::Error for PathError {}
 impl core::error::Error for Closed {}
 impl core::error::Error for ListenError {}

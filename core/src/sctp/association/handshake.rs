@@ -1,9 +1,12 @@
 //! Setting up: RFC 9260 §5.1, §5.2.
 
-use super::{Association, Events, Owed, PRIMARY, State};
+use super::own::OwnAddresses;
+use super::{Addresses, Association, Events, Owed, Path, State};
+use core::net::IpAddr;
+
 use crate::association::DownReason;
 use crate::sctp::cookie::{COOKIE_LEN_MAX, Cookie};
-use crate::sctp::endpoint::{Context, REFLECTED, Route, Source};
+use crate::sctp::endpoint::{Context, REFLECTED, Route, is_unicast};
 use crate::sctp::packet::{
     Cause, ChunkType, Chunks, Init, PacketWriter, ParameterType, RawParameter, UnknownAction,
 };
@@ -41,10 +44,21 @@ pub(in crate::sctp) struct Refusal<'a> {
 struct Parameters<'a> {
     cookie: Option<&'a [u8]>,
     report: Report,
+    /// The peer's addresses beside the one that the packet came from.
+    addresses: Addresses,
+    /// What kinds of addresses the peer can use.
+    takes_ipv4: bool,
+    takes_ipv6: bool,
 }
 
-fn read_parameters<'a>(init: &Init<'a>) -> Result<Parameters<'a>, Refusal<'a>> {
-    let mut parameters = Parameters { cookie: None, report: Vec::new() };
+fn read_parameters<'a>(init: &Init<'a>, source: IpAddr) -> Result<Parameters<'a>, Refusal<'a>> {
+    let mut parameters = Parameters {
+        cookie: None,
+        report: Vec::new(),
+        addresses: Addresses::NONE,
+        takes_ipv4: true,
+        takes_ipv6: true,
+    };
     for parameter in init.tlvs() {
         match ParameterType(parameter.kind) {
             ParameterType::STATE_COOKIE => parameters.cookie = Some(parameter.value),
@@ -52,11 +66,18 @@ fn read_parameters<'a>(init: &Init<'a>) -> Result<Parameters<'a>, Refusal<'a>> {
             ParameterType::HOST_NAME => {
                 return Err(Refusal { cause: Cause::UNRESOLVABLE_ADDRESS, info: parameter.bytes });
             }
-            ParameterType::IPV4_ADDRESS
-            | ParameterType::IPV6_ADDRESS
-            | ParameterType::UNRECOGNIZED
-            | ParameterType::COOKIE_PRESERVATIVE
-            | ParameterType::SUPPORTED_ADDRESS_TYPES => {}
+            ParameterType::IPV4_ADDRESS | ParameterType::IPV6_ADDRESS => {
+                if let Some(address) = listed_address(&parameter, source) {
+                    parameters.addresses.add(address);
+                }
+            }
+            ParameterType::SUPPORTED_ADDRESS_TYPES => {
+                let kinds = parameter.value.as_chunks().0;
+                let has = |kind: ParameterType| kinds.contains(&kind.0.to_be_bytes());
+                parameters.takes_ipv4 = has(ParameterType::IPV4_ADDRESS);
+                parameters.takes_ipv6 = has(ParameterType::IPV6_ADDRESS);
+            }
+            ParameterType::UNRECOGNIZED | ParameterType::COOKIE_PRESERVATIVE => {}
             _ => {
                 let action = UnknownAction::from_bits((parameter.kind >> 14) as u8);
                 if action.reports() {
@@ -69,6 +90,20 @@ fn read_parameters<'a>(init: &Init<'a>) -> Result<Parameters<'a>, Refusal<'a>> {
         }
     }
     Ok(parameters)
+}
+
+/// An address that the peer lists, unless it can be no way to it: one that is nobody's or
+/// everybody's, the source, or on another machine's loopback.
+fn listed_address(parameter: &RawParameter<'_>, source: IpAddr) -> Option<IpAddr> {
+    let address = match *parameter.value {
+        [a, b, c, d] => IpAddr::from([a, b, c, d]),
+        _ => IpAddr::from(<[u8; 16]>::try_from(parameter.value).ok()?),
+    };
+    let is_useless = address.is_unspecified()
+        || !is_unicast(address)
+        || address == source
+        || (address.is_loopback() && !source.is_loopback());
+    (!is_useless).then_some(address)
 }
 
 /// Adds a parameter to a report, if there is room for all of it.
@@ -95,10 +130,10 @@ impl StrangerInit {
         if !init.is_acceptable() {
             return Err(Refusal { cause: Cause::INVALID_PARAMETER, info: &[] });
         }
-        let parameters = read_parameters(init)?;
+        let source = context.source;
+        let parameters = read_parameters(init, source.remote)?;
         let (local_port, remote_port) = ports;
         let config = context.shared.config;
-        let source = context.source;
         let cookie = Cookie {
             created: context.now.as_micros(),
             local_port,
@@ -115,6 +150,7 @@ impl StrangerInit {
             remote: source.remote,
             local: source.local,
             udp: source.udp,
+            others: parameters.addresses,
         };
         let mut sealed = [0; COOKIE_LEN_MAX];
         let keys = &mut context.shared.keys;
@@ -131,9 +167,14 @@ impl StrangerInit {
             initial_tsn: self.own_initial_tsn,
             parameters: &[],
         };
-        let sealed = &sealed[..len];
+        let takes = |address: IpAddr| match address {
+            IpAddr::V4(_) => parameters.takes_ipv4,
+            IpAddr::V6(_) => parameters.takes_ipv6,
+        };
+        let own = OwnAddresses::for_peer(&context.shared.addresses, source.remote, takes);
+        let (sealed, own) = (&sealed[..len], own.parameters());
         context.shared.replies.push(&route, &mut |writer| {
-            write_init_ack(&fixed, sealed, &parameters.report, writer)
+            write_init_ack(&fixed, &own, sealed, &parameters.report, writer)
         });
         Ok(())
     }
@@ -141,6 +182,7 @@ impl StrangerInit {
 
 fn write_init_ack(
     fixed: &Init<'_>,
+    addresses: &[u8],
     cookie: &[u8],
     report: &Report,
     writer: &mut PacketWriter<'_>,
@@ -157,11 +199,12 @@ fn write_init_ack(
         let _ = wrapped.extend_from_slice(&header);
         let _ = wrapped.extend_from_slice(parameter.bytes);
     }
-    let parts: &[&[u8]] = &[&fixed.fixed_bytes(), &cookie_header, cookie, padding, &wrapped];
+    let fixed = &fixed.fixed_bytes();
+    let parts: &[&[u8]] = &[fixed, addresses, &cookie_header, cookie, padding, &wrapped];
     writer.chunk(ChunkType::INIT_ACK.0, 0, parts)
 }
 
-fn tlv_header(kind: ParameterType, value_len: usize) -> [u8; 4] {
+pub(super) fn tlv_header(kind: ParameterType, value_len: usize) -> [u8; 4] {
     let ([k0, k1], [l0, l1]) = (kind.0.to_be_bytes(), (value_len as u16 + 4).to_be_bytes());
     [k0, k1, l0, l1]
 }
@@ -170,10 +213,10 @@ impl Association<'_> {
     /// The user wants an association. RFC 9260 §5.1 A.
     pub(in crate::sctp) fn open(&mut self, context: &mut Context<'_>, connect: &Connect) {
         self.begin(context, connect.remote.port(), connect.local_port);
-        let path = &mut self.tcb.paths[PRIMARY];
-        path.remote = connect.remote.ip();
-        path.udp = connect.udp;
-        self.start_path(context);
+        let (remote, udp) = (connect.remote.ip(), connect.udp);
+        // RFC 9260 §5.4: the user vouches for it.
+        let first = Path { remote, udp, is_confirmed: true, ..Path::EMPTY };
+        self.start_paths(context, first);
         self.tcb.own_tag = context.random_tag();
         self.tcb.own_initial_tsn = Tsn(context.entropy.next_u32());
         self.enter_cookie_wait(context);
@@ -185,18 +228,6 @@ impl Association<'_> {
         self.tcb.remote_port = remote_port;
         self.tcb.own_tie = context.random_tag();
         self.tcb.peer_tie = context.random_tag();
-    }
-
-    fn start_path(&mut self, context: &Context<'_>) {
-        let path = &self.tcb.paths[PRIMARY];
-        let config = &context.shared.config;
-        let chunk_len_max = config.chunks_len_max(path.remote, path.udp.is_some());
-        let is_ipv6 = path.remote.is_ipv6();
-        self.tcb.transfers[PRIMARY].start(
-            &context.shared.parameters,
-            chunk_len_max as u16,
-            is_ipv6,
-        );
     }
 
     fn enter_cookie_wait(&mut self, context: &Context<'_>) {
@@ -225,7 +256,7 @@ impl Association<'_> {
             self.abort_with(context, Cause::INVALID_PARAMETER, &[]);
             return Ok(());
         }
-        let parameters = match read_parameters(init) {
+        let parameters = match read_parameters(init, context.source.remote) {
             Ok(parameters) => parameters,
             Err(refusal) => {
                 self.abort_with(context, refusal.cause, refusal.info);
@@ -256,6 +287,8 @@ impl Association<'_> {
         self.sender().start(initial, init.a_rwnd, streams, false);
         let streams = self.tcb.inbound_streams;
         self.receiver().start(init.initial_tsn, streams);
+        self.learn(context, context.source.remote, false);
+        self.learn_all(context, &parameters.addresses);
         self.sample_control(context);
         self.tcb.state = State::CookieEchoed;
         self.tcb.owed.take(Owed::INIT);
@@ -279,8 +312,8 @@ impl Association<'_> {
         self.tcb.control = None;
         self.tcb.owed.take(Owed::COOKIE_ECHO);
         self.tcb.owed.take(Owed::INIT);
-        self.clear_errors();
-        self.wait_for_probe(context);
+        self.clear_errors(self.tcb.active());
+        self.start_probes(context);
         if !self.tcb.was_up {
             self.tcb.was_up = true;
             self.tcb.events.add(Events::UP);
@@ -315,10 +348,9 @@ impl Association<'_> {
     ) -> Result<(), InputError> {
         self.begin(context, cookie.remote_port, cookie.local_port);
         self.tcb.is_passive = true;
-        let path = &mut self.tcb.paths[PRIMARY];
-        path.remote = cookie.remote;
-        path.local = cookie.local;
-        path.udp = cookie.udp;
+        let Cookie { remote, local, udp, .. } = *cookie;
+        let first = Path { remote, local, udp, is_confirmed: true, ..Path::EMPTY };
+        self.start_paths(context, first);
         self.take_over(context, cookie);
         self.tcb.owed.add(Owed::COOKIE_ACK);
         self.enter_established(context);
@@ -327,7 +359,11 @@ impl Association<'_> {
 
     /// Starts data transfer with the values of `cookie`.
     fn take_over(&mut self, context: &Context<'_>, cookie: &Cookie) {
-        self.start_path(context);
+        for index in 0..self.tcb.path_count() {
+            self.start_path(context, index);
+        }
+        self.learn(context, cookie.remote, false);
+        self.learn_all(context, &cookie.others);
         self.tcb.own_tag = cookie.own_tag;
         self.tcb.peer_tag = cookie.peer_tag;
         self.tcb.own_initial_tsn = Tsn(cookie.own_initial_tsn);
@@ -353,6 +389,9 @@ impl Association<'_> {
             return Ok(());
         }
         if !context.may_answer_stranger() {
+            return Err(InputError::OutOfPlace);
+        }
+        if self.adds_addresses(context, init) {
             return Err(InputError::OutOfPlace);
         }
         let a_rwnd = self.window_to_offer();
@@ -382,6 +421,27 @@ impl Association<'_> {
             refuse(context, &route, &refusal);
         }
         Ok(())
+    }
+
+    /// Whether an INIT would add addresses to the association, and with them somebody who only
+    /// pretends to be its peer; it is refused. RFC 9260 §5.2.1, §5.2.2.
+    fn adds_addresses(&self, context: &mut Context<'_>, init: &Init<'_>) -> bool {
+        // Before the INIT ACK we do not know what addresses the peer has.
+        if self.tcb.state == State::CookieWait || self.tcb.has_more_addresses {
+            return false;
+        }
+        let is_new = |parameter: &RawParameter<'_>| {
+            let kind = ParameterType(parameter.kind);
+            let is_address =
+                kind == ParameterType::IPV4_ADDRESS || kind == ParameterType::IPV6_ADDRESS;
+            let listed = listed_address(parameter, context.source.remote);
+            is_address && listed.is_some_and(|address| !self.tcb.is_at(address))
+        };
+        let Some(first_new) = init.tlvs().find(is_new) else { return false };
+        let route = context.source.route(self.tcb.local_port, self.tcb.remote_port, init.tag);
+        let cause = Cause::RESTART_WITH_NEW_ADDRESSES;
+        refuse(context, &route, &Refusal { cause, info: first_new.bytes });
+        true
     }
 
     /// The receive window of an INIT or INIT ACK: the whole buffer.
@@ -468,15 +528,6 @@ impl Association<'_> {
             self.shut_down(context);
         }
         Ok(())
-    }
-
-    /// Sends to the UDP port that the peer's packets come from. RFC 6951 §5.4.
-    pub(super) fn follow(&mut self, source: &Source) {
-        let path = &mut self.tcb.paths[PRIMARY];
-        if path.remote == source.remote {
-            path.udp = source.udp;
-            path.local = source.local;
-        }
     }
 }
 

@@ -5,8 +5,10 @@
 //! `transmit` (packets that go out), `path`.
 
 mod handshake;
+mod own;
 mod packet;
 mod path;
+mod probe;
 mod status;
 mod teardown;
 mod timers;
@@ -28,7 +30,8 @@ use crate::association::{DownReason, Ppid, StreamId};
 use crate::time::Instant;
 
 pub(super) use handshake::{Refusal, StrangerInit, refuse};
-pub(super) use path::{PATHS_MAX, Path, Probe};
+pub(super) use path::{Addresses, PATHS_MAX, Path};
+pub(super) use probe::Probe;
 pub use status::{State, Status};
 
 /// Packets or chunks that are to be sent, as bits.
@@ -128,6 +131,18 @@ pub(super) struct Tcb {
     report_len: u16,
     /// The length of the message that was refused for lack of room; 0 if none was.
     refused_len: u32,
+    /// How many of `paths` there are.
+    pub(super) path_count: u8,
+    /// The path that the user prefers; the one in use; the one for what was lost on another.
+    primary: u8,
+    active: u8,
+    detour: u8,
+    /// Where DATA came from last.
+    source: u8,
+    /// Bit n: the user is to be told about path n.
+    pub(super) paths_changed: u8,
+    /// The peer has addresses that are not kept.
+    has_more_addresses: bool,
     pub(super) paths: [Path; PATHS_MAX],
     pub(super) transfers: [PathTransfer; PATHS_MAX],
     sender: SenderState,
@@ -161,6 +176,13 @@ impl Tcb {
         cookie_len: 0,
         report_len: 0,
         refused_len: 0,
+        path_count: 0,
+        primary: 0,
+        active: 0,
+        detour: 0,
+        source: 0,
+        paths_changed: 0,
+        has_more_addresses: false,
         paths: [const { Path::EMPTY }; PATHS_MAX],
         transfers: [const { PathTransfer::EMPTY }; PATHS_MAX],
         sender: SenderState::EMPTY,
@@ -169,30 +191,39 @@ impl Tcb {
 
     /// Whether `address` is one of the peer's.
     pub(super) fn is_at(&self, address: IpAddr) -> bool {
-        self.paths.iter().any(|path| path.remote == address)
+        self.path_to(address).is_some()
     }
 
     /// The peer's address and SCTP port.
     pub(super) fn peer(&self) -> SocketAddr {
-        SocketAddr::new(self.paths[PRIMARY].remote, self.remote_port)
+        SocketAddr::new(self.path(self.primary()).remote, self.remote_port)
     }
 
-    /// The longest DATA chunk to queue. The path may be encapsulated only since it started.
+    /// The longest DATA chunk to queue, for whichever path it takes. A path may be encapsulated
+    /// only since it started.
     fn chunk_len_max(&self, config: &Config) -> u16 {
-        let at_start = self.transfers[PRIMARY].chunk_len_max() as usize;
-        u16::try_from(at_start.min(self.chunks_len_max(config))).unwrap_or(u16::MAX)
+        let of_path = |index| {
+            let at_start = self.transfer(index).chunk_len_max() as usize;
+            at_start.min(self.chunks_len_max(config, index))
+        };
+        let least = (0..self.path_count()).map(of_path).min().unwrap_or(0);
+        u16::try_from(least).unwrap_or(u16::MAX)
     }
 
-    /// Bytes of chunks in the largest packet on the path as it is now.
-    fn chunks_len_max(&self, config: &Config) -> usize {
-        let path = &self.paths[PRIMARY];
+    /// Bytes of chunks in the largest packet on a path as it is now.
+    fn chunks_len_max(&self, config: &Config, index: usize) -> usize {
+        let path = self.path(index);
         config.chunks_len_max(path.remote, path.udp.is_some())
     }
 
     /// How packets to the peer are labelled.
-    #[cfg_attr(feature = "small", inline(never))]
     pub(super) fn route(&self) -> Route {
-        let path = &self.paths[PRIMARY];
+        self.route_by(self.active())
+    }
+
+    #[cfg_attr(feature = "small", inline(never))]
+    fn route_by(&self, index: usize) -> Route {
+        let path = self.path(index);
         Route {
             local: path.local,
             remote: path.remote,
@@ -226,9 +257,6 @@ impl Tcb {
         self.events.add(Events::DOWN);
     }
 }
-
-/// The path in use.
-const PRIMARY: usize = 0;
 
 /// An association at work: what is kept of it with the memory that is lent for it.
 pub(super) struct Association<'s> {
@@ -322,18 +350,6 @@ impl<'s> Association<'s> {
         })
     }
 
-    /// Counts an unanswered sending; whether that ended the association. RFC 9260 §8.1.
-    fn count_error(&mut self, context: &mut Context<'_>) -> bool {
-        let path = &mut self.tcb.paths[PRIMARY];
-        path.error_count = path.error_count.saturating_add(1);
-        self.tcb.error_count = self.tcb.error_count.saturating_add(1);
-        let is_lost = self.tcb.error_count > context.shared.config.association_retransmissions_max;
-        if is_lost {
-            self.lose(context);
-        }
-        is_lost
-    }
-
     /// The peer does not answer any more. It is told nevertheless: perhaps it hears us, and only
     /// its answers get lost.
     fn lose(&mut self, context: &mut Context<'_>) {
@@ -344,11 +360,5 @@ impl<'s> Association<'s> {
         }
         context.shared.statistics.lost += 1;
         self.tcb.end(DownReason::Lost, Cause::NONE);
-    }
-
-    /// The peer answered.
-    fn clear_errors(&mut self) {
-        self.tcb.error_count = 0;
-        self.tcb.paths[PRIMARY].error_count = 0;
     }
 }

@@ -1,6 +1,6 @@
 //! Chunks that come in for an association (RFC 9260 §6, §8.5).
 
-use super::{Association, Events, PRIMARY, State};
+use super::{Association, Events, State};
 use crate::sctp::endpoint::Context;
 use crate::sctp::packet::{
     Cause, Chunk, ChunkType, Chunks, DataChunk, PacketWriter, RawChunk, Sack, UnknownAction,
@@ -184,6 +184,8 @@ impl Association<'_> {
         if !self.tcb.state.takes_data() {
             return;
         }
+        let source = self.tcb.path_to(context.source.remote);
+        self.tcb.source = source.unwrap_or(self.tcb.active()) as u8;
         match self.receiver().on_data(data) {
             DataOutcome::Accepted | DataOutcome::Duplicate | DataOutcome::NoRoom => {}
             // RFC 9260 §6.5.
@@ -252,8 +254,10 @@ impl Association<'_> {
             self.abort_with(context, Cause::PROTOCOL_VIOLATION, &[]);
             return false;
         };
-        if outcome.acked_paths & (1 << PRIMARY) != 0 {
-            self.clear_errors();
+        for index in 0..self.tcb.path_count() {
+            if outcome.acked_paths & (1 << index) != 0 {
+                self.clear_errors(index);
+            }
         }
         if outcome.advanced {
             self.tcb.stall_count = 0;

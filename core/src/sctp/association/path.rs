@@ -1,13 +1,21 @@
-//! One way to the peer: address, encapsulation, health (RFC 9260 §5.4, §8.2, §8.3).
+//! Ways to the peer: addresses, encapsulation, health, and which is used (RFC 9260 §5.4, §6.4,
+//! §8.2, §8.3).
 
 use core::net::{IpAddr, Ipv4Addr};
 
-use crate::sctp::types::UdpPorts;
-use crate::time::Instant;
+use super::{Association, Probe, Tcb};
+use crate::sctp::endpoint::{Context, Source};
+use crate::sctp::transfer::PathTransfer;
+use crate::sctp::types::{Event, Handle, PathStatus, UdpPorts};
+use crate::time::Span;
 
-/// How many paths an association has. There is room for more in all structures, but no code yet
-/// that learns further addresses of the peer.
-pub(in crate::sctp) const PATHS_MAX: usize = 1;
+/// How many addresses of a peer are used. Boards use the one that they know.
+pub(in crate::sctp) const PATHS_MAX: usize = crate::few(1, 4);
+
+/// The place of a path, for which there always is one.
+pub(super) const fn place(index: usize) -> usize {
+    if index < PATHS_MAX { index } else { 0 }
+}
 
 /// A destination address and what is known of it, data transfer apart.
 #[derive(Debug)]
@@ -18,20 +26,11 @@ pub(in crate::sctp) struct Path {
     pub(in crate::sctp) udp: Option<UdpPorts>,
     /// Sendings in a row that were not answered.
     pub(in crate::sctp) error_count: u8,
+    /// The peer is really there, so that more than probes may be sent.
+    pub(super) is_confirmed: bool,
+    /// More sendings in a row than Path.Max.Retrans were not answered.
+    pub(super) is_unreachable: bool,
     pub(in crate::sctp) probe: Probe,
-}
-
-/// Whether the path is probed with HEARTBEATs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::sctp) enum Probe {
-    /// No.
-    Off,
-    /// The next is due at `at`, if the path is idle then.
-    Waiting { at: Instant },
-    /// One is to be sent.
-    Due { nonce: u64 },
-    /// One was sent and counts as unanswered at `expires`.
-    Sent { nonce: u64, at: Instant, expires: Instant },
 }
 
 impl Path {
@@ -40,18 +39,256 @@ impl Path {
         remote: UNSPECIFIED,
         udp: None,
         error_count: 0,
+        is_confirmed: false,
+        is_unreachable: false,
         probe: Probe::Off,
     };
+
+    /// Whether data can be sent here with hope.
+    pub(super) const fn is_usable(&self) -> bool {
+        self.is_confirmed && !self.is_unreachable
+    }
 }
 
-impl Probe {
-    pub(super) const fn deadline(&self) -> Option<Instant> {
-        match *self {
-            Self::Off | Self::Due { .. } => None,
-            Self::Waiting { at } => Some(at),
-            Self::Sent { expires, .. } => Some(expires),
+/// The peer's further addresses, as an INIT lists them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::sctp) struct Addresses {
+    /// The first of them; unspecified where there is none.
+    pub(in crate::sctp) first: [IpAddr; PATHS_MAX - 1],
+    /// There are more than are kept.
+    pub(in crate::sctp) has_more: bool,
+}
+
+impl Addresses {
+    pub(in crate::sctp) const NONE: Self =
+        Self { first: [UNSPECIFIED; PATHS_MAX - 1], has_more: false };
+
+    /// Adds an address, if there is room.
+    pub(in crate::sctp) fn add(&mut self, address: IpAddr) {
+        if self.first.contains(&address) {
+            return;
         }
+        match self.first.iter_mut().find(|place| place.is_unspecified()) {
+            Some(place) => *place = address,
+            None => self.has_more = true,
+        }
+    }
+
+    /// Those that there are.
+    pub(in crate::sctp) fn iter(&self) -> impl Iterator<Item = IpAddr> {
+        self.first.into_iter().filter(|address| !address.is_unspecified())
     }
 }
 
 const UNSPECIFIED: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+
+impl Tcb {
+    /// How many addresses of the peer are known.
+    pub(super) const fn path_count(&self) -> usize {
+        // Boards need not ask.
+        if PATHS_MAX == 1 { 1 } else { self.path_count as usize }
+    }
+
+    pub(super) const fn path(&self, index: usize) -> &Path {
+        &self.paths[place(index)]
+    }
+
+    pub(super) const fn path_mut(&mut self, index: usize) -> &mut Path {
+        &mut self.paths[place(index)]
+    }
+
+    pub(super) const fn transfer(&self, index: usize) -> &PathTransfer {
+        &self.transfers[place(index)]
+    }
+
+    pub(super) const fn transfer_mut(&mut self, index: usize) -> &mut PathTransfer {
+        &mut self.transfers[place(index)]
+    }
+
+    /// The path that is used as long as it works.
+    pub(super) const fn primary(&self) -> usize {
+        place(self.primary as usize)
+    }
+
+    /// The path that new data and control chunks take.
+    pub(super) const fn active(&self) -> usize {
+        place(self.active as usize)
+    }
+
+    /// The path to an address of the peer.
+    pub(super) fn path_to(&self, address: IpAddr) -> Option<usize> {
+        (0..self.path_count()).find(|&index| self.path(index).remote == address)
+    }
+
+    /// The path that comes after `index` in turn and is good for data.
+    pub(super) fn alternative(&self, index: usize) -> Option<usize> {
+        let count = self.path_count();
+        let mut others = (1..count).map(|step| (index + step) % count);
+        others.find(|&other| self.path(other).is_usable())
+    }
+
+    /// Whether there is something that the user should know.
+    pub(in crate::sctp) const fn has_events(&self) -> bool {
+        !self.events.is_empty() || self.paths_changed != 0
+    }
+
+    /// What became of a path since the user was told.
+    pub(in crate::sctp) fn next_path_event(&mut self, handle: Handle) -> Option<Event> {
+        if PATHS_MAX == 1 || self.paths_changed == 0 {
+            return None;
+        }
+        let index = self.paths_changed.trailing_zeros() as usize;
+        self.paths_changed &= self.paths_changed - 1;
+        let path = self.path(index);
+        Some(Event::Path { handle, remote: path.remote, is_reachable: path.is_usable() })
+    }
+
+    /// What the user may know of a path.
+    pub(in crate::sctp) fn path_status(&self, index: usize) -> Option<PathStatus> {
+        let path = (index < self.path_count()).then(|| self.path(index))?;
+        let transfer = self.transfer(index);
+        Some(PathStatus {
+            remote: path.remote,
+            is_primary: index == self.primary(),
+            is_active: index == self.active(),
+            is_confirmed: path.is_confirmed,
+            is_reachable: !path.is_unreachable,
+            srtt: transfer.srtt().map(Span::to_duration),
+            rto: transfer.rto().to_duration(),
+        })
+    }
+}
+
+impl Association<'_> {
+    /// Begins with one path, which is not probed yet.
+    pub(super) fn start_paths(&mut self, context: &Context<'_>, first: Path) {
+        self.tcb.paths[0] = first;
+        self.tcb.path_count = 1;
+        self.start_path(context, 0);
+    }
+
+    /// Adds a path to another address of the peer, if there is room and it is new.
+    pub(super) fn learn(&mut self, context: &Context<'_>, remote: IpAddr, is_confirmed: bool) {
+        let index = self.tcb.path_count();
+        if self.tcb.path_to(remote).is_some() {
+            return;
+        }
+        if index >= PATHS_MAX {
+            self.tcb.has_more_addresses = true;
+            return;
+        }
+        let udp = self.tcb.path(0).udp;
+        *self.tcb.path_mut(index) = Path { remote, udp, is_confirmed, ..Path::EMPTY };
+        self.tcb.path_count += 1;
+        self.start_path(context, index);
+    }
+
+    /// Learns all that an INIT or INIT ACK lists.
+    pub(super) fn learn_all(&mut self, context: &Context<'_>, addresses: &Addresses) {
+        for address in addresses.iter() {
+            self.learn(context, address, false);
+        }
+        self.tcb.has_more_addresses |= addresses.has_more;
+    }
+
+    /// Starts data transfer on a path afresh.
+    pub(super) fn start_path(&mut self, context: &Context<'_>, index: usize) {
+        let chunk_len_max = self.tcb.chunks_len_max(&context.shared.config, index);
+        let is_ipv6 = self.tcb.path(index).remote.is_ipv6();
+        let transfer = self.tcb.transfer_mut(index);
+        transfer.start(&context.shared.parameters, chunk_len_max as u16, is_ipv6);
+    }
+
+    /// Sends to the UDP port that the peer's packets come from. RFC 6951 §5.4.
+    pub(super) fn follow(&mut self, source: &Source) {
+        if let Some(index) = self.tcb.path_to(source.remote) {
+            let path = self.tcb.path_mut(index);
+            path.udp = source.udp;
+            path.local = source.local;
+        }
+    }
+
+    /// Lets the paths that nobody has confirmed be probed, one a timeout, and the others when
+    /// they are idle. RFC 9260 §5.4.
+    pub(super) fn start_probes(&mut self, context: &mut Context<'_>) {
+        let mut wait = Span::ZERO;
+        for index in 0..self.tcb.path_count() {
+            if self.tcb.path(index).is_confirmed {
+                self.wait_for_probe(context, index);
+                continue;
+            }
+            self.tcb.path_mut(index).probe = Probe::Waiting { at: context.now + wait };
+            wait = Span(wait.0.saturating_add(self.tcb.transfer(index).rto().0));
+        }
+    }
+
+    /// Counts an unanswered sending; whether that ended the association. RFC 9260 §8.1, §8.2.
+    pub(super) fn count_error(&mut self, context: &mut Context<'_>, index: usize) -> bool {
+        let config = &context.shared.config;
+        let (path_max, all_max) =
+            (config.path_retransmissions_max, config.association_retransmissions_max);
+        let path = self.tcb.path_mut(index);
+        path.error_count = path.error_count.saturating_add(1);
+        let is_confirmed = path.is_confirmed;
+        if path.error_count > path_max && !path.is_unreachable {
+            path.is_unreachable = true;
+            self.note_path(index);
+        }
+        if self.tcb.path(index).is_unreachable && index == self.tcb.active() {
+            self.tcb.active = self.tcb.alternative(index).unwrap_or(index) as u8;
+        }
+        // RFC 9260 §5.4: an address that nobody vouched for says nothing about the peer.
+        if !is_confirmed {
+            return false;
+        }
+        self.tcb.error_count = self.tcb.error_count.saturating_add(1);
+        let is_lost = self.tcb.error_count > all_max;
+        if is_lost {
+            self.lose(context);
+        }
+        is_lost
+    }
+
+    /// The peer answered on a path.
+    pub(super) fn clear_errors(&mut self, index: usize) {
+        self.tcb.error_count = 0;
+        let path = self.tcb.path_mut(index);
+        path.error_count = 0;
+        let is_news = path.is_unreachable || !path.is_confirmed;
+        path.is_unreachable = false;
+        path.is_confirmed = true;
+        if is_news {
+            self.note_path(index);
+        }
+        // The primary path is used again as soon as it works. RFC 9260 §6.4.
+        if index == self.tcb.primary() || !self.tcb.path(self.tcb.active()).is_usable() {
+            self.tcb.active = index as u8;
+        }
+    }
+
+    /// The user is to be told what has become of a path.
+    fn note_path(&mut self, index: usize) {
+        if PATHS_MAX > 1 && self.tcb.path_count() > 1 {
+            self.tcb.paths_changed |= 1 << place(index);
+        }
+    }
+
+    /// The user wants another address of the peer to be used, before the peer has named any.
+    pub(in crate::sctp) fn add_address(&mut self, context: &Context<'_>, remote: IpAddr) -> bool {
+        let is_early = self.tcb.state == super::State::CookieWait;
+        if is_early {
+            self.learn(context, remote, true);
+        }
+        is_early && self.tcb.path_to(remote).is_some()
+    }
+
+    /// The user prefers an address of the peer. RFC 9260 §11.1.5.
+    pub(in crate::sctp) fn set_primary(&mut self, remote: IpAddr) -> bool {
+        let Some(index) = self.tcb.path_to(remote) else { return false };
+        self.tcb.primary = index as u8;
+        if self.tcb.path(index).is_usable() {
+            self.tcb.active = index as u8;
+        }
+        true
+    }
+}

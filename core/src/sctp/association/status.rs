@@ -3,7 +3,7 @@
 use core::net::SocketAddr;
 use core::time::Duration;
 
-use super::{PRIMARY, Tcb};
+use super::Tcb;
 use crate::sctp::config::Config;
 use crate::sctp::packet::DataChunk;
 use crate::time::Span;
@@ -59,7 +59,7 @@ pub struct Status {
 impl Tcb {
     /// How the association is doing.
     pub(in crate::sctp) fn status(&self, config: &Config) -> Status {
-        let transfer = &self.transfers[PRIMARY];
+        let transfer = self.transfer(self.primary());
         let (unacknowledged, pending) = self.sender.chunk_counts();
         Status {
             state: self.state,

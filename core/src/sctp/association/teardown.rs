@@ -1,6 +1,6 @@
 //! Ending: RFC 9260 §9.
 
-use super::{Association, Owed, PRIMARY, Probe, State};
+use super::{Association, Owed, Probe, State};
 use crate::association::DownReason;
 use crate::sctp::endpoint::Context;
 use crate::sctp::packet::{Cause, ChunkType, Tlvs};
@@ -44,7 +44,7 @@ impl Association<'_> {
     fn step_shutdown(&mut self, context: &mut Context<'_>, state: State, owed: Owed) {
         self.tcb.state = state;
         self.tcb.owed.add(owed);
-        self.tcb.paths[PRIMARY].probe = Probe::Off;
+        self.tcb.paths.iter_mut().for_each(|path| path.probe = Probe::Off);
         // RFC 9260 §9.2: whoever sends the SHUTDOWN guards the whole of it.
         if state == State::ShutdownSent {
             self.tcb.guard =

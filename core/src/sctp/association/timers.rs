@@ -1,8 +1,8 @@
 //! Time: T1-init, T1-cookie, T2-shutdown, T3-rtx, T5-shutdown-guard, HEARTBEAT (RFC 9260 §5.1,
 //! §6.3, §8.3, §9.2).
 
-use super::{Association, Owed, PRIMARY, Probe, State, Tcb};
-use crate::entropy::roughly_below;
+use super::path::place;
+use super::{Association, Owed, State, Tcb};
 use crate::sctp::endpoint::Context;
 use crate::sctp::packet::Cause;
 use crate::sctp::transfer::Sender;
@@ -21,11 +21,13 @@ impl Association<'_> {
             self.on_t1_or_t2(context);
         }
         let is_up = |tcb: &Tcb| tcb.state != State::Closed;
-        if is_up(self.tcb) && is_due(self.tcb.transfers[PRIMARY].t3_deadline()) {
-            self.on_t3_rtx(context);
-        }
-        if is_up(self.tcb) && is_due(self.tcb.paths[PRIMARY].probe.deadline()) {
-            self.on_probe_deadline(context);
+        for index in 0..self.tcb.path_count() {
+            if is_up(self.tcb) && is_due(self.tcb.transfer(index).t3_deadline()) {
+                self.on_t3_rtx(context, index);
+            }
+            if is_up(self.tcb) && is_due(self.tcb.path(index).probe.deadline()) {
+                self.on_probe_deadline(context, index);
+            }
         }
         if is_due(self.tcb.receiver.sack_deadline()) {
             self.receiver().demand_sack();
@@ -40,7 +42,7 @@ impl Association<'_> {
     }
 
     pub(super) fn restart_control(&mut self, context: &Context<'_>) {
-        let mut rto = self.tcb.transfers[PRIMARY].rto();
+        let mut rto = self.tcb.transfer(self.tcb.active()).rto();
         if self.tcb.state.is_opening() {
             rto = rto.min(context.shared.parameters.rto_init_max);
         }
@@ -51,7 +53,8 @@ impl Association<'_> {
     pub(super) fn sample_control(&mut self, context: &Context<'_>) {
         if self.tcb.control_count == 0 {
             let round_trip = Span::between(self.tcb.control_since, context.now);
-            self.tcb.transfers[PRIMARY].on_rtt(&context.shared.parameters, round_trip);
+            let active = self.tcb.active();
+            self.tcb.transfer_mut(active).on_rtt(&context.shared.parameters, round_trip);
         }
     }
 
@@ -74,18 +77,23 @@ impl Association<'_> {
             return;
         }
         self.tcb.owed.add(owed);
-        self.tcb.transfers[PRIMARY].back_off(&context.shared.parameters);
+        let active = self.tcb.active();
+        self.tcb.transfer_mut(active).back_off(&context.shared.parameters);
+        // RFC 9260 §5.1, §6.4: perhaps the peer can be reached at another of its addresses.
+        self.tcb.active = self.tcb.alternative(active).unwrap_or(active) as u8;
         self.restart_control(context);
     }
 
-    fn on_t3_rtx(&mut self, context: &mut Context<'_>) {
+    fn on_t3_rtx(&mut self, context: &mut Context<'_>, index: usize) {
         context.shared.statistics.retransmission_timeouts += 1;
         let mut sender = Sender::new(&mut self.tcb.sender, self.tx, self.tx_descriptors);
-        let path = &mut self.tcb.transfers[PRIMARY];
-        let is_error = sender.on_t3(&context.shared.parameters, PRIMARY as u8, path);
-        if is_error && self.count_error(context) {
+        let path = &mut self.tcb.transfers[place(index)];
+        let is_error = sender.on_t3(&context.shared.parameters, index as u8, path);
+        if is_error && self.count_error(context, index) {
             return;
         }
+        // RFC 9260 §6.4.1: what was lost on one path is sent again on another.
+        self.tcb.detour = self.tcb.alternative(index).unwrap_or(index) as u8;
         self.count_stall(context);
     }
 
@@ -99,47 +107,5 @@ impl Association<'_> {
         if self.tcb.stall_count > context.shared.config.association_retransmissions_max {
             self.abort_with(context, Cause::NONE, &[]);
         }
-    }
-
-    /// Lets the path be probed after an interval. RFC 9260 §8.3.
-    pub(super) fn wait_for_probe(&mut self, context: &mut Context<'_>) {
-        let Some(interval) = context.shared.config.heartbeat_interval else { return };
-        let rto = self.tcb.transfers[PRIMARY].rto();
-        // RTO, 50 % more or less.
-        let jitter = roughly_below(context.entropy, rto.0.saturating_add(1));
-        let at = context.now + interval + Span((rto.0 / 2).saturating_add(jitter));
-        self.tcb.paths[PRIMARY].probe = Probe::Waiting { at };
-    }
-
-    fn on_probe_deadline(&mut self, context: &mut Context<'_>) {
-        match self.tcb.paths[PRIMARY].probe {
-            // Data in flight probes as well as a HEARTBEAT does.
-            Probe::Waiting { .. } if self.tcb.transfers[PRIMARY].flight() > 0 => {
-                self.wait_for_probe(context);
-            }
-            Probe::Waiting { .. } => {
-                let nonce = context.entropy.next_u64();
-                self.tcb.paths[PRIMARY].probe = Probe::Due { nonce };
-            }
-            Probe::Sent { .. } => {
-                self.tcb.transfers[PRIMARY].back_off(&context.shared.parameters);
-                if !self.count_error(context) {
-                    self.wait_for_probe(context);
-                }
-            }
-            Probe::Off | Probe::Due { .. } => {}
-        }
-    }
-
-    /// A probe was answered. RFC 9260 §8.3.
-    pub(super) fn on_heartbeat_ack(&mut self, context: &mut Context<'_>, value: &[u8]) {
-        let Probe::Sent { nonce, at, .. } = self.tcb.paths[PRIMARY].probe else { return };
-        if value != super::transmit::heartbeat_info(nonce) {
-            return;
-        }
-        self.clear_errors();
-        let round_trip = Span::between(at, context.now);
-        self.tcb.transfers[PRIMARY].on_rtt(&context.shared.parameters, round_trip);
-        self.wait_for_probe(context);
     }
 }

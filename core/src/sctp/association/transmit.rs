@@ -1,10 +1,14 @@
 //! Packets that an association owes, built when they are pulled.
 
-use super::{Association, Owed, PRIMARY, Probe, State};
+use super::handshake::tlv_header;
+use super::own::OwnAddresses;
+use super::path::place;
+use super::{Association, Owed, State};
 use crate::sctp::endpoint::{Context, Route};
 use crate::sctp::packet::{Cause, ChunkType, CommonHeader, Init, PacketWriter, ParameterType};
 use crate::sctp::transfer::{Receiver, Sender};
 use crate::sctp::types::Packet;
+use crate::time::Instant;
 
 impl Association<'_> {
     /// Writes the next packet into `buf`, if one is owed.
@@ -16,15 +20,43 @@ impl Association<'_> {
         if self.tcb.state == State::Closed {
             return None;
         }
-        let chunks_len = self.tcb.chunks_len_max(&context.shared.config);
-        let packet = self.transmit_up_to(context, buf, chunks_len);
+        let index = self.next_path(context.now);
+        let chunks_len = self.tcb.chunks_len_max(&context.shared.config, index);
+        let packet = self.transmit_up_to(context, index, buf, chunks_len);
         // A chunk that was cut before the path was encapsulated is 8 bytes too long for it. It
         // goes out alone, and IP has to fragment it. RFC 9260 §6.9.
-        let at_start = self.tcb.transfers[PRIMARY].chunk_len_max() as usize;
+        let at_start = self.tcb.transfer(index).chunk_len_max() as usize;
         if packet.is_none() && at_start > chunks_len {
-            return self.transmit_up_to(context, buf, at_start);
+            return self.transmit_up_to(context, index, buf, at_start);
         }
         packet
+    }
+
+    /// The path of the next packet: a probe's own; another than before for what was lost; the one
+    /// that data came by for a SACK that has nothing to go with. RFC 9260 §6.4.
+    fn next_path(&mut self, now: Instant) -> usize {
+        let active = self.tcb.active();
+        if self.tcb.path_count() == 1 || self.tcb.owed != Owed::NOTHING {
+            return active;
+        }
+        if let Some(index) = self.path_to_probe() {
+            return index;
+        }
+        let (detour, source) = (usize::from(self.tcb.detour), usize::from(self.tcb.source));
+        if !self.sender().has_lost() {
+            self.tcb.detour = self.tcb.active;
+        }
+        let sends_data = self.tcb.state.sends_data();
+        if sends_data && self.wants_to_send(detour) {
+            return detour;
+        }
+        let has_data = sends_data && self.wants_to_send(active);
+        let may_answer = self.tcb.path(source).is_usable();
+        let is_sack_alone = !has_data && !self.tcb.path(active).probe.is_due();
+        if is_sack_alone && may_answer && self.receiver().is_sack_due(now) {
+            return source;
+        }
+        active
     }
 
     /// Writes what is owed behind the `len` bytes of chunks in `buf`; how many there are then.
@@ -34,34 +66,36 @@ impl Association<'_> {
         buf: &mut [u8],
         len: usize,
     ) -> usize {
-        let end =
-            buf.len().min(CommonHeader::LEN + self.tcb.chunks_len_max(&context.shared.config));
+        let active = self.tcb.active();
+        let chunks_len = self.tcb.chunks_len_max(&context.shared.config, active);
+        let end = buf.len().min(CommonHeader::LEN + chunks_len);
         let room = buf.get_mut(CommonHeader::LEN + len..end);
         let (Some(room), State::Established) = (room, self.tcb.state) else { return len };
         let mut writer = PacketWriter::new(room);
-        self.write_bundle(context, &mut writer);
+        self.write_bundle(context, active, &mut writer);
         len + writer.len()
     }
 
-    /// The same, with at most `chunks_len` bytes of chunks.
+    /// Writes a packet for a path, with at most `chunks_len` bytes of chunks.
     fn transmit_up_to(
         &mut self,
         context: &mut Context<'_>,
+        index: usize,
         buf: &mut [u8],
         chunks_len: usize,
     ) -> Option<Packet> {
         let end = buf.len().min(CommonHeader::LEN + chunks_len);
         let mut writer = PacketWriter::new(buf.get_mut(CommonHeader::LEN..end)?);
-        let route = self.tcb.route();
+        let route = self.tcb.route_by(index);
         let route = if self.tcb.owed.take(Owed::INIT) {
-            self.write_init(context, &mut writer);
+            self.write_init(context, index, &mut writer);
             // RFC 9260 §8.5.1 A.
             Route { tag: 0, ..route }
         } else if self.tcb.owed.take(Owed::COOKIE_ECHO) {
             self.write_cookie_echo(&mut writer);
             route
         } else {
-            self.write_bundle(context, &mut writer);
+            self.write_bundle(context, index, &mut writer);
             route
         };
         let len = writer.len();
@@ -71,7 +105,7 @@ impl Association<'_> {
         route.finish(buf, len)
     }
 
-    fn write_init(&mut self, context: &Context<'_>, writer: &mut PacketWriter<'_>) {
+    fn write_init(&mut self, context: &Context<'_>, index: usize, writer: &mut PacketWriter<'_>) {
         let a_rwnd = self.window_to_offer();
         let config = &context.shared.config;
         let init = Init {
@@ -82,17 +116,11 @@ impl Association<'_> {
             initial_tsn: self.tcb.own_initial_tsn,
             parameters: &[],
         };
-        // RFC 9260 §5.1.2: we have addresses of one family here.
-        let [kind, own_kind] = [
-            ParameterType::SUPPORTED_ADDRESS_TYPES,
-            if self.tcb.paths[PRIMARY].remote.is_ipv6() {
-                ParameterType::IPV6_ADDRESS
-            } else {
-                ParameterType::IPV4_ADDRESS
-            },
-        ]
-        .map(|kind| kind.0.to_be_bytes());
-        let parts: &[&[u8]] = &[&init.fixed_bytes(), &kind, &[0, 6], &own_kind];
+        let path = self.tcb.path(index);
+        let own = OwnAddresses::for_peer(&context.shared.addresses, path.remote, |_| true);
+        let (addresses, kinds) = (own.parameters(), own.kinds(path.remote));
+        let header = tlv_header(ParameterType::SUPPORTED_ADDRESS_TYPES, kinds.len());
+        let parts: &[&[u8]] = &[&init.fixed_bytes(), &addresses, &header, &kinds];
         let _ = writer.chunk(ChunkType::INIT.0, 0, parts);
     }
 
@@ -108,7 +136,12 @@ impl Association<'_> {
     }
 
     /// Control chunks first, then a SACK, then DATA.
-    fn write_bundle(&mut self, context: &mut Context<'_>, writer: &mut PacketWriter<'_>) {
+    fn write_bundle(
+        &mut self,
+        context: &mut Context<'_>,
+        index: usize,
+        writer: &mut PacketWriter<'_>,
+    ) {
         let now = context.now;
         if self.tcb.owed.take(Owed::COOKIE_ACK) {
             let _ = writer.chunk(ChunkType::COOKIE_ACK.0, 0, &[]);
@@ -120,11 +153,14 @@ impl Association<'_> {
             let _ = writer.chunk(ChunkType::SHUTDOWN_ACK.0, 0, &[]);
             return;
         }
-        self.write_heartbeat(context, writer);
+        self.write_heartbeat(context, index, writer);
+        // RFC 9260 §5.4: nothing else goes to an address that is not confirmed.
+        if !self.tcb.path(index).is_confirmed {
+            return;
+        }
+        let has_data = self.tcb.state.sends_data() && self.wants_to_send(index);
         let mut sender = Sender::new(&mut self.tcb.sender, self.tx, self.tx_descriptors);
         let mut receiver = Receiver::new(&mut self.tcb.receiver, self.rx, self.rx_descriptors);
-        let transfer = &mut self.tcb.transfers[PRIMARY];
-        let has_data = self.tcb.state.sends_data() && sender.wants_to_send(transfer);
         let owes_shutdown = self.tcb.owed.take(Owed::SHUTDOWN);
         if owes_shutdown {
             let cumulative = receiver.cumulative().0.to_be_bytes();
@@ -136,30 +172,19 @@ impl Association<'_> {
         if receiver.is_sack_due(now) || (has_data && receiver.owes_sack()) {
             let _ = receiver.write_sack(writer);
         }
-        if has_data && sender.next_data(now, PRIMARY as u8, transfer, writer) > 0 {
-            self.defer_probe(context);
+        let is_active = index == usize::from(self.tcb.active);
+        let transfer = &mut self.tcb.transfers[place(index)];
+        if has_data && sender.next_data(now, (index as u8, is_active), transfer, writer) > 0 {
+            self.defer_probe(context, index);
         }
     }
 
-    fn write_heartbeat(&mut self, context: &Context<'_>, writer: &mut PacketWriter<'_>) {
-        let Probe::Due { nonce } = self.tcb.paths[PRIMARY].probe else { return };
-        if writer.chunk(ChunkType::HEARTBEAT.0, 0, &[&heartbeat_info(nonce)]) {
-            let at = context.now;
-            let expires = at + self.tcb.transfers[PRIMARY].rto();
-            self.tcb.paths[PRIMARY].probe = Probe::Sent { nonce, at, expires };
-        }
+    /// Whether a packet on a path could carry DATA now. What was lost goes first, and alone it
+    /// may take another path than the one in use.
+    fn wants_to_send(&mut self, index: usize) -> bool {
+        let (active, detour) = (self.tcb.active(), usize::from(self.tcb.detour));
+        let sender = Sender::new(&mut self.tcb.sender, self.tx, self.tx_descriptors);
+        let wanted = if sender.has_lost() { detour } else { active };
+        index == wanted && sender.wants_to_send(&self.tcb.transfers[place(index)])
     }
-
-    /// DATA was sent, so the path is not idle. RFC 9260 §8.3.
-    fn defer_probe(&mut self, context: &mut Context<'_>) {
-        if matches!(self.tcb.paths[PRIMARY].probe, Probe::Waiting { .. }) {
-            self.wait_for_probe(context);
-        }
-    }
-}
-
-/// The parameters of our HEARTBEATs: one, with the nonce.
-pub(super) fn heartbeat_info(nonce: u64) -> [u8; 12] {
-    let [a, b, c, d, e, f, g, h] = nonce.to_be_bytes();
-    [0, 1, 0, 12, a, b, c, d, e, f, g, h]
 }

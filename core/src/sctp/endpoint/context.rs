@@ -13,7 +13,7 @@ use crate::sctp::cookie::{Cookie, CookieKeys};
 use crate::sctp::packet::{Cause, ChunkType};
 use crate::sctp::statistics::Statistics;
 use crate::sctp::transfer::Parameters;
-use crate::sctp::types::UdpPorts;
+use crate::sctp::types::{LOCAL_ADDRESSES_MAX, UdpPorts};
 use crate::time::{Instant, micros};
 
 /// What all associations share.
@@ -27,6 +27,8 @@ pub(in crate::sctp) struct Shared {
     pub(in crate::sctp) keys: CookieKeys,
     pub(super) bucket: TokenBucket,
     pub(super) ports: Vec<u16, LISTEN_PORTS_MAX>,
+    /// Our addresses, as peers are told.
+    pub(in crate::sctp) addresses: Vec<IpAddr, LOCAL_ADDRESSES_MAX>,
     /// Our tags of the associations that ended last: their cookies are spent. A cookie is valid
     /// for a minute, and a copy of it that the network still holds must not open an association
     /// again and deliver what was delivered before.

@@ -53,6 +53,7 @@ impl Engine {
                 keys: CookieKeys::new(secret),
                 bucket: TokenBucket::new(),
                 ports: Vec::new(),
+                addresses: Vec::new(),
                 spent_tags: Deque::new(),
             },
             table: Table::new(),
@@ -164,7 +165,7 @@ impl Engine {
     fn settle(&mut self, slots: &mut [Slot], index: usize) {
         let Some(Slot { tcb, .. }) = slots.get(index) else { return };
         let (deadline, is_closed) = (tcb.deadline(), tcb.state == State::Closed);
-        let has_events = !tcb.events.is_empty();
+        let has_events = tcb.has_events();
         self.table.schedule(slots, index, deadline);
         self.table.enqueue(slots, Queue::Transmit, index);
         if has_events {
@@ -380,7 +381,7 @@ impl Engine {
             let mut association = Association::new(storage.lend(index)?);
             let event = association.next_event(handle);
             let own_tag = association.tcb.own_tag;
-            let has_more = !association.tcb.events.is_empty();
+            let has_more = association.tcb.has_events();
             let slots = storage.slots_mut();
             if has_more {
                 self.table.enqueue(slots, Queue::Event, index);
@@ -414,6 +415,9 @@ impl Association<'_> {
         if tcb.events.take(Events::RESTARTED) {
             return Some(Event::Restarted { handle });
         }
+        if let Some(event) = tcb.next_path_event(handle) {
+            return Some(event);
+        }
         if tcb.events.take(Events::READABLE) && has_messages {
             return Some(Event::Readable { handle });
         }
@@ -437,7 +441,7 @@ fn quotes_our_init(tcb: &Tcb, quoted: &[u8]) -> bool {
         && quoted.get(16..20) == Some(&tcb.own_tag.to_be_bytes())
 }
 
-fn is_unicast(address: IpAddr) -> bool {
+pub(in crate::sctp) fn is_unicast(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => !address.is_multicast() && !address.is_broadcast(),
         IpAddr::V6(address) => !address.is_multicast(),

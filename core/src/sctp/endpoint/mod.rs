@@ -10,7 +10,7 @@ mod replies;
 mod stranger;
 mod table;
 
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
 
 use super::association::{Association, Status};
@@ -19,15 +19,16 @@ use super::statistics::Statistics;
 use super::storage::Storage;
 use super::types::{
     Closed, Connect, ConnectError, Event, Handle, Input, InputError, ListenError, Packet,
-    Received, SendError,
+    PathError, PathStatus, Received, SendError, TooManyAddresses,
 };
 use crate::association::{Ppid, StreamId};
 use crate::entropy::Entropy;
 use crate::machine::Machine;
-use crate::time::{Instant, Span};
+use crate::time::Instant;
 
 pub(super) use context::{Context, Source};
 use engine::Engine;
+pub(super) use engine::is_unicast;
 pub(super) use replies::{REFLECTED, Route};
 pub(super) use table::Links;
 
@@ -153,7 +154,67 @@ impl<S: Storage, E: Entropy> Endpoint<S, E> {
             .ok_or(Closed)
     }
 
-    /// The peer's address and SCTP port.
+    /// Tells peers of associations to come that they can reach us at all of `addresses`, if there
+    /// are several. They must be on this machine; packets may arrive at any of them.
+    ///
+    /// # Errors
+    ///
+    /// If there are more than [`LOCAL_ADDRESSES_MAX`].
+    pub fn set_addresses(&mut self, addresses: &[IpAddr]) -> Result<(), TooManyAddresses> {
+        self.engine.shared.addresses = addresses.try_into().map_err(|_| TooManyAddresses)?;
+        Ok(())
+    }
+
+    /// Names another address of the peer right after [`connect`](Self::connect): if the first one
+    /// does not answer, this one is tried.
+    ///
+    /// # Errors
+    ///
+    /// If the peer has answered already, or has as many addresses as are kept.
+    pub fn add_address(
+        &mut self,
+        now: Instant,
+        handle: Handle,
+        remote: IpAddr,
+    ) -> Result<(), PathError> {
+        let (storage, entropy) = (&mut self.storage, &mut self.entropy);
+        let is_taken = self
+            .engine
+            .with_handle(now, storage, entropy, handle, |association, context| {
+                association.add_address(context, remote)
+            })
+            .ok_or(PathError::Closed)?;
+        if is_taken { Ok(()) } else { Err(PathError::Refused) }
+    }
+
+    /// Prefers one of the peer's addresses: it is used as long as it works.
+    ///
+    /// # Errors
+    ///
+    /// If the peer has no such address.
+    pub fn set_primary(
+        &mut self,
+        now: Instant,
+        handle: Handle,
+        remote: IpAddr,
+    ) -> Result<(), PathError> {
+        let (storage, entropy) = (&mut self.storage, &mut self.entropy);
+        let is_known = self
+            .engine
+            .with_handle(now, storage, entropy, handle, |association, _| {
+                association.set_primary(remote)
+            })
+            .ok_or(PathError::Closed)?;
+        if is_known { Ok(()) } else { Err(PathError::Unknown) }
+    }
+
+    /// How the paths to a peer are doing, one by one from 0; `None` after the last.
+    pub fn path(&self, handle: Handle, index: usize) -> Option<PathStatus> {
+        let slot = engine::index_of(self.storage.slots(), handle)?;
+        self.storage.slots().get(slot)?.tcb.path_status(index)
+    }
+
+    /// The peer's primary address and its SCTP port.
     pub fn peer(&self, handle: Handle) -> Option<SocketAddr> {
         let index = engine::index_of(self.storage.slots(), handle)?;
         Some(self.storage.slots().get(index)?.tcb.peer())
@@ -165,10 +226,9 @@ impl<S: Storage, E: Entropy> Endpoint<S, E> {
         Some(self.storage.slots().get(index)?.tcb.status(self.config()))
     }
 
-    /// The smoothed round-trip time, once measured.
+    /// The smoothed round-trip time of the primary path, once measured.
     pub fn srtt(&self, handle: Handle) -> Option<Duration> {
-        let index = engine::index_of(self.storage.slots(), handle)?;
-        self.storage.slots().get(index)?.tcb.transfers.first()?.srtt().map(Span::to_duration)
+        self.status(handle)?.srtt
     }
 
     /// What was counted so far.

@@ -364,6 +364,7 @@ mod tests {
         slots[index].tcb.local_port = 3863;
         slots[index].tcb.remote_port = port;
         slots[index].tcb.paths[0].remote = Ipv4Addr::new(10, 0, 0, last).into();
+        slots[index].tcb.path_count = 1;
         slots[index].tcb.own_tag = 100 + u32::from(last);
         table.hash(slots, index);
         index

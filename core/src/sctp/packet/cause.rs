@@ -38,6 +38,8 @@ impl Cause {
     pub(crate) const NO_USER_DATA: Self = Self(9);
     /// A restart while the association is being shut down.
     pub(crate) const COOKIE_WHILE_SHUTTING_DOWN: Self = Self(10);
+    /// An INIT would add addresses to an association.
+    pub(crate) const RESTART_WITH_NEW_ADDRESSES: Self = Self(11);
     /// The user wanted it.
     pub(crate) const USER_INITIATED_ABORT: Self = Self(12);
     /// The peer broke the protocol.

@@ -7,6 +7,7 @@ mod hostile;
 mod link;
 mod lossy;
 mod many;
+mod multihoming;
 mod robust;
 mod setup;
 mod state_table;

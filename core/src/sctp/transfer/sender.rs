@@ -347,12 +347,18 @@ impl<'s> Sender<'s> {
         (u32::from(chunk.len) <= state.peer_window || state.sent_count == 0).then_some(chunk)
     }
 
+    /// Whether chunks are lost and not sent again.
+    pub(crate) fn has_lost(&self) -> bool {
+        self.state.lost_count > 0
+    }
+
     /// Writes DATA chunks into `packet`, lost ones first; returns their length, 0 if none may be
-    /// sent or fits. `path_index` says later where they went. RFC 9260 §6.1, §6.10.
+    /// sent or fits. `path_index` says later where they went; whether the path takes chunks that
+    /// were never sent comes with it. RFC 9260 §6.1, §6.10.
     pub(crate) fn next_data(
         &mut self,
         now: Instant,
-        path_index: u8,
+        (path_index, takes_new): (u8, bool),
         path: &mut PathTransfer,
         packet: &mut PacketWriter<'_>,
     ) -> usize {
@@ -365,7 +371,7 @@ impl<'s> Sender<'s> {
         if packet.len() > before {
             self.state.is_fast_due = false;
         }
-        if is_drained && may_send {
+        if is_drained && may_send && takes_new {
             self.write_unsent(now, path_index, path, packet);
         }
         packet.len().saturating_sub(before)

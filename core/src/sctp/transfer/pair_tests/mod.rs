@@ -78,7 +78,7 @@ impl Link {
         let now = self.now;
         let mut sender = Sender::new(&mut self.tx_state, &mut self.tx, &mut self.tx_descriptors);
         let wants = sender.wants_to_send(&self.path);
-        let len = sender.next_data(now, 0, &mut self.path, &mut writer);
+        let len = sender.next_data(now, (0, true), &mut self.path, &mut writer);
         assert_eq!(wants, len > 0, "says whether it wants to send");
         buf[..len].to_vec()
     }

@@ -1,0 +1,126 @@
+//! Probing a path with HEARTBEATs (RFC 9260 §5.4, §8.3).
+
+use super::{Association, State};
+use crate::entropy::roughly_below;
+use crate::sctp::endpoint::Context;
+use crate::sctp::packet::{ChunkType, PacketWriter};
+use crate::time::{Instant, Span};
+
+/// Whether a path is probed with HEARTBEATs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::sctp) enum Probe {
+    /// No.
+    Off,
+    /// The next is due at `at`, if the path is idle then.
+    Waiting { at: Instant },
+    /// One is to be sent.
+    Due { nonce: u64 },
+    /// One was sent and counts as unanswered at `expires`.
+    Sent { nonce: u64, at: Instant, expires: Instant },
+}
+
+impl Probe {
+    pub(super) const fn deadline(&self) -> Option<Instant> {
+        match *self {
+            Self::Off | Self::Due { .. } => None,
+            Self::Waiting { at } => Some(at),
+            Self::Sent { expires, .. } => Some(expires),
+        }
+    }
+
+    /// Whether a HEARTBEAT is to be sent now.
+    pub(super) const fn is_due(&self) -> bool {
+        matches!(self, Self::Due { .. })
+    }
+}
+
+impl Association<'_> {
+    /// Lets a path be probed after an interval. RFC 9260 §8.3.
+    pub(super) fn wait_for_probe(&mut self, context: &mut Context<'_>, index: usize) {
+        let Some(interval) = context.shared.config.heartbeat_interval else {
+            self.tcb.path_mut(index).probe = Probe::Off;
+            return;
+        };
+        let rto = self.tcb.transfer(index).rto();
+        // RTO, 50 % more or less.
+        let jitter = roughly_below(context.entropy, rto.0.saturating_add(1));
+        let at = context.now + interval + Span((rto.0 / 2).saturating_add(jitter));
+        self.tcb.path_mut(index).probe = Probe::Waiting { at };
+    }
+
+    pub(super) fn on_probe_deadline(&mut self, context: &mut Context<'_>, index: usize) {
+        match self.tcb.path(index).probe {
+            // Data in flight probes as well as a HEARTBEAT does.
+            Probe::Waiting { .. } if self.tcb.transfer(index).flight() > 0 => {
+                self.wait_for_probe(context, index);
+            }
+            Probe::Waiting { .. } => {
+                let nonce = context.entropy.next_u64();
+                self.tcb.path_mut(index).probe = Probe::Due { nonce };
+            }
+            Probe::Sent { .. } => {
+                self.tcb.transfer_mut(index).back_off(&context.shared.parameters);
+                if self.count_error(context, index) {
+                    return;
+                }
+                let path = self.tcb.path_mut(index);
+                // RFC 9260 §5.4: once a timeout until it is confirmed, or seems dead.
+                if path.is_confirmed || path.is_unreachable {
+                    self.wait_for_probe(context, index);
+                } else {
+                    path.probe = Probe::Due { nonce: context.entropy.next_u64() };
+                }
+            }
+            Probe::Off | Probe::Due { .. } => {}
+        }
+    }
+
+    /// A probe was answered. RFC 9260 §8.3.
+    pub(super) fn on_heartbeat_ack(&mut self, context: &mut Context<'_>, value: &[u8]) {
+        for index in 0..self.tcb.path_count() {
+            let Probe::Sent { nonce, at, .. } = self.tcb.path(index).probe else { continue };
+            if value == heartbeat_info(nonce) {
+                self.clear_errors(index);
+                let round_trip = Span::between(at, context.now);
+                self.tcb.transfer_mut(index).on_rtt(&context.shared.parameters, round_trip);
+                self.wait_for_probe(context, index);
+                return;
+            }
+        }
+    }
+
+    /// A path other than the one in use that is to be probed now.
+    pub(super) fn path_to_probe(&self) -> Option<usize> {
+        let is_up = self.tcb.state >= State::Established;
+        let mut others = (0..self.tcb.path_count()).filter(|&index| index != self.tcb.active());
+        others.find(|&index| is_up && self.tcb.path(index).probe.is_due())
+    }
+
+    pub(super) fn write_heartbeat(
+        &mut self,
+        context: &Context<'_>,
+        index: usize,
+        writer: &mut PacketWriter<'_>,
+    ) {
+        let Probe::Due { nonce } = self.tcb.path(index).probe else { return };
+        if writer.chunk(ChunkType::HEARTBEAT.0, 0, &[&heartbeat_info(nonce)]) {
+            let at = context.now;
+            let expires = at + self.tcb.transfer(index).rto();
+            self.tcb.path_mut(index).probe = Probe::Sent { nonce, at, expires };
+        }
+    }
+
+    /// DATA was sent, so the path is not idle. RFC 9260 §8.3.
+    pub(super) fn defer_probe(&mut self, context: &mut Context<'_>, index: usize) {
+        let path = self.tcb.path(index);
+        if path.is_confirmed && matches!(path.probe, Probe::Waiting { .. }) {
+            self.wait_for_probe(context, index);
+        }
+    }
+}
+
+/// The parameters of our HEARTBEATs: one, with the nonce, which also tells the path.
+fn heartbeat_info(nonce: u64) -> [u8; 12] {
+    let [a, b, c, d, e, f, g, h] = nonce.to_be_bytes();
+    [0, 1, 0, 12, a, b, c, d, e, f, g, h]
+}
