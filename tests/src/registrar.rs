@@ -311,6 +311,12 @@ pub fn resolve(pool: &str, items: Option<u32>) -> Vec<u8> {
     bytes(AsapMessage::HandleResolution(HandleResolution::new(handle(pool), items)))
 }
 
+/// Handle Resolution of a user that wants to be told of changes.
+pub fn subscribe(pool: &str, items: Option<u32>) -> Vec<u8> {
+    let message = HandleResolution::new(handle(pool), items);
+    bytes(AsapMessage::HandleResolution(HandleResolution { subscribe: true, ..message }))
+}
+
 /// Handle Resolution Response with elements.
 pub fn resolved(policy: Policy, elements: &[Element<'_>]) -> Vec<u8> {
     let mut buffer = vec![0; BUFFER_LEN];

@@ -130,6 +130,10 @@ pub struct Config {
     pub elements_per_association_max: u32,
     /// The most distinct unreachable elements that are remembered for one reporter.
     pub reports_per_reporter_max: u32,
+    /// The most pools that one association is told the changes of (RFC 5352 §2.2.5).
+    pub subscriptions_per_association_max: u32,
+    /// The shortest time between two updates of one subscription.
+    pub subscription_interval_min: Duration,
     /// Registrations and deregistrations of one association.
     pub registration_rate: RateLimit,
     /// Handle resolutions of one association.
@@ -183,6 +187,8 @@ impl Config {
             foreign_deregistration: false,
             elements_per_association_max: 128,
             reports_per_reporter_max: 16,
+            subscriptions_per_association_max: 16,
+            subscription_interval_min: Duration::from_millis(500),
             // A pool of 128 elements on one association can register in one go; a busy element
             // that re-registers at each change of its load stays well below 20 a second.
             registration_rate: RateLimit::per_second(20, 256),

@@ -15,7 +15,7 @@ use crate::wire::enrp::UpdateAction;
 
 use super::event::InputError;
 use super::registrar::Registrar;
-use super::tables::Tables;
+use super::tables::{HandleBytes, Tables};
 
 /// The distance of an association's peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,6 +84,10 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
             let policy = self.policy_at(&distance, known);
             if policy != known && self.handlespace.set_policy(index, policy).is_ok() {
                 self.announce(index, UpdateAction::ADD);
+                let pool = HandleBytes::new(self.handlespace.element(index).pool());
+                if let Some(pool) = pool.as_handle() {
+                    self.on_pool_change(pool);
+                }
             }
         }
         Ok(())

@@ -222,6 +222,8 @@ pub struct Counters {
     pub deregistrations: u64,
     /// Handle resolutions answered with elements.
     pub handle_resolutions: u64,
+    /// Updates of pools sent to users that have subscribed to them.
+    pub updates: u64,
     /// Handle resolutions answered with an error.
     pub handle_resolutions_rejected: u64,
     /// Keep-alives sent.

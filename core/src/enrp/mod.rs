@@ -20,6 +20,7 @@ mod rate;
 mod registrar;
 mod registration;
 mod ring;
+mod subscriptions;
 mod tables;
 
 pub use announce::{NotAnnounceable, presence_group_v4, presence_group_v6};
@@ -27,7 +28,9 @@ pub use config::{Config, HANDLE_RESOLUTION_ITEMS_MAX, KnownIdentifier, RateLimit
 pub use event::{Counters, Event, InputError, Limit, RemovalReason};
 pub use peering::{AdoptionSlot, LinkSlot, PEERS_MAX, PeerSide, PeerSlot, PeerView};
 pub use registrar::{Registrar, TRANSMIT_LEN_MIN};
+pub use subscriptions::SubscriptionSlot;
 pub use tables::{
     AssociationSlot, CHALLENGER_LEN_MAX, ChallengeSlot, EventSlot, InlineTables, Lent,
     REPLIES_PER_INPUT_MAX, REPORTED_LEN_MAX, ReplySlot, ReportSlot, Tables, WithPeers,
+    WithSubscriptions,
 };

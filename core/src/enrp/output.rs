@@ -7,7 +7,7 @@ use crate::handlespace::{ResolveError, Storage};
 use crate::identifier::PoolHandle;
 use crate::time::Instant;
 use crate::wire::asap::{
-    AsapMessage, DeregistrationResponse, Error, HandleResolutionResponse,
+    AsapMessage, DeregistrationResponse, Error, HandleResolution, HandleResolutionResponse,
     HandleResolutionResponseBuilder, RegistrationResponse,
 };
 use crate::wire::{Cause, EmitError, Layout, OperationError, UnknownMessage};
@@ -22,8 +22,7 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
         &mut self,
         now: Instant,
         id: AssociationId,
-        pool: PoolHandle<'_>,
-        items: Option<u32>,
+        message: &HandleResolution<'_>,
     ) -> Result<(), InputError> {
         let limit = self.config.handle_resolution_rate;
         let slot = self.up(id).ok_or(InputError::UnknownAssociation)?;
@@ -31,8 +30,9 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
         let reply = ReplySlot {
             kind: ReplyKind::HandleResolution,
             association: id,
-            pool: HandleBytes::new(pool),
-            items: match items {
+            pool: HandleBytes::new(message.pool_handle),
+            subscribe: message.subscribe,
+            items: match message.items {
                 None | Some(0) => self.config.handle_resolution_items,
                 Some(items) => items,
             }
@@ -163,6 +163,15 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
         let mut response = HandleResolutionResponseBuilder::new(buf, pool)?;
         let mut has_policy = false;
         let items = reply.items as usize;
+        // Whoever asks without subscribing wants no more updates.
+        let is_subscribed = match reply.subscribe {
+            true => self.subscribe(reply.association, reply.pool, reply.items),
+            false => {
+                self.unsubscribe(reply.association, Some(&reply.pool));
+                false
+            }
+        };
+        response.accept(is_subscribed);
         let selected = self.handlespace.resolve(pool, items, &mut self.entropy, |view| {
             has_policy = has_policy || response.policy(view.policy()).is_ok();
             has_policy && response.element(&view.to_wire(false)).is_ok()
@@ -178,6 +187,9 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
             Err(ResolveError::UnknownPool) => Cause::UNKNOWN_POOL_HANDLE,
             Err(ResolveError::NothingSelectable) => Cause::LACK_OF_RESOURCES,
         };
+        if is_subscribed {
+            self.unsubscribe(reply.association, Some(&reply.pool));
+        }
         self.counters.handle_resolutions_rejected += 1;
         self.tell(Event::Rejected { association: reply.association, cause });
         HandleResolutionResponse::refused(pool, OperationError::new(cause, &[])).emit(buf)

@@ -16,6 +16,7 @@ use super::config::Config;
 use super::event::{Counters, Event, InputError, Limit, RemovalReason};
 use super::peering::Peering;
 use super::ring::Ring;
+use super::subscriptions::Subscriptions;
 use super::tables::{
     AssociationSlot, AssociationState, EventSlot, HandleBytes, REPLIES_PER_INPUT_MAX, ReplyKind,
     ReplySlot, Tables,
@@ -70,6 +71,7 @@ pub struct Registrar<S, T, E> {
     pub(super) challenge_deadline: Option<Instant>,
     pub(super) announcer: Announcer,
     pub(super) peering: Peering,
+    pub(super) subscriptions: Subscriptions,
     associations: Associations,
     events: Ring,
     lost_event_count: u32,
@@ -108,6 +110,7 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
             challenge_deadline: None,
             announcer: Announcer::NEW,
             peering: Peering::NEW,
+            subscriptions: Subscriptions::NEW,
             associations: Associations::NEW,
             events: Ring::NEW,
             lost_event_count: 0,
@@ -258,6 +261,7 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
             }
         });
         self.drop_challenges_of(id);
+        self.unsubscribe(id, None);
         // Each round removes an element.
         while let Some(index) = self.handlespace.first_of(id) {
             self.remove_element(now, index, reason);
@@ -345,9 +349,7 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
             AsapMessage::Deregistration(message) => {
                 self.on_deregistration(now, id, message.pool_handle, message.pe_id)
             }
-            AsapMessage::HandleResolution(message) => {
-                self.on_handle_resolution(now, id, message.pool_handle, message.items)
-            }
+            AsapMessage::HandleResolution(message) => self.on_handle_resolution(now, id, &message),
             AsapMessage::EndpointKeepAliveAck(message) => {
                 self.on_keep_alive_ack(now, id, message.pool_handle, message.pe_id)
             }
@@ -463,6 +465,7 @@ impl<S: Storage, T: Tables, E: Entropy> Machine for Registrar<S, T, E> {
         self.on_challenge_timeouts(now);
         self.on_element_deadlines(now);
         self.on_peer_deadlines(now);
+        self.find_subscription_deadline();
         if self.has_joined() {
             self.announcer.handle_timeout(now, &self.config, &mut self.entropy);
         }
@@ -474,6 +477,7 @@ impl<S: Storage, T: Tables, E: Entropy> Machine for Registrar<S, T, E> {
         // Who is still entering the scope has nothing to offer yet.
         let t6 = self.announcer.poll_timeout().filter(|_| self.has_joined());
         let deadline = Instant::earliest(deadline, t6);
+        let deadline = Instant::earliest(deadline, self.subscriptions.deadline);
         Instant::earliest(deadline, self.peering.deadline)
     }
 
@@ -486,6 +490,9 @@ impl<S: Storage, T: Tables, E: Entropy> Machine for Registrar<S, T, E> {
             return Some(transmit);
         }
         if let Some(transmit) = self.next_adoption() {
+            return Some(transmit);
+        }
+        if let Some(transmit) = self.next_update(buf) {
             return Some(transmit);
         }
         let slots = self.tables.lend().associations;

@@ -122,6 +122,7 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
         holder: Option<AssociationId>,
     ) -> Result<(), InputError> {
         let pool_count = self.handlespace.pool_count();
+        let is_news = self.is_news(pool, element);
         let new = NewElement { pool, element, owner: self.identifier, association: Some(id) };
         let registered = match self.handlespace.register(&new) {
             Ok(registered) => registered,
@@ -152,6 +153,9 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
         self.note_expiry(now, registered.index, element.registration_life);
         self.start_keep_alive(now, registered.index);
         self.announce(registered.index, UpdateAction::ADD);
+        if is_news {
+            self.on_pool_change(pool);
+        }
         let pool = HandleBytes::new(pool);
         self.reply(ReplySlot::about(ReplyKind::Registered, id, pool, element.id));
         Ok(())
@@ -301,6 +305,7 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
             self.settle_challenge_of_removed(now, index);
         }
         self.handlespace.remove(index);
+        self.on_pool_change(pool.as_handle());
         self.count_element_of(association, -1);
         self.counters.removals += 1;
         self.tell(Event::ElementRemoved { pool, element, reason });

@@ -15,6 +15,7 @@ use super::distance::Distance;
 use super::event::Event;
 use super::peering::{AdoptionSlot, LinkSlot, PEERS_MAX, PeerSlot};
 use super::rate::Meter;
+use super::subscriptions::SubscriptionSlot;
 
 /// The longest piece of a bad message that an error cause repeats to its sender; where it would
 /// be longer the cause goes without it.
@@ -57,6 +58,8 @@ pub struct Lent<'a> {
     pub adoptions: &'a mut [AdoptionSlot],
     /// What peers are still to be told, some 100 bytes a change.
     pub changes: &'a mut [u8],
+    /// One for each pool that a user is told the changes of; none without that service.
+    pub subscriptions: &'a mut [SubscriptionSlot],
 }
 
 /// Tables in arrays, for statics and small registrars.
@@ -119,7 +122,29 @@ impl<const A: usize, const R: usize, const U: usize, const C: usize, const V: us
             links: &mut [],
             adoptions: &mut [],
             changes: &mut [],
+            subscriptions: &mut [],
         }
+    }
+}
+
+/// Other tables, and room for users that are told of changes.
+#[derive(Debug)]
+pub struct WithSubscriptions<T, const SUBSCRIPTIONS: usize> {
+    tables: T,
+    subscriptions: [SubscriptionSlot; SUBSCRIPTIONS],
+}
+
+impl<T, const S: usize> WithSubscriptions<T, S> {
+    /// Adds an empty table of subscriptions.
+    #[must_use]
+    pub const fn new(tables: T) -> Self {
+        Self { tables, subscriptions: [SubscriptionSlot::FREE; S] }
+    }
+}
+
+impl<T: Tables, const S: usize> Tables for WithSubscriptions<T, S> {
+    fn lend(&mut self) -> Lent<'_> {
+        Lent { subscriptions: &mut self.subscriptions, ..self.tables.lend() }
     }
 }
 
@@ -257,6 +282,8 @@ pub struct ReplySlot {
     pub(super) cause: Cause,
     /// How many elements a handle resolution may yield.
     pub(super) items: u32,
+    /// Whether the user wants to be told of changes.
+    pub(super) subscribe: bool,
     pub(super) data: [u8; REPORTED_LEN_MAX],
     pub(super) data_len: u16,
 }
@@ -289,6 +316,7 @@ impl ReplySlot {
         element: PeId(0),
         cause: Cause(0),
         items: 0,
+        subscribe: false,
         data: [0; REPORTED_LEN_MAX],
         data_len: 0,
     };

@@ -68,6 +68,37 @@ impl<S: Storage> Handlespace<S> {
     }
 }
 
+impl<S: Storage> Handlespace<S> {
+    /// Shows up to `items` (and [`ITEMS_MAX`]) elements of a pool that may be selected, in the
+    /// order of its policy if that has one, until `each` returns false. Nothing is charged.
+    /// Returns how many were taken; `None` if there is no such pool.
+    #[must_use]
+    pub fn list(
+        &self,
+        pool: PoolHandle<'_>,
+        items: usize,
+        mut each: impl FnMut(&ElementView<'_>) -> bool,
+    ) -> Option<usize> {
+        let slots = self.storage.slots();
+        let link = pools::find(slots.pool_nodes, slots.pools, &self.state.pool_tops, pool);
+        let pool = get(slots.pools, link)?;
+        let seen = Beside {
+            owner_ids: slots.owner_ids,
+            association_ids: slots.association_ids,
+            blocks: slots.blocks,
+        };
+        let (mut link, mut count) = (pool.order.first, 0);
+        while let Some(element) = get(slots.elements, link)
+            && count < items.min(ITEMS_MAX)
+            && each(&seen.view(pool, element, link))
+        {
+            count += 1;
+            link = pool.order.next(slots.order, link);
+        }
+        Some(count)
+    }
+}
+
 /// The first `items` in order, of which the first is charged.
 #[inline]
 fn take_first(

@@ -2,7 +2,7 @@
 
 use rserpool_core::enrp::{
     AdoptionSlot, AssociationSlot, ChallengeSlot, EventSlot, Lent, LinkSlot, PEERS_MAX, PeerSlot,
-    REPLIES_PER_INPUT_MAX, ReplySlot, ReportSlot, Tables,
+    REPLIES_PER_INPUT_MAX, ReplySlot, ReportSlot, SubscriptionSlot, Tables,
 };
 
 /// The tables that a registrar needs beside its handlespace, allocated once.
@@ -17,6 +17,7 @@ pub struct HeapTables {
     links: Box<[LinkSlot]>,
     adoptions: Box<[AdoptionSlot]>,
     changes: Box<[u8]>,
+    subscriptions: Box<[SubscriptionSlot]>,
 }
 
 impl HeapTables {
@@ -33,6 +34,7 @@ impl HeapTables {
             links: vec![LinkSlot::FREE; 2 * PEERS_MAX].into(),
             adoptions: vec![AdoptionSlot::FREE; 64].into(),
             changes: vec![0; CHANGES_LEN].into(),
+            subscriptions: vec![SubscriptionSlot::FREE; associations.clamp(16, 1_024)].into(),
         }
     }
 }
@@ -49,6 +51,7 @@ impl Tables for HeapTables {
             links: &mut self.links,
             adoptions: &mut self.adoptions,
             changes: &mut self.changes,
+            subscriptions: &mut self.subscriptions,
         }
     }
 }

@@ -17,7 +17,7 @@ use rserpool_core::wire::{AsapMessage, Load, Policy, TransportUse};
 
 use crate::registrar::{
     Bench, Element, Said, address_of, alive, deregister, element, ip, register, resolve,
-    unreachable,
+    subscribe, unreachable,
 };
 
 const ELEMENTS: usize = 12;
@@ -224,6 +224,9 @@ impl Model {
         assert_eq!(handlespace.count_of(registrar.identifier()), self.known);
         assert!(self.known <= ELEMENTS && handlespace.pool_count() <= POOLS);
         assert_eq!(registrar.association_count() as usize, self.up.len());
+        if self.up.is_empty() {
+            assert_eq!(registrar.subscription_count(), 0, "nobody is there to be told");
+        }
         let mut tied = 0;
         for &id in &self.up {
             let of_association = handlespace.elements_of(AssociationId(id)).count();
@@ -285,6 +288,7 @@ fn sound(program: &mut Program<'_>) -> Vec<u8> {
         5 => deregister(pool, pe_id),
         6 | 7 => {
             let items = match program.byte() {
+                items @ 128..192 => return subscribe(pool, Some(u32::from(items) - 128)),
                 0 => None,
                 255 => Some(u32::MAX),
                 items => Some(u32::from(items)),

@@ -100,4 +100,5 @@ mod distance;
 mod refusal;
 mod registration;
 mod resolution;
+mod subscription;
 mod watch;

@@ -113,6 +113,7 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
         owner: RegistrarId,
     ) -> Option<ElementIndex> {
         let pool_count = self.handlespace.pool_count();
+        let is_news = self.is_news(pool, &PoolElement { home: owner, ..*element });
         let new = NewElement { pool, element, owner, association: None };
         let index = match self.handlespace.register(&new) {
             Ok(registered) => registered.index,
@@ -134,6 +135,9 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
         scratch.flags &= !flag::WATCH;
         self.note_end(now, index, element.registration_life);
         self.wait_for_end(index);
+        if is_news {
+            self.on_pool_change(pool);
+        }
         Some(index)
     }
 
