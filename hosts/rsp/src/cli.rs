@@ -17,6 +17,7 @@ use crate::policy::PolicyChoice;
 use crate::status::StatusArgs;
 use crate::tcp::TcpOptions;
 use crate::timer::Timer;
+use crate::transport::TransportArg;
 use crate::values::{Group, Identifier, KernelChoice, Point, PoolKey, Size, Span};
 
 /// Reliable Server Pooling: registrar, pool elements that compute, and their users.
@@ -89,6 +90,9 @@ pub(crate) struct ScopeOptions {
     /// tried at once.
     #[arg(long = "registrar", value_name = "HOST[:PORT][/UDPPORT]")]
     pub(crate) registrars: Vec<Address>,
+    /// Which SCTP to use. [default: auto]
+    #[arg(long, value_enum)]
+    pub(crate) transport: Option<TransportArg>,
     /// Whose habits decide where the RFCs and RSPLIB differ. [default: rsplib]
     #[arg(long, value_enum)]
     pub(crate) profile: Option<ProfileChoice>,
@@ -373,6 +377,9 @@ pub(crate) struct DemoOptions {
     /// The boards' firmware. [default: built from the source tree]
     #[arg(long, value_name = "ELF", requires = "boards")]
     pub(crate) firmware: Option<PathBuf>,
+    /// Which SCTP to use.
+    #[arg(long, value_enum, default_value = "auto")]
+    pub(crate) transport: TransportArg,
     /// The PNG to write.
     #[arg(long, default_value = "mandelbrot.png", value_name = "FILE")]
     pub(crate) out: PathBuf,
@@ -383,6 +390,7 @@ impl ScopeOptions {
     pub(crate) fn or(self, file: Self) -> Self {
         Self {
             registrars: if_empty(self.registrars, file.registrars),
+            transport: self.transport.or(file.transport),
             profile: self.profile.or(file.profile),
             announces: self.announces.or(file.announces),
             announce_groups: if_empty(self.announce_groups, file.announce_groups),

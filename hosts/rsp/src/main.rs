@@ -18,6 +18,7 @@ mod serve;
 mod status;
 mod tcp;
 mod timer;
+mod transport;
 mod values;
 mod view;
 

@@ -10,8 +10,9 @@ use crate::address::{ASAP_PORT, EnrpPort};
 use crate::cli::{RegistrarOptions, ScopeOptions, Switch};
 use crate::failure::Failure;
 use crate::scope::{
-    CLOSE_PATIENCE, announces, listen_at, places, profile, reports, stop_signal, transport_failure,
+    CLOSE_PATIENCE, announces, places, profile, reports, stop_signal, transport_failure,
 };
+use crate::transport::listen_at;
 
 /// Runs a registrar until a signal comes.
 pub(crate) async fn registrar(
@@ -20,7 +21,7 @@ pub(crate) async fn registrar(
 ) -> Result<(), Failure> {
     let stopped = stop_signal(options.exit_with_stdin)?;
     let (mut transport_config, port, udp_port) =
-        listen_at(options.listen.as_ref(), ASAP_PORT).await?;
+        listen_at(scope.transport, options.listen.as_ref(), ASAP_PORT).await?;
     let mut config = RegistrarConfig::default();
     config.registrar = enrp::Config::new(profile(&scope));
     config.registrar.observed_address = options.observed_addresses;

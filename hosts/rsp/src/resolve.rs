@@ -15,6 +15,7 @@ use crate::scope::{
     CLOSE_PATIENCE, no_registrar, pool_handle, profile, registrars, reports, resolve_failure,
     start_failure,
 };
+use crate::transport::by;
 
 /// Prints the elements of a pool.
 pub(crate) async fn resolve(scope: ScopeOptions, options: ResolveOptions) -> Result<(), Failure> {
@@ -29,7 +30,7 @@ pub(crate) async fn resolve(scope: ScopeOptions, options: ResolveOptions) -> Res
     config.profile = profile(&scope);
     config.csp = reports(&scope).await?;
     config.by_tcp = options.tcp;
-    let transport = Transport::start(TransportConfig::default());
+    let transport = Transport::start(by(scope.transport, TransportConfig::default()));
     let started = PoolUser::start(&transport, config).await;
     let user = started.map_err(|error| start_failure(&error))?;
     let patience = options.patience.map_or(PATIENCE_DEFAULT, |span| span.0);

@@ -21,6 +21,7 @@ use crate::scope::{
     CLOSE_PATIENCE, POOL_DEFAULT, Registrars, no_registrar, pool_handle, profile, registrars,
     reports, resolve_failure, start_failure, stop_signal,
 };
+use crate::transport::by;
 use crate::values::{Point, Size};
 use crate::view::{JobView, json_of};
 
@@ -152,7 +153,7 @@ async fn compute<J: Job + Send + 'static>(
     user_config.announces.clone_from(&registrars.announces);
     user_config.profile = profile(scope);
     user_config.csp = reports(scope).await?;
-    let mut transport_config = TransportConfig::default();
+    let mut transport_config = by(scope.transport, TransportConfig::default());
     transport_config.receive_buffer_len = RECEIVE_BUFFER_LEN;
     let transport = Transport::start(transport_config);
     let started = PoolUser::start(&transport, user_config).await;

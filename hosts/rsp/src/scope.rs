@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use rserpool::csp::{CSP_PORT, CspConfig};
-use rserpool::transport::{Transport, TransportConfig, TransportError};
+use rserpool::transport::{Transport, TransportError};
 use rserpool::{AnnounceConfig, Interfaces, ResolveError, StartError};
 use rserpool_core::association::Endpoint;
 use rserpool_core::identifier::{PoolHandle, PoolHandleBuf};
@@ -131,20 +131,6 @@ pub(crate) fn pool_handle(name: &str) -> Result<PoolHandleBuf, Failure> {
         .map_err(|error| Failure::usage(format!("\"{name}\" cannot name a pool: {error}")))
 }
 
-/// A transport that listens at `listen`: its addresses, SCTP port and UDP port.
-pub(crate) async fn listen_at(
-    listen: Option<&Address>,
-    port_default: u16,
-) -> Result<(TransportConfig, u16, Option<u16>), Failure> {
-    match listen {
-        None => Ok((TransportConfig::default(), port_default, None)),
-        Some(listen) => {
-            let address = listen.lookup(port_default).await?;
-            Ok((TransportConfig::at(address.ip()), address.port(), listen.udp_port))
-        }
-    }
-}
-
 /// Where a port can be reached, as `address:port/udp`: the best address first, at least one.
 pub(crate) fn places(transport: &Transport, port: u16, udp_ports: &[u16]) -> Vec<String> {
     let mut addresses = transport.local_addresses();
@@ -162,9 +148,9 @@ pub(crate) fn places(transport: &Transport, port: u16, udp_ports: &[u16]) -> Vec
 /// How a transport's error reads on the command line.
 pub(crate) fn transport_failure(error: &TransportError) -> Failure {
     let status = match error {
-        TransportError::AddressInUse { .. } | TransportError::PortOpen { .. } => {
-            Status::AddressInUse
-        }
+        TransportError::AddressInUse { .. }
+        | TransportError::KernelPortInUse { .. }
+        | TransportError::PortOpen { .. } => Status::AddressInUse,
         TransportError::NoSuchAddress { .. } => Status::Usage,
         _ => Status::Failed,
     };
@@ -172,6 +158,13 @@ pub(crate) fn transport_failure(error: &TransportError) -> Failure {
     match error {
         TransportError::AddressInUse { .. } => failure
             .hint("`ss -lunp` tells which program has it; --listen HOST:0 takes a free port"),
+        TransportError::KernelPortInUse { .. } => failure.hint(
+            "`ss -lSp` tells which program has it; --listen HOST:0 takes a free port, and \
+             --transport udp does without the kernel's SCTP",
+        ),
+        TransportError::NoKernelSctp { .. } => failure.hint(
+            "`modprobe sctp` loads it where there is such a module; --transport udp does without",
+        ),
         _ => failure,
     }
 }

@@ -15,15 +15,17 @@ use crate::cli::{ScopeOptions, ServeOptions};
 use crate::failure::{Failure, Status};
 use crate::policy::PolicyChoice;
 use crate::scope::{
-    CLOSE_PATIENCE, POOL_DEFAULT, Registrars, listen_at, no_registrar, places, pool_handle,
-    profile, registrars, reports, start_failure, stop_signal,
+    CLOSE_PATIENCE, POOL_DEFAULT, Registrars, no_registrar, places, pool_handle, profile,
+    registrars, reports, start_failure, stop_signal,
 };
+use crate::transport::listen_at;
 use crate::values::PoolKey;
 
 /// Runs pool elements until a signal comes.
 pub(crate) async fn serve(scope: ScopeOptions, options: ServeOptions) -> Result<(), Failure> {
     let stopped = stop_signal(options.exit_with_stdin)?;
-    let (transport_config, port, udp_port) = listen_at(options.listen.as_ref(), 0).await?;
+    let (transport_config, port, udp_port) =
+        listen_at(scope.transport, options.listen.as_ref(), 0).await?;
     let registrars = registrars(&scope).await?;
     let mut config = element_config(&scope, &options, &registrars)?;
     (config.port, config.udp_port) = (port, udp_port);

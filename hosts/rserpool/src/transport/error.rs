@@ -53,7 +53,7 @@ pub enum TransportError {
         port: u16,
     },
     /// The kernel refuses a socket.
-    #[error("cannot open a kernel socket for SCTP port {port}")]
+    #[error("cannot open a kernel socket for SCTP port {port}: {source}")]
     KernelSocket {
         /// For which port.
         port: u16,

@@ -22,6 +22,7 @@ use crate::failure::Failure;
 use crate::picture::{Palette, check_writable, read_png, write_png};
 use crate::run::{checked_iterations, checked_span, fractal_job};
 use crate::scope::{CLOSE_PATIENCE, pool_handle, start_failure, stop_signal};
+use crate::transport::by;
 use crate::values::PoolKey;
 use crate::view::JobView;
 
@@ -146,7 +147,9 @@ impl Stage {
             _ => Some(boards::firmware(options.firmware.as_deref()).await?),
         };
         let log = log.unwrap_or("error");
+        let transport = options.transport.word();
         let common = ["--exit-with-stdin", "--listen", "127.0.0.1:0/0", "--log", log];
+        let common = [&common[..], &["--transport", transport]].concat();
         let arguments = [&["registrar", "--announces", "off"], &common[..]].concat();
         let registrar = self.registrar.insert(Process::start("the registrar", &arguments, None)?);
         let place = registrar.ready_at().await?;
@@ -266,7 +269,8 @@ async fn compute(
     registrar: Endpoint,
     stage: &mut Stage,
 ) -> Result<(FractalJob, Report), Failure> {
-    let mut transport_config = TransportConfig::at(std::net::Ipv4Addr::LOCALHOST.into());
+    let at = TransportConfig::at(std::net::Ipv4Addr::LOCALHOST.into());
+    let mut transport_config = by(Some(options.transport), at);
     transport_config.receive_buffer_len = 1 << 20;
     let transport = Transport::start(transport_config);
     let pool = pool_handle(crate::scope::POOL_DEFAULT)?;

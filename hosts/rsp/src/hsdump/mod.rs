@@ -13,6 +13,7 @@ use crate::address::Address;
 use crate::cli::ProfileChoice;
 use crate::failure::{Failure, Status};
 use crate::scope::{CLOSE_PATIENCE, transport_failure};
+use crate::transport::{TransportArg, by};
 use crate::values::Span;
 
 /// What `rsp hsdump` takes.
@@ -28,6 +29,9 @@ pub(crate) struct HsdumpArgs {
     /// How long to wait for all of it.
     #[arg(long, default_value = "10s", value_name = "SPAN")]
     patience: Span,
+    /// Which SCTP to use. [default: auto]
+    #[arg(long, value_enum)]
+    transport: Option<TransportArg>,
     /// Whose habits the registrar has: whether registrations last milliseconds or seconds.
     #[arg(long, value_enum, default_value = "rsplib")]
     profile: ProfileChoice,
@@ -47,7 +51,7 @@ peer without elements, RSPLIB's for some 10 s, ours until we have hung up.";
 pub(crate) async fn hsdump(args: HsdumpArgs) -> Result<(), Failure> {
     let mut endpoint = Endpoint::new(args.registrar.lookup(ENRP_PORT).await?);
     endpoint.udp_port = args.registrar.udp_port;
-    let transport = Transport::start(TransportConfig::default());
+    let transport = Transport::start(by(args.transport, TransportConfig::default()));
     let read = HandlespaceDump::read(&transport, endpoint.clone(), args.patience.0).await;
     transport.close(CLOSE_PATIENCE).await;
     let dump = read.map_err(|error| failure(&endpoint, &error))?;

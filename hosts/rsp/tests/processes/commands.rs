@@ -97,6 +97,36 @@ fn an_address_in_use_is_named() {
 }
 
 #[test]
+fn the_kernels_sctp_is_not_used_where_there_is_none() {
+    let (_registrar, place) = Process::registrar(&["--transport", "udp"]);
+    let kernel = ["--transport", "kernel"];
+    for arguments in [
+        &["registrar", "--listen", "127.0.0.1:0", "--announces", "off"][..],
+        &["serve", "--patience", "1s", "--listen", "127.0.0.1:0", "--registrar", &place],
+        &["run", "load", "--patience", "1s", "--registrar", &place],
+        &["resolve", "ComputePool", "--patience", "1s", "--registrar", &place],
+        &["hsdump", &place, "--patience", "1s"],
+    ] {
+        if linux_sctp::is_available() {
+            println!("skipped: this kernel has SCTP");
+            return;
+        }
+        let ended = rsp(&[arguments, &kernel[..]].concat());
+        assert_eq!(ended.code, Some(1), "{arguments:?}: {}", ended.errors);
+        assert!(ended.errors.contains("kernel has no SCTP"), "{}", ended.errors);
+        assert!(ended.errors.contains("--transport udp"), "{}", ended.errors);
+    }
+}
+
+#[test]
+fn a_udp_port_for_the_kernels_sctp_is_a_usage_error() {
+    let arguments = ["registrar", "--transport", "kernel", "--listen", "127.0.0.1:0/9899"];
+    let ended = rsp(&arguments);
+    assert_eq!(ended.code, Some(2), "{}", ended.errors);
+    assert!(ended.errors.contains("net.sctp.udp_port"), "{}", ended.errors);
+}
+
+#[test]
 fn a_full_registrar_says_what_to_do() {
     let (_registrar, place) = Process::registrar(&["--max-elements", "1"]);
     let _first = Process::element(&place, &[]);
