@@ -78,7 +78,7 @@ pub(crate) struct Options {
 pub(crate) fn run_cases(options: &Options) -> Result<()> {
     if options.list {
         for case in CASES {
-            println!("{:<18}{}", case.name, case.what);
+            println!("{:<22}{}", case.name, case.what);
         }
         return Ok(());
     }
@@ -112,7 +112,7 @@ pub(crate) fn run_cases(options: &Options) -> Result<()> {
     let verdicts = run_all(&cases, jobs, firmware.as_deref(), options.keep)?;
     println!();
     for (case, verdict) in cases.iter().zip(&verdicts) {
-        println!("{:<18}{verdict}", case.name);
+        println!("{:<22}{verdict}", case.name);
     }
     match verdicts.iter().filter(|verdict| verdict.starts_with("FAIL")).count() {
         0 => Ok(()),

@@ -8,13 +8,14 @@ use anyhow::{Context, Result, anyhow, bail};
 
 use super::Case;
 use crate::lab::Lab;
+use crate::lab::guest::Guest;
 use crate::process::{cargo, root, show};
 
 /// Tests that everywhere else can only be skipped.
 pub(crate) const CASE: Case = Case {
     name: "kernel-transport",
     what: "the tests of kernel SCTP sockets and of the transport above them",
-    patience: Duration::from_secs(400),
+    patience: Duration::from_secs(600),
     has_boards: false,
     run,
 };
@@ -68,7 +69,24 @@ fn run(lab: &mut Lab) -> Result<()> {
         let summary = lab.check(&format!("the tests of {package}"), passed)?;
         println!("         {}", summary.trim_start_matches("test result: "));
     }
-    Ok(())
+    round_trips(lab, &mut guest)
+}
+
+/// Both SCTPs must measure how long loopback takes.
+fn round_trips(lab: &Lab, guest: &mut Guest) -> Result<()> {
+    guest.must("tc qdisc add dev lo root netem delay 30ms")?;
+    let command = format!(
+        "KERNEL_SCTP_REQUIRED=1 LOOPBACK_DELAY_MS=30 {} --nocapture --test-threads=1 round_trip",
+        program("rserpool").display()
+    );
+    let outcome = guest.run(TEST_PATIENCE, &command)?;
+    guest.must("tc qdisc del dev lo root")?;
+    let told = outcome.text.matches("a round trip takes").count();
+    let measured = match (outcome.code, told) {
+        (0, 2) => Ok(()),
+        _ => Err(anyhow!("{}", failures(&outcome.text))),
+    };
+    lab.check("both SCTPs measure a round trip of 60 ms", measured)
 }
 
 /// Where the test program of a package is.
@@ -87,4 +105,4 @@ fn failures(text: &str) -> String {
 }
 
 /// How long the tests of a package may take.
-const TEST_PATIENCE: Duration = Duration::from_secs(150);
+const TEST_PATIENCE: Duration = Duration::from_secs(280);

@@ -9,6 +9,7 @@ mod hsdump;
 mod kernel_data;
 pub(super) mod kernel_transport;
 mod our_element;
+mod our_kernel_registrar;
 mod our_registrar;
 mod our_trouble;
 mod ours;
@@ -42,6 +43,7 @@ pub(crate) static CASES: &[Case] = &[
     our_trouble::CASE,
     kernel_data::CASE,
     kernel_transport::CASE,
+    our_kernel_registrar::CASE,
     crash_input::CASE,
     csp::CASE,
     hsdump::CASE,

@@ -72,14 +72,14 @@ fn run(lab: &mut Lab) -> Result<()> {
 }
 
 /// A pong, as pingpongclient prints it.
-struct Pong {
-    element: String,
+pub(super) struct Pong {
+    pub(super) element: String,
     /// The server's count, which a cookie hands on.
-    reply: u64,
+    pub(super) reply: u64,
 }
 
 /// Waits until the last pong is as wanted.
-fn await_pong(client: &Program, is_wanted: impl Fn(&Pong) -> bool) -> Result<Pong> {
+pub(super) fn await_pong(client: &Program, is_wanted: impl Fn(&Pong) -> bool) -> Result<Pong> {
     let look = || Ok(last_pong(&client.output()).filter(|pong| is_wanted(pong)));
     await_some(PATIENCE, look)?.with_context(|| match last_pong(&client.output()) {
         None => "no pong at all".to_owned(),
@@ -96,7 +96,7 @@ fn last_pong(output: &str) -> Option<Pong> {
 }
 
 /// Waits until an element has answered `count` keep-alives since it began.
-fn await_keep_alives(program: &Program, identifier: &str, count: usize) -> Result<()> {
+pub(super) fn await_keep_alives(program: &Program, identifier: &str, count: usize) -> Result<()> {
     let digits = identifier.trim_start_matches("0x");
     let answer = format!("Sending KeepAliveAck for pool element ${digits}");
     let answered = || program.output().matches(&answer).count();

@@ -99,4 +99,4 @@ pub(super) fn must_resolve_by(lab: &Lab, elements: &[&str], words: &str) -> Resu
 }
 
 /// The pool key of elements and boards.
-const KEY: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
+pub(super) const KEY: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
