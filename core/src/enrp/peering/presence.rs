@@ -141,7 +141,9 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
             peer.acks_missing = 0;
             self.tell(Event::PeerUp { peer: id });
         }
-        if is_seeking {
+        // RFC 5353 §3.2.2.1: whoever was named goes before those that are only heard.
+        let peers = &self.tables.lend().peers;
+        if is_seeking && (peers[place].is_configured || !peers.iter().any(|it| it.is_configured)) {
             self.take_mentor(now, place);
         }
     }
@@ -175,18 +177,18 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
     }
 
     pub(super) fn on_join_deadline(&mut self, now: Instant) {
-        match self.peering.join {
-            Join::Seeking { until } if until <= now => self.joined(),
+        let next = match self.peering.join {
+            Join::Seeking { until } if until <= now => 0,
             Join::Mentored { until, mentor } if until <= now => {
                 self.tables.lend().peers[mentor].sync = Sync::Idle;
-                let peers = &self.tables.lend().peers;
-                let is_other = |place: &usize| *place != mentor && peers[*place].is_alive();
-                match (mentor + 1..peers.len()).find(is_other) {
-                    Some(other) => self.take_mentor(now, other),
-                    None => self.joined(),
-                }
+                mentor + 1
             }
-            _ => {}
+            _ => return,
+        };
+        let peers = &self.tables.lend().peers;
+        match (next..peers.len()).find(|&place| peers[place].is_alive()) {
+            Some(mentor) => self.take_mentor(now, mentor),
+            None => self.joined(),
         }
     }
 

@@ -35,6 +35,18 @@ pub(super) fn check(sources: &[Source], findings: &mut Vec<String>) -> Result<()
         text.with_context(|| format!("cannot read {FOLDER}/{name}"))
     };
     let words = parse_words(&read(WORDS)?);
+    let files = fs::read_dir(&folder).with_context(|| format!("cannot read {FOLDER}"))?;
+    for file in files {
+        let name = file?.file_name().to_string_lossy().into_owned();
+        let rfc = name.strip_prefix("rfc").and_then(|name| name.strip_suffix(".md"));
+        if rfc.is_some_and(|rfc| !words.contains_key(rfc)) {
+            findings.push(finding(
+                &Path::new(FOLDER).join(&name),
+                1,
+                "no words of it in words.txt",
+            ));
+        }
+    }
     let code = Code::new(sources);
     for (rfc, words) in &words {
         let name = format!("rfc{rfc}.md");

@@ -96,6 +96,51 @@ fn a_silent_mentor_gives_way_to_another() {
 }
 
 #[test]
+fn whoever_is_only_heard_is_mentor_if_nobody_named_is_there() {
+    let mut bench = Bench::new(Profile::Rfc, |_| {});
+    bench.starts(&[2]);
+    bench.said();
+    bench.links(3);
+    bench.hears(3, presence(3, false, NOTHING)).unwrap();
+    bench.passes(Duration::from_millis(4_999));
+    assert!(!bench.said().contains(&"3 TABLE_REQUEST 1>3".into()));
+    assert!(!bench.registrar.has_joined());
+    bench.passes(Duration::from_millis(1));
+    bench.hears(3, list_response(3, &[])).unwrap();
+    assert!(bench.said().contains(&"3 TABLE_REQUEST 1>3".into()));
+    bench.hears(3, table_response(3, false, &[("A", 10, 3, RR)])).unwrap();
+    assert!(bench.registrar.has_joined());
+}
+
+#[test]
+fn whoever_is_named_is_mentor_before_those_that_are_only_heard() {
+    let mut bench = Bench::new(Profile::Rfc, |_| {});
+    bench.starts(&[2]);
+    bench.said();
+    bench.links(3);
+    bench.hears(3, presence(3, false, NOTHING)).unwrap();
+    bench.connects(2, 0);
+    bench.hears(2, presence(2, false, NOTHING)).unwrap();
+    bench.hears(3, list_response(3, &[])).unwrap();
+    bench.hears(2, list_response(2, &[])).unwrap();
+    let said = bench.said();
+    assert!(said.contains(&"2 TABLE_REQUEST 1>2".into()), "{said:?}");
+    assert!(!said.contains(&"3 TABLE_REQUEST 1>3".into()), "{said:?}");
+}
+
+#[test]
+fn without_names_whoever_is_heard_first_is_mentor() {
+    let mut bench = Bench::new(Profile::Rfc, |_| {});
+    bench.starts(&[]);
+    bench.registrar.seek_mentor(bench.now);
+    assert!(!bench.registrar.has_joined());
+    bench.links(3);
+    bench.hears(3, presence(3, false, NOTHING)).unwrap();
+    bench.hears(3, list_response(3, &[])).unwrap();
+    assert!(bench.said().contains(&"3 TABLE_REQUEST 1>3".into()));
+}
+
+#[test]
 fn a_newcomer_whose_mentors_are_all_silent_goes_on_alone() {
     let mut bench = with_mentor();
     bench.passes(Duration::from_millis(4_999));
