@@ -20,8 +20,10 @@ use crate::clock::OsEntropy;
 use crate::csp::{self, ComponentId, CspConfig, Reporter, Status, Workload, report_due};
 use crate::driven::Driven;
 use crate::pool_user::StartError;
+use crate::service_thread::{self, ServiceConfig};
+use crate::services::ServerEvent;
 use crate::transport::Transport;
-use crate::work::{Slots, WorkerThread, Workplace};
+use crate::work::{Outlet, Slots, WorkerThread, Workplace};
 
 /// How a pool element behaves.
 #[derive(Clone, Debug)]
@@ -50,6 +52,9 @@ pub struct PoolElementConfig {
     /// The kernels to compute with; `None`: all of the
     /// [`StandardKernels`](rserpool_core::compute::kernels::StandardKernels).
     pub kernels: Option<Vec<KernelId>>,
+    /// The service of RSPLIB that it serves instead of computing work packages, which key, slots
+    /// and kernels are for.
+    pub service: Option<ServiceConfig>,
     /// The SCTP port of the service; 0 takes a free one.
     pub port: u16,
     /// Pins its UDP port (RFC 6951); 0 takes a free one.
@@ -80,6 +85,7 @@ impl PoolElementConfig {
             key,
             slots: Slots::default(),
             kernels: None,
+            service: None,
             port: 0,
             udp_port: None,
             addresses: Vec::new(),
@@ -91,13 +97,15 @@ impl PoolElementConfig {
 }
 
 /// What the user of a pool element should know.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum ElementEvent {
     /// Of its membership in the pool.
     Membership(PoolElementEvent),
     /// Of its work.
     Work(compute::Event),
+    /// Of the service that it serves.
+    Service(ServerEvent),
 }
 
 /// A pool element that computes work packages.
@@ -164,14 +172,15 @@ impl PoolElement {
         let (load_sender, loads) = watch::channel(Load(0));
         let (session_sender, sessions) = watch::channel(0);
         let PoolElementConfig { pool, key, slots, kernels, .. } = config;
-        let place = Workplace { pool, key, slots, kernels };
-        let worker = WorkerThread::start(
-            service,
-            place,
-            load_sender,
-            session_sender,
-            event_sender.clone(),
-        )?;
+        let outlet =
+            Outlet { loads: load_sender, sessions: session_sender, events: event_sender.clone() };
+        let worker = match config.service {
+            None => {
+                let place = Workplace { pool, key, slots, kernels };
+                WorkerThread::start(service, place, outlet)?
+            }
+            Some(config) => service_thread::start(service, config, outlet)?,
+        };
         let (deregister, deregistrations) = mpsc::channel(1);
         let policy = config.policy;
         let announces = config.announces.map(|config| config.bound_to(transport.addresses()));

@@ -68,26 +68,29 @@ pub(crate) struct WorkerThread {
 
 impl WorkerThread {
     /// Starts a worker on `port`. It tells its load, how many users it has, and what it does.
-    pub(crate) fn start(
-        port: Port,
-        place: Workplace,
-        loads: watch::Sender<Load>,
-        sessions: watch::Sender<usize>,
-        events: mpsc::Sender<ElementEvent>,
+    pub(crate) fn start(port: Port, place: Workplace, outlet: Outlet) -> io::Result<Self> {
+        Self::spawn(outlet, move |outlet, stops| async move {
+            match place.slots.0 {
+                1..=4 => work::<4>(port, place, outlet, stops).await,
+                5..=8 => work::<8>(port, place, outlet, stops).await,
+                _ => work::<{ Slots::MAX as usize }>(port, place, outlet, stops).await,
+            }
+        })
+    }
+
+    /// Starts a thread that does what `work` says, on a runtime of its own.
+    pub(crate) fn spawn<F: Future<Output = ()>>(
+        outlet: Outlet,
+        work: impl FnOnce(Outlet, mpsc::Receiver<Stop>) -> F + Send + 'static,
     ) -> io::Result<Self> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (stops, stop_receiver) = mpsc::channel(2);
         let (end_sender, ended) = watch::channel(false);
-        let outlet = Outlet { stops: stop_receiver, loads, sessions, events };
-        let compute = move || {
-            match place.slots.0 {
-                1..=4 => runtime.block_on(work::<4>(port, place, outlet)),
-                5..=8 => runtime.block_on(work::<8>(port, place, outlet)),
-                _ => runtime.block_on(work::<{ Slots::MAX as usize }>(port, place, outlet)),
-            }
+        let run = move || {
+            runtime.block_on(work(outlet, stop_receiver));
             let _ = end_sender.send(true);
         };
-        std::thread::Builder::new().name("worker".into()).spawn(compute)?;
+        std::thread::Builder::new().name("worker".into()).spawn(run)?;
         Ok(Self { stops, ended })
     }
 
@@ -102,18 +105,30 @@ impl WorkerThread {
     }
 }
 
-/// What the thread has besides its machine.
-struct Outlet {
-    stops: mpsc::Receiver<Stop>,
-    loads: watch::Sender<Load>,
-    sessions: watch::Sender<usize>,
-    events: mpsc::Sender<ElementEvent>,
+/// What a thread tells of its machine.
+#[derive(Debug)]
+pub(crate) struct Outlet {
+    pub(crate) loads: watch::Sender<Load>,
+    pub(crate) sessions: watch::Sender<usize>,
+    pub(crate) events: mpsc::Sender<ElementEvent>,
+}
+
+impl Outlet {
+    /// Tells how many users there are.
+    pub(crate) fn tell_sessions(&self, count: usize) {
+        self.sessions.send_if_modified(|known| std::mem::replace(known, count) != count);
+    }
 }
 
 type StandardWorker<const SLOTS: usize> = Worker<StandardKernels, SLOTS, USERS_MAX, CHUNK_LEN>;
 
 /// Computes; `SLOTS` is at least as many as there are in `place`.
-async fn work<const SLOTS: usize>(port: Port, place: Workplace, mut outlet: Outlet) {
+async fn work<const SLOTS: usize>(
+    port: Port,
+    place: Workplace,
+    outlet: Outlet,
+    mut stops: mpsc::Receiver<Stop>,
+) {
     let mut config = WorkerConfig::new(place.pool);
     config.slot_count = place.slots.0;
     if let Some(kernels) = &place.kernels {
@@ -138,14 +153,12 @@ async fn work<const SLOTS: usize>(port: Port, place: Workplace, mut outlet: Outl
                 }
             }
         }
-        outlet.sessions.send_if_modified(|known| {
-            std::mem::replace(known, driven.link_count()) != driven.link_count()
-        });
+        outlet.tell_sessions(driven.link_count());
         let is_busy = has_more || has_sent;
         tokio::select! {
             biased;
             is_on = driven.step() => if !is_on { return },
-            stop = outlet.stops.recv() => match stop {
+            stop = stops.recv() => match stop {
                 Some(how) => driven.machine.stop(how),
                 None => return,
             },

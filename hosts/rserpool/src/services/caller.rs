@@ -131,6 +131,11 @@ pub enum CallEvent<E> {
         /// Why.
         why: Loss,
     },
+    /// An element has given a cookie.
+    Cookie {
+        /// Which one.
+        element: PeId,
+    },
     /// The client says something.
     Client(E),
     /// It is over.
@@ -384,7 +389,10 @@ impl<C: Call> SessionCaller<C> {
         }
         if ppid == Ppid::ASAP {
             let news = self.session.on_control(from, data)?;
-            self.statistics.cookies += u64::from(news == SessionNews::Cookie);
+            if let (SessionNews::Cookie, Some(element)) = (news, self.session.current()) {
+                self.statistics.cookies += 1;
+                self.events.push_back(CallEvent::Cookie { element });
+            }
             return Ok(());
         }
         if ppid != self.client.ppid() {

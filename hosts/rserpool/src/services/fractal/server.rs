@@ -30,11 +30,11 @@ pub struct Limits {
 }
 
 impl Default for Limits {
-    /// 4 sessions of 64 million pixels; data and cookies every second, a cookie every 10 messages.
+    /// 4 sessions of 3 million pixels; data and cookies every second, a cookie every 10 messages.
     fn default() -> Self {
         Self {
             session_count_max: 4,
-            pixel_count_max: 1 << 26,
+            pixel_count_max: 3 << 20,
             data_interval: Duration::from_secs(1),
             cookie_interval: Duration::from_secs(1),
             cookie_messages: 10,
@@ -365,7 +365,7 @@ mod tests {
         let mut session = server.open(Instant::ZERO).unwrap();
         let request = Message::Parameter(parameter).to_bytes();
         let refused = server.on_message(Instant::ZERO, &mut session, &request).unwrap_err();
-        assert_eq!(refused, Refusal::TooMuch(1 << 26));
+        assert_eq!(refused, Refusal::TooMuch(3 << 20));
     }
 
     #[test]
