@@ -10,10 +10,12 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use serde::Deserialize;
 
 use crate::address::{Address, EnrpPort, UdpPlace};
+use crate::call::{CALL_HELP, CallArgs};
 use crate::decode::DecodeArgs;
 use crate::failure::EXIT_CODES;
 use crate::hsdump::HsdumpArgs;
 use crate::policy::PolicyChoice;
+use crate::service::ServiceOptions;
 use crate::status::StatusArgs;
 use crate::tcp::TcpOptions;
 use crate::timer::Timer;
@@ -44,9 +46,11 @@ pub(crate) enum Command {
         #[command(flatten)]
         options: RegistrarOptions,
     },
-    /// Run a pool element: register at a registrar and compute work packages.
+    /// Run a pool element: register at a registrar and compute work packages, or serve.
     #[command(after_help = SERVE_HELP, after_long_help = SERVE_HELP)]
     Serve {
+        #[command(flatten)]
+        service: ServiceOptions,
         #[command(flatten)]
         scope: ScopeOptions,
         #[command(flatten)]
@@ -60,6 +64,9 @@ pub(crate) enum Command {
         #[command(flatten)]
         options: RunOptions,
     },
+    /// Call a service of RSPLIB: ping, let calculate, draw, upload, and so on.
+    #[command(after_help = CALL_HELP, after_long_help = CALL_HELP)]
+    Call(CallArgs),
     /// Ask a registrar for the elements of a pool, and print them.
     #[command(after_help = RESOLVE_HELP, after_long_help = RESOLVE_HELP)]
     Resolve {
@@ -192,7 +199,7 @@ pub(crate) struct RegistrarOptions {
 #[derive(Args, Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub(crate) struct ServeOptions {
-    /// The pool to join. [default: ComputePool]
+    /// The pool to join. [default: ComputePool, for services the one of RSPLIB]
     #[arg(long, value_name = "POOL")]
     pub(crate) pool: Option<String>,
     /// Where to listen; port 0 takes a free one. [default: 0.0.0.0:0]
@@ -215,7 +222,8 @@ pub(crate) struct ServeOptions {
     /// one by which the registrar sees us]
     #[arg(long = "address", value_name = "IP")]
     pub(crate) addresses: Vec<IpAddr>,
-    /// The pool's policy, with its numbers after colons. [default: LeastUsed]
+    /// The pool's policy, with its numbers after colons. [default: LeastUsed; for services
+    /// RoundRobin, for scripting LeastUsedDegradation]
     ///
     /// RoundRobin, WeightedRoundRobin:WEIGHT, Random, WeightedRandom:WEIGHT, Priority:PRIORITY,
     /// LeastUsed, LeastUsedDegradation:PERCENT, PriorityLeastUsed:PERCENT, RandomizedLeastUsed.
@@ -511,6 +519,8 @@ Examples:
   rsp serve
   rsp serve --registrar 10.0.0.1 --elements 8 --policy WeightedRandom:50
   head -c 32 /dev/urandom > pool.key; rsp serve --pool-key-file pool.key
+  rsp serve pingpong --max-sessions 100
+  rsp serve scripting --scripts signed --keyring friends.gpg
 
 Prints one line when it is registered:
   element 0x1234abcd in ComputePool ready at 127.0.0.1:40123/40123
@@ -518,8 +528,9 @@ Prints one line when it is registered:
 SIGINT and SIGTERM: takes no more packages, hands unfinished ones on with
 their state, deregisters, and ends with 0.
 
-Configuration file: sections [scope] and [serve], keys as the flags
-(`addresses` and `registrars` are lists). See `rsp --help` for the exit codes.";
+Configuration file: sections [scope], [serve] and, for SERVICE (`kind`) and the
+flags of services, [service]; keys as the flags (`addresses` and `registrars`
+are lists). See `rsp --help` for the exit codes.";
 
 const RUN_HELP: &str = "\
 Examples:

@@ -8,6 +8,7 @@ use serde::Deserialize;
 
 use crate::cli::{RegistrarOptions, RunOptions, ScopeOptions, ServeOptions};
 use crate::failure::Failure;
+use crate::service::ServiceOptions;
 
 /// A whole configuration file.
 #[derive(Debug, Default, Deserialize)]
@@ -21,6 +22,8 @@ pub(crate) struct Config {
     pub(crate) registrar: RegistrarOptions,
     /// `rsp serve`.
     pub(crate) serve: ServeOptions,
+    /// The service of `rsp serve`.
+    pub(crate) service: ServiceOptions,
     /// `rsp run`.
     pub(crate) run: RunOptions,
 }
@@ -102,6 +105,7 @@ mod tests {
         assert_eq!(config.registrar.max_elements, Some(10));
         assert_eq!(config.registrar.timers.len(), 1);
         assert_eq!(config.serve.slots, Some(3));
+        assert_eq!(config.service.session_count_max(), 7);
         assert_eq!(config.run.size.map(|size| size.width), Some(640));
     }
 }

@@ -1,6 +1,7 @@
 //! The `rsp` command-line program: registrar, pool element, pool user, decoder and demo.
 
 mod address;
+mod call;
 mod cli;
 mod config;
 mod decode;
@@ -15,6 +16,7 @@ mod resolve;
 mod run;
 mod scope;
 mod serve;
+mod service;
 mod status;
 mod tcp;
 mod timer;
@@ -43,7 +45,7 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: Cli) -> Result<(), Failure> {
-    let Config { log, scope: file_scope, registrar, serve, run } =
+    let Config { log, scope: file_scope, registrar, serve, service, run } =
         Config::load(cli.config.as_ref())?;
     logging::start(cli.log.as_deref().or(log.as_deref()))?;
     match cli.command {
@@ -53,9 +55,11 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Command::Registrar { scope, options } => {
             block_on(registrar::registrar(scope.or(file_scope), options.or(registrar)))
         }
-        Command::Serve { scope, options } => {
-            block_on(serve::serve(scope.or(file_scope), options.or(serve)))
+        Command::Serve { service: said, scope, options } => {
+            let service = said.or(service);
+            block_on(serve::serve(scope.or(file_scope), options.or(serve), &service))
         }
+        Command::Call(args) => block_on(call::call(args, file_scope)),
         Command::Resolve { scope, options } => {
             block_on(resolve::resolve(scope.or(file_scope), options))
         }

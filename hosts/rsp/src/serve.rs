@@ -13,21 +13,25 @@ use tokio::sync::mpsc;
 
 use crate::cli::{ScopeOptions, ServeOptions};
 use crate::failure::{Failure, Status};
-use crate::policy::PolicyChoice;
 use crate::scope::{
-    CLOSE_PATIENCE, POOL_DEFAULT, Registrars, no_registrar, places, pool_handle, profile,
-    registrars, reports, start_failure, stop_signal,
+    CLOSE_PATIENCE, Registrars, no_registrar, places, pool_handle, profile, registrars, reports,
+    start_failure, stop_signal,
 };
+use crate::service::ServiceOptions;
 use crate::transport::listen_at;
 use crate::values::PoolKey;
 
 /// Runs pool elements until a signal comes.
-pub(crate) async fn serve(scope: ScopeOptions, options: ServeOptions) -> Result<(), Failure> {
+pub(crate) async fn serve(
+    scope: ScopeOptions,
+    options: ServeOptions,
+    service: &ServiceOptions,
+) -> Result<(), Failure> {
     let stopped = stop_signal(options.exit_with_stdin)?;
     let (transport_config, port, udp_port) =
         listen_at(scope.transport, options.listen.as_ref(), 0).await?;
     let registrars = registrars(&scope).await?;
-    let mut config = element_config(&scope, &options, &registrars)?;
+    let mut config = element_config(&scope, &options, service, &registrars)?;
     (config.port, config.udp_port) = (port, udp_port);
     config.csp = reports(&scope).await?;
     let element_count = options.elements.unwrap_or(1);
@@ -40,7 +44,7 @@ pub(crate) async fn serve(scope: ScopeOptions, options: ServeOptions) -> Result<
         let started = PoolElement::start(&transport, config.clone()).await;
         let element = started.map_err(|error| start_failure(&error))?;
         let (stop, stop_receiver) = mpsc::channel(1);
-        let place = Place::of(&element, &transport, &options);
+        let place = Place::of(&element, &transport, pool_name(&options, service));
         let keeper = Keeper { element, place, news: news_sender.clone() };
         stops.push((stop, tokio::spawn(keeper.keep(stop_receiver))));
     }
@@ -82,11 +86,21 @@ pub(crate) async fn serve(scope: ScopeOptions, options: ServeOptions) -> Result<
 fn element_config(
     scope: &ScopeOptions,
     options: &ServeOptions,
+    service: &ServiceOptions,
     registrars: &Registrars,
 ) -> Result<PoolElementConfig, Failure> {
-    let pool = pool_handle(options.pool.as_deref().unwrap_or(POOL_DEFAULT))?;
-    let key = CookieKey::new(pool_key(options)?.0);
-    let mut config = PoolElementConfig::new(registrars.configured.clone(), pool, key);
+    let pool = pool_handle(pool_name(options, service))?;
+    let served = service.config()?;
+    let key = match &served {
+        None => pool_key(options)?,
+        Some(_) => {
+            check_compute_flags(options)?;
+            PoolKey::DEVELOPMENT
+        }
+    };
+    let mut config =
+        PoolElementConfig::new(registrars.configured.clone(), pool, CookieKey::new(key.0));
+    config.service = served;
     config.announces.clone_from(&registrars.announces);
     if config.announces.is_some() && scope.registrars.is_empty() {
         // The registrar of this machine may announce itself by an address that others can use.
@@ -94,7 +108,8 @@ fn element_config(
     }
     config.profile = profile(scope);
     config.identifier = options.identifier.map(|identifier| PeId(identifier.0));
-    config.policy = options.policy.unwrap_or(PolicyChoice::LeastUsed).to_policy();
+    let policy = service.choice().policy(service.session_count_max());
+    config.policy = options.policy.unwrap_or(policy).to_policy();
     if let Some(count) = options.slots {
         config.slots = Slots::of_count(count).ok_or_else(|| {
             let max = Slots::MAX;
@@ -108,6 +123,26 @@ fn element_config(
     config.registration_life = options.registration_life.map(|span| span.0);
     config.reregistration_interval = options.reregistration_interval.map(|span| span.0);
     Ok(config)
+}
+
+/// The pool to join.
+fn pool_name<'a>(options: &'a ServeOptions, service: &ServiceOptions) -> &'a str {
+    options.pool.as_deref().unwrap_or(service.choice().pool())
+}
+
+/// Refuses flags of work packages, which mean nothing for services.
+fn check_compute_flags(options: &ServeOptions) -> Result<(), Failure> {
+    let flags = [
+        ("--slots", options.slots.is_some()),
+        ("--kernels", !options.kernels.is_empty()),
+        ("--pool-key", options.pool_key.is_some()),
+        ("--pool-key-file", options.pool_key_file.is_some()),
+    ];
+    match flags.into_iter().find(|&(_, is_said)| is_said) {
+        Some((flag, _)) => Err(Failure::usage(format!("{flag} is for work packages"))
+            .hint("leave it out, or the name of the service")),
+        None => Ok(()),
+    }
 }
 
 fn check_count(count: u16, options: &ServeOptions, port: u16) -> Result<(), Failure> {
@@ -161,9 +196,9 @@ struct Place {
 }
 
 impl Place {
-    fn of(element: &PoolElement, transport: &Transport, options: &ServeOptions) -> Self {
+    fn of(element: &PoolElement, transport: &Transport, pool: &str) -> Self {
         Self {
-            pool: options.pool.clone().unwrap_or_else(|| POOL_DEFAULT.into()),
+            pool: pool.into(),
             address: places(transport, element.port(), element.udp_ports()).swap_remove(0),
         }
     }
@@ -201,6 +236,9 @@ impl Keeper {
                 None => return,
                 Some(ElementEvent::Work(event)) => {
                     tracing::debug!(element = %identifier, ?event, "work");
+                }
+                Some(ElementEvent::Service(event)) => {
+                    tracing::debug!(element = %identifier, ?event, "service");
                 }
                 Some(ElementEvent::Membership(event)) => {
                     tracing::info!(element = %identifier, ?event, "membership");

@@ -7,5 +7,6 @@ mod demo;
 mod hsdump;
 mod peers;
 mod process;
+mod services;
 mod silence;
 mod status;
