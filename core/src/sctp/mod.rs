@@ -77,5 +77,10 @@ pub use types::{
     TooManyAddresses, UDP_PORT, UdpPorts, Unreachable,
 };
 
+/// The page for those who want SCTP alone; its example is run.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/sctp.md")]
+struct Page;
+
 #[cfg(test)]
 mod tests;
