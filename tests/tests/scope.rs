@@ -212,3 +212,43 @@ fn the_same_seed_is_the_same_scope() {
     assert_eq!(digest(8), digest(8));
     assert_ne!(digest(8), digest(9));
 }
+
+/// The addresses that a user believes to be in the pool it watches, in the order of numbers.
+fn watched(scope: &mut Scope, user: Node) -> Vec<IpAddr> {
+    let mut addresses: Vec<IpAddr> = scope.with_user(user, |user| {
+        let elements = user.elements(PoolHandle::new(b"Pool").unwrap()).iter();
+        elements.map(|element| element.transport.endpoint.addresses[0]).collect()
+    });
+    addresses.sort_unstable();
+    addresses
+}
+
+#[test]
+fn a_user_that_watches_knows_of_each_change_and_survives_its_registrar() {
+    for profile in PROFILES {
+        let (mut scope, registrar, mut elements, user) = started(profile, 23, 2);
+        let addresses = |elements: &[Node]| -> Vec<IpAddr> {
+            elements.iter().map(|it| it.address()).collect()
+        };
+        let pool = PoolHandle::new(b"Pool").unwrap();
+        let now = scope.now;
+        scope.with_user(user, |user| user.watch(now, pool)).unwrap();
+        scope.run_for(seconds(1));
+        assert_eq!(watched(&mut scope, user), addresses(&elements));
+        elements.push(scope.add_element(&[registrar], "Pool", Policy::RoundRobin));
+        scope.run_for(seconds(1));
+        assert_eq!(watched(&mut scope, user), addresses(&elements));
+        scope.kill(elements.remove(0));
+        scope.run_for(seconds(1));
+        assert_eq!(watched(&mut scope, user), addresses(&elements));
+        // The registrar forgets who wants to be told; elements and user come back to it.
+        scope.kill(registrar);
+        scope.run_for(seconds(2));
+        scope.restart_registrar(registrar);
+        scope.run_for(seconds(120));
+        elements.push(scope.add_element(&[registrar], "Pool", Policy::RoundRobin));
+        scope.run_for(seconds(2));
+        assert_eq!(watched(&mut scope, user), addresses(&elements), "{profile:?}");
+        assert!(scope.registrar(registrar).subscription_count() == 1);
+    }
+}

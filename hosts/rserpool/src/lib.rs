@@ -36,7 +36,7 @@ pub use dump::{DumpError, DumpedElement, DumpedPeer, DumpedTransport, Handlespac
 pub use heap_tables::HeapTables;
 pub use job_handle::{JobHandle, JobOutcome, JobSnapshot};
 pub use pool_element::{ElementEvent, PoolElement, PoolElementConfig};
-pub use pool_user::{PoolUser, PoolUserConfig, ResolveError, StartError};
+pub use pool_user::{PoolUser, PoolUserConfig, PoolWatch, ResolveError, StartError};
 pub use registrar::{ENRP_PORT, PeeringConfig, Registrar, RegistrarConfig};
 pub use scripts::{ScriptConfig, Trust};
 pub use service_thread::ServiceConfig;

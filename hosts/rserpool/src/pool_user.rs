@@ -145,8 +145,8 @@ impl PoolUser {
         let (activity, activities) = watch::channel(Activity::default());
         let (id, place) = (csp::random_user(), csp::location(transport, None));
         let reporter = Reporter::start(config.csp, id, place);
-        let waiting = HashMap::new();
-        let task = Task { driven, listener, reporter, activities, commands, waiting };
+        let (waiting, watched) = (HashMap::new(), HashMap::new());
+        let task = Task { driven, listener, reporter, activities, commands, waiting, watched };
         tokio::spawn(task.run());
         Ok(Self { commands: sender, activity })
     }
@@ -166,6 +166,20 @@ impl PoolUser {
         let command = Command::Resolve { pool, items, answer };
         self.commands.send(command).await.map_err(|_| ResolveError::Ended)?;
         resolved.await.map_err(|_| ResolveError::Ended)?
+    }
+
+    /// Watches `pool`: the registrar tells of its changes (RFC 5352 §2.2.5), or is asked for them
+    /// from time to time.
+    ///
+    /// # Errors
+    ///
+    /// If too many pools are resolved or watched.
+    pub async fn watch(&self, pool: PoolHandleBuf) -> Result<PoolWatch, ResolveError> {
+        let (answer, watched) = oneshot::channel();
+        let command = Command::Watch { pool, answer };
+        self.commands.send(command).await.map_err(|_| ResolveError::Ended)?;
+        let elements = watched.await.map_err(|_| ResolveError::Ended)??;
+        Ok(PoolWatch { pool, elements, commands: self.commands.clone() })
     }
 
     /// Tells the registrar that an element does not answer (RFC 5352 §3.5).
@@ -188,9 +202,45 @@ impl PoolUser {
     }
 }
 
+/// A pool that is watched, until this is dropped.
+#[derive(Debug)]
+pub struct PoolWatch {
+    pool: PoolHandleBuf,
+    elements: watch::Receiver<Option<Vec<ResolvedElement>>>,
+    commands: mpsc::Sender<Command>,
+}
+
+impl PoolWatch {
+    /// Waits until something has changed, and yields all elements that there are now; first those
+    /// at the beginning. None of them: there is no such pool. Changes that nobody has waited for
+    /// are one. `None` if the pool user has ended.
+    pub async fn changed(&mut self) -> Option<Vec<ResolvedElement>> {
+        loop {
+            self.elements.changed().await.ok()?;
+            if let Some(elements) = &*self.elements.borrow_and_update() {
+                return Some(elements.clone());
+            }
+        }
+    }
+}
+
+impl Drop for PoolWatch {
+    fn drop(&mut self) {
+        // With no room for this, the end is noticed with the next change.
+        let _ = self.commands.try_send(Command::Unwatch { pool: self.pool });
+    }
+}
+
+type Watched = watch::Sender<Option<Vec<ResolvedElement>>>;
+
+type WatchAnswer =
+    oneshot::Sender<Result<watch::Receiver<Option<Vec<ResolvedElement>>>, ResolveError>>;
+
 enum Command {
     Resolve { pool: PoolHandleBuf, items: Option<u32>, answer: Answer },
     Report { pool: PoolHandleBuf, element: PeId },
+    Watch { pool: PoolHandleBuf, answer: WatchAnswer },
+    Unwatch { pool: PoolHandleBuf },
     End { answer: oneshot::Sender<()> },
 }
 
@@ -206,6 +256,7 @@ struct Task {
     activities: watch::Receiver<Activity>,
     commands: mpsc::Receiver<Command>,
     waiting: HashMap<ResolutionId, Answer>,
+    watched: HashMap<PoolHandleBuf, Watched>,
 }
 
 impl Task {
@@ -224,6 +275,10 @@ impl Task {
                         self.on_resolve(pool, items, answer);
                     }
                     Some(Command::Report { pool, element }) => self.on_unreachable(pool, element),
+                    Some(Command::Watch { pool, answer }) => {
+                        let _ = answer.send(self.on_watch(pool));
+                    }
+                    Some(Command::Unwatch { pool }) => self.on_unwatch(pool),
                     Some(Command::End { answer }) => return self.end(Some(answer)).await,
                     None => return self.end(None).await,
                 },
@@ -278,6 +333,41 @@ impl Task {
         }
     }
 
+    fn on_watch(
+        &mut self,
+        pool: PoolHandleBuf,
+    ) -> Result<watch::Receiver<Option<Vec<ResolvedElement>>>, ResolveError> {
+        let now = self.driven.now();
+        self.driven.machine.watch(now, pool.as_handle())?;
+        let known = self.watched.entry(pool).or_insert_with(|| watch::channel(None).0);
+        let mut receiver = known.subscribe();
+        if known.borrow().is_some() {
+            // Who comes later begins with what there is, too.
+            receiver.mark_changed();
+        }
+        Ok(receiver)
+    }
+
+    fn on_unwatch(&mut self, pool: PoolHandleBuf) {
+        if self.watched.get(&pool).is_some_and(|known| known.receiver_count() == 0) {
+            self.watched.remove(&pool);
+            let now = self.driven.now();
+            self.driven.machine.unwatch(now, pool.as_handle());
+        }
+    }
+
+    fn on_updated(&mut self, pool: PoolHandleBuf) {
+        let elements = self.driven.machine.elements(pool.as_handle()).to_vec();
+        if let Some(known) = self.watched.get(&pool) {
+            known.send_if_modified(|told| {
+                let is_news = told.as_ref() != Some(&elements);
+                *told = Some(elements);
+                is_news
+            });
+            self.on_unwatch(pool);
+        }
+    }
+
     fn on_unreachable(&mut self, pool: PoolHandleBuf, element: PeId) {
         let now = self.driven.now();
         let machine = &mut self.driven.machine;
@@ -301,6 +391,7 @@ impl Task {
             PoolUserEvent::Failed { resolution, reason, .. } => {
                 (resolution, Err(ResolveError::Failed(reason)))
             }
+            PoolUserEvent::Updated { pool } => return self.on_updated(pool),
             other => {
                 tracing::debug!(event = ?other, "pool user");
                 return;

@@ -345,6 +345,12 @@ pub(crate) struct ResolveOptions {
     /// How long to wait for a registrar. [default: 10s]
     #[arg(long, value_name = "SPAN")]
     pub(crate) patience: Option<Span>,
+    /// Print what changes, until a signal comes.
+    ///
+    /// Elements that came (+), went (-) and changed (~); with --json all elements, a line each
+    /// time.
+    #[arg(long)]
+    pub(crate) watch: bool,
     /// Speak TCP with the registrar instead of SCTP.
     #[arg(long)]
     pub(crate) tcp: bool,
@@ -548,6 +554,7 @@ Examples:
   rsp resolve ComputePool
   rsp resolve ComputePool --registrar 10.0.0.1 --json
   rsp resolve ComputePool --tcp
+  rsp resolve ComputePool --watch
 
 Exit code 4 says that the registrar knows no such pool, 3 that there is no
 registrar. See `rsp --help` for the others.";

@@ -13,7 +13,7 @@ use crate::failure::Failure;
 use crate::policy::written;
 use crate::scope::{
     CLOSE_PATIENCE, no_registrar, pool_handle, profile, registrars, reports, resolve_failure,
-    start_failure,
+    start_failure, stop_signal,
 };
 use crate::transport::by;
 
@@ -33,6 +33,9 @@ pub(crate) async fn resolve(scope: ScopeOptions, options: ResolveOptions) -> Res
     let transport = Transport::start(by(scope.transport, TransportConfig::default()));
     let started = PoolUser::start(&transport, config).await;
     let user = started.map_err(|error| start_failure(&error))?;
+    if options.watch {
+        return watch(&user, pool, options.json).await;
+    }
     let patience = options.patience.map_or(PATIENCE_DEFAULT, |span| span.0);
     let items = options.items.unwrap_or(ITEMS_DEFAULT);
     let answer = tokio::time::timeout(patience, user.resolve(pool, Some(items))).await;
@@ -74,6 +77,44 @@ pub(crate) async fn await_pool(
     }
 }
 
+/// Prints what changes until a signal comes.
+async fn watch(user: &PoolUser, pool: PoolHandleBuf, is_json: bool) -> Result<(), Failure> {
+    let stopped = stop_signal(false)?;
+    tokio::pin!(stopped);
+    let ended = || Failure::failed("the pool user has ended by itself");
+    let mut watched = user.watch(pool).await.map_err(|_| ended())?;
+    let mut known = Vec::new();
+    loop {
+        let elements = tokio::select! {
+            () = &mut stopped => return Ok(()),
+            changed = watched.changed() => changed.ok_or_else(ended)?,
+        };
+        if is_json {
+            println!("{}", json_of(pool, &elements));
+        } else {
+            for line in differences(&known, &elements) {
+                println!("{line}");
+            }
+        }
+        known = elements;
+    }
+}
+
+/// What has become of the elements, a line each.
+fn differences(before: &[ResolvedElement], after: &[ResolvedElement]) -> Vec<String> {
+    let find = |list: &[ResolvedElement], id| list.iter().position(|element| element.id == id);
+    let gone = before.iter().filter(|element| find(after, element.id).is_none());
+    let mut lines: Vec<_> = gone.map(|element| format!("- {}", row(element))).collect();
+    for element in after {
+        match find(before, element.id) {
+            None => lines.push(format!("+ {}", row(element))),
+            Some(place) if before[place] != *element => lines.push(format!("~ {}", row(element))),
+            Some(_) => {}
+        }
+    }
+    lines
+}
+
 fn json_of(pool: PoolHandleBuf, elements: &[ResolvedElement]) -> serde_json::Value {
     let elements: Vec<_> = elements
         .iter()
@@ -96,20 +137,24 @@ fn json_of(pool: PoolHandleBuf, elements: &[ResolvedElement]) -> serde_json::Val
 fn print_table(elements: &[ResolvedElement]) {
     println!("{:<12}{:<12}{:<26}POLICY", "ELEMENT", "HOME", "ADDRESS");
     for element in elements {
-        let endpoint = &element.transport.endpoint;
-        let place = endpoint.to_string();
-        let others = match endpoint.addresses.len() {
-            0 | 1 => String::new(),
-            count => format!(" +{}", count - 1),
-        };
-        println!(
-            "{:<12}{:<12}{:<26}{}",
-            element.id.to_string(),
-            element.home.to_string(),
-            place + &others,
-            written(&element.policy)
-        );
+        println!("{}", row(element));
     }
+}
+
+fn row(element: &ResolvedElement) -> String {
+    let endpoint = &element.transport.endpoint;
+    let place = endpoint.to_string();
+    let others = match endpoint.addresses.len() {
+        0 | 1 => String::new(),
+        count => format!(" +{}", count - 1),
+    };
+    format!(
+        "{:<12}{:<12}{:<26}{}",
+        element.id.to_string(),
+        element.home.to_string(),
+        place + &others,
+        written(&element.policy)
+    )
 }
 
 /// How long to wait for a registrar.

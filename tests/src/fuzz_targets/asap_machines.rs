@@ -112,6 +112,12 @@ fn user_step(bench: &mut UserBench, step: u8, source: &mut Source<'_>) {
     let how = source.byte();
     match step {
         10 => {
+            if how & 0xf0 == 0xf0 {
+                let _ = bench.machine.watch(now, pool(how));
+            }
+            if how & 0xf0 == 0xe0 {
+                bench.machine.unwatch(now, pool(how));
+            }
             let items = (how & 4 == 0).then(|| u32::from(source.byte()));
             if let Ok(resolution) = bench.machine.resolve(now, pool(how), items) {
                 assert!(bench.pending.insert(resolution.0), "two of the same number");

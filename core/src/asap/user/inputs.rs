@@ -1,5 +1,6 @@
 //! What timers, messages and associations do to a pool user.
 
+use super::pools::{Pool, Watch};
 use super::{End, InputError, PoolUser, PoolUserEvent, ResolutionFailure};
 use crate::asap::answer;
 use crate::association::{AssociationId, Input};
@@ -27,6 +28,7 @@ impl<const POOLS: usize, const ELEMENTS: usize, const WAITING: usize>
             }
             Input::Restarted { association } => {
                 if self.hunt.is_home(association) {
+                    self.lose_subscriptions(now);
                     self.ask_again();
                 }
             }
@@ -59,16 +61,24 @@ impl<const POOLS: usize, const ELEMENTS: usize, const WAITING: usize>
         now: Instant,
         response: &HandleResolutionResponse<'_>,
     ) -> Result<(), InputError> {
-        let asked = self.pools.iter().position(|pool| {
+        let is_asked = |pool: &Pool<ELEMENTS>| pool.request.is_some_and(|request| request.sent);
+        let meant = self.pools.iter().position(|pool| {
             pool.handle.as_handle() == response.pool_handle
-                && pool.request.is_some_and(|request| request.sent)
+                && (is_asked(pool) || pool.watch == Watch::Subscribed)
         });
-        let index = asked.ok_or(InputError::Unexpected)?;
+        let index = meant.ok_or(InputError::Unexpected)?;
+        let request = self.pools[index].request.filter(|request| request.sent);
         let end = match response.error {
             Some(error) => negative(error.cause()),
             None => self.fill(now, index, response),
         };
-        self.on_answered(now, index, end);
+        match request {
+            Some(_) => self.on_answered(now, index, end),
+            None if end != End::Resolved => self.pools[index].elements.clear(),
+            None => {}
+        }
+        let is_subscribed = response.accept && response.error.is_none();
+        self.on_watched(now, index, request, is_subscribed);
         Ok(())
     }
 
@@ -79,7 +89,8 @@ impl<const POOLS: usize, const ELEMENTS: usize, const WAITING: usize>
         response: &HandleResolutionResponse<'_>,
     ) -> End {
         let pool = &mut self.pools[index];
-        let items = pool.request.map_or(0, |request| request.items);
+        // An update brings as many as the request that it goes back to.
+        let items = pool.request.map_or(pool.items, |request| request.items);
         let fresh_until = now + self.config.timers.stale_cache;
         if pool.fill(items, fresh_until, response.policy, response.elements) {
             End::Resolved
@@ -95,7 +106,9 @@ impl<const POOLS: usize, const ELEMENTS: usize, const WAITING: usize>
             pool.request.filter(|request| request.sent).map(|request| (request.t1, index))
         });
         let (_, index) = sent.min().ok_or(InputError::Unexpected)?;
+        let request = self.pools[index].request;
         self.on_answered(now, index, negative(error.error.cause()));
+        self.on_watched(now, index, request, false);
         Ok(())
     }
 
@@ -143,6 +156,7 @@ impl<const POOLS: usize, const ELEMENTS: usize, const WAITING: usize>
         }
         let homeless = self.hunt.home().is_none();
         self.pools[index].request = None;
+        self.watch_again(now, index);
         let handle = self.pools[index].handle;
         let end =
             if homeless { End::NoRegistrar } else { End::Failed(ResolutionFailure::Timeout) };
@@ -151,6 +165,7 @@ impl<const POOLS: usize, const ELEMENTS: usize, const WAITING: usize>
         }
         if was_asked && self.hunt.give_up_home(now).is_some() {
             self.tell(PoolUserEvent::RegistrarLost);
+            self.lose_subscriptions(now);
             self.ask_again();
         }
         self.hunt_if_wanted(now);
@@ -162,6 +177,7 @@ impl<const POOLS: usize, const ELEMENTS: usize, const WAITING: usize>
         }
         if self.hunt.on_down(now, association) {
             self.tell(PoolUserEvent::RegistrarLost);
+            self.lose_subscriptions(now);
             self.ask_again();
             self.hunt_if_wanted(now);
         }

@@ -4,10 +4,10 @@
 //!
 //! - this file: the machine's surface and the user's commands;
 //! - `pools.rs`: the cache, the requests that fill it, and what a response must be like;
-//! - `inputs.rs`: what timers, messages and associations do; `output.rs`: what is owed.
+//! - `inputs.rs`: what timers, messages and associations do; `output.rs`: what is owed;
+//! - `watch.rs`: pools whose changes the user wants to hear of (the S bit).
 //!
-//! Absent: subscriptions (the S bit; nobody implements them), sessions
-//! ([`session`](super::session)).
+//! Absent: sessions ([`session`](super::session)).
 
 mod inputs;
 mod output;
@@ -16,9 +16,13 @@ mod pools;
 mod state_table;
 #[cfg(test)]
 mod tests;
+mod watch;
+#[cfg(test)]
+mod watch_tests;
 
 use core::fmt;
 use core::net::SocketAddr;
+use core::time::Duration;
 
 use heapless::{Deque, Vec};
 
@@ -36,7 +40,7 @@ use crate::time::Instant;
 use crate::wire::Cause;
 
 pub use pools::ResolvedElement;
-use pools::{Pool, Request};
+use pools::{Pool, Request, Watch};
 
 /// The longest message that a pool user sends; [`Machine::poll_transmit`] needs that much room.
 pub const POOL_USER_MESSAGE_LEN_MAX: usize = 192;
@@ -49,13 +53,16 @@ pub struct PoolUserConfig {
     pub profile: Profile,
     /// Timers and thresholds.
     pub timers: Timers,
+    /// How often a registrar is asked for a pool that is watched, if it does not tell of changes
+    /// or does not know the pool.
+    pub watch_interval: Duration,
 }
 
 impl PoolUserConfig {
     /// The defaults of `profile`.
     #[must_use]
     pub const fn new(profile: Profile) -> Self {
-        Self { profile, timers: Timers::of(profile) }
+        Self { profile, timers: Timers::of(profile), watch_interval: Duration::from_secs(5) }
     }
 }
 
@@ -113,6 +120,12 @@ pub enum PoolUserEvent {
     },
     /// The association to the registrar is gone, or was given up.
     RegistrarLost,
+    /// The registrar has told anew what there is in a pool that is watched: see
+    /// [`PoolUser::elements`]; none if there is no such pool any more.
+    Updated {
+        /// Which pool.
+        pool: PoolHandleBuf,
+    },
 }
 
 /// Why a pool was not resolved.
@@ -385,6 +398,7 @@ impl<const POOLS: usize, const ELEMENTS: usize, const WAITING: usize>
         self.owed_error = None;
         for pool in &mut self.pools {
             pool.request = None;
+            (pool.watch, pool.is_news) = (Watch::No, false);
         }
     }
 
@@ -411,6 +425,7 @@ impl<const POOLS: usize, const ELEMENTS: usize, const WAITING: usize>
         if self.pools.is_full() {
             let waited_for = |entry: &Pool<ELEMENTS>| {
                 entry.request.is_some()
+                    || entry.watch != Watch::No
                     || self.waiting.iter().any(|waiting| waiting.pool == entry.handle)
             };
             let free = (0..self.pools.len()).filter(|&index| !waited_for(&self.pools[index]));
@@ -433,6 +448,7 @@ impl<const POOLS: usize, const ELEMENTS: usize, const WAITING: usize>
             && let Some(home) = self.hunt.home()
         {
             self.tell(PoolUserEvent::RegistrarFound { association: home.association });
+            self.lose_subscriptions(now);
             self.ask_again();
             self.last_use = now;
         }
@@ -446,8 +462,9 @@ impl<const POOLS: usize, const ELEMENTS: usize, const WAITING: usize>
     }
 
     fn wants_registrar(&self) -> bool {
-        self.pools.iter().any(|pool| pool.request.is_some())
-            || self.reports.iter().any(|report| report.sent.is_none())
+        let is_of_use =
+            |pool: &Pool<ELEMENTS>| pool.request.is_some() || pool.watch == Watch::Subscribed;
+        self.pools.iter().any(is_of_use) || self.reports.iter().any(|report| report.sent.is_none())
     }
 
     /// When the association to the registrar is closed because nobody needs it.
@@ -487,6 +504,7 @@ impl<const POOLS: usize, const ELEMENTS: usize, const WAITING: usize> Machine
                 self.on_t1_request(now, index);
             }
         }
+        self.on_watch_due(now);
         if self.idle_deadline().is_some_and(|deadline| now >= deadline) {
             self.hunt.stop();
         }
@@ -496,6 +514,7 @@ impl<const POOLS: usize, const ELEMENTS: usize, const WAITING: usize> Machine
         let requests = self.pools.iter().filter_map(|pool| pool.request.as_ref());
         let t1 = requests.map(|request: &Request| request.t1).min();
         let own = Instant::earliest(t1, self.idle_deadline());
+        let own = Instant::earliest(own, self.watch_deadline());
         Instant::earliest(own, self.hunt.poll_timeout())
     }
 
@@ -504,7 +523,7 @@ impl<const POOLS: usize, const ELEMENTS: usize, const WAITING: usize> Machine
     }
 
     fn poll_event(&mut self) -> Option<PoolUserEvent> {
-        self.events.pop_front().or_else(|| self.next_end())
+        self.events.pop_front().or_else(|| self.next_end()).or_else(|| self.next_news())
     }
 }
 

@@ -1,6 +1,7 @@
 //! What a pool user owes, and how that is encoded when it is pulled.
 
 use super::PoolUser;
+use super::pools::Watch;
 use crate::asap::answer::message_to;
 use crate::association::{AssociationId, Transmit};
 use crate::time::Instant;
@@ -49,9 +50,12 @@ impl<const POOLS: usize, const ELEMENTS: usize, const WAITING: usize>
         let pool = self.pools.iter_mut().find(|pool| pool.request.as_ref().is_some_and(owes))?;
         let request = pool.request.as_mut()?;
         let items = (request.items > 0).then_some(request.items);
+        let subscribe = pool.watch != Watch::No;
         let message = HandleResolution::new(pool.handle.as_handle(), items);
+        let message = HandleResolution { subscribe, ..message };
         let len = message.emit(buf).ok()?;
         request.sent = true;
+        request.subscribes = subscribe;
         request.t1 = now + self.config.timers.t1_request;
         self.last_use = now;
         Some(message_to(home, len))

@@ -41,8 +41,11 @@ pub(super) struct Pool<const ELEMENTS: usize> {
     /// Until then the elements are good for an answer.
     fresh_until: Instant,
     /// How many elements were asked for.
-    items: u32,
+    pub(super) items: u32,
     pub(super) request: Option<Request>,
+    pub(super) watch: Watch,
+    /// What is known of it has been told anew, and the user has not heard of that yet.
+    pub(super) is_news: bool,
     /// When it was last resolved, to find the one that makes room.
     pub(super) last_use: Instant,
 }
@@ -56,6 +59,25 @@ pub(super) struct Request {
     pub(super) sent: bool,
     /// How often T1 has expired.
     pub(super) timeout_count: u8,
+    /// Whether it was sent with the S bit.
+    pub(super) subscribes: bool,
+}
+
+/// What is done about a pool whose changes the user wants to hear of (RFC 5352 §2.2.5).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Watch {
+    /// Nothing: it does not want to.
+    #[default]
+    No,
+    /// A request is owed or under way.
+    Asking,
+    /// The registrar tells of changes.
+    Subscribed,
+    /// It does not, or it knows no such pool: it is asked again.
+    Again {
+        /// When.
+        at: Instant,
+    },
 }
 
 impl<const ELEMENTS: usize> Pool<ELEMENTS> {
@@ -66,13 +88,17 @@ impl<const ELEMENTS: usize> Pool<ELEMENTS> {
             fresh_until: Instant::ZERO,
             items: 0,
             request: None,
+            watch: Watch::No,
+            is_news: false,
             last_use: now,
         }
     }
 
-    /// RFC 5352 §3.3, C1 and C4: the cache answers as long as it is not stale.
+    /// RFC 5352 §3.3, C1 and C4: the cache answers as long as it is not stale. What a registrar
+    /// tells the changes of never is.
     pub(super) fn is_fresh(&self, now: Instant, items: u32) -> bool {
-        now < self.fresh_until && items <= self.items && !self.elements.is_empty()
+        let is_current = self.watch == Watch::Subscribed || now < self.fresh_until;
+        is_current && items <= self.items && !self.elements.is_empty()
     }
 
     /// Asks for so many elements, unless a request that has not been sent yet can ask for all.
@@ -82,7 +108,8 @@ impl<const ELEMENTS: usize> Pool<ELEMENTS> {
             // The answer will not do; on_answered() asks again.
             Some(_) => {}
             None => {
-                self.request = Some(Request { items, t1, sent: false, timeout_count: 0 });
+                let (sent, timeout_count, subscribes) = (false, 0, false);
+                self.request = Some(Request { items, t1, sent, timeout_count, subscribes });
             }
         }
     }

@@ -40,6 +40,23 @@ fn a_pool_is_resolved_by_tcp_unless_the_registrar_does_without() {
 }
 
 #[test]
+fn changes_of_a_watched_pool_are_printed_as_they_come() {
+    for tcp in [&[][..], &["--tcp"]] {
+        let (_registrar, place) = Process::registrar(&["--tcp", "on"]);
+        let _first = Process::element(&place, &["--identifier", "0x00000001"]);
+        let watch = ["resolve", "ComputePool", "--registrar", &place, "--watch"];
+        let watch = Process::start(&[&watch, tcp].concat());
+        assert!(watch.line().starts_with("+ 0x00000001"));
+        let second = Process::element(&place, &["--identifier", "0x00000002"]);
+        assert!(watch.line().starts_with("+ 0x00000002"));
+        second.signal(Signal::SIGTERM);
+        assert!(watch.line().starts_with("- 0x00000002"));
+        watch.signal(Signal::SIGINT);
+        assert_eq!(watch.end().code, Some(0));
+    }
+}
+
+#[test]
 fn a_process_runs_as_many_elements_as_the_help_says() {
     let (_registrar, place) = Process::registrar(&[]);
     let element = Process::element(&place, &["--elements", "8"]);
