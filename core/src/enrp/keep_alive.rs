@@ -90,6 +90,15 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
         self.set_deadline(index, None, EXPIRY);
     }
 
+    /// The element is on no association any more, and only waits for its end.
+    pub(super) fn detach(&mut self, index: ElementIndex) {
+        let association = self.handlespace.element(index).association();
+        self.handlespace.scratch_mut(index).flags &= !flag::WATCH;
+        self.handlespace.set_association(index, None);
+        self.count_element_of(association, -1);
+        self.wait_for_end(index);
+    }
+
     /// Sets the element's deadline, or the end of its registration if that comes first.
     fn set_deadline(&mut self, index: ElementIndex, at: Option<Instant>, kind: DeadlineKind) {
         let expires_s = self.handlespace.element(index).scratch().expires_s;

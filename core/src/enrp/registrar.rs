@@ -262,9 +262,13 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
         });
         self.drop_challenges_of(id);
         self.unsubscribe(id, None);
-        // Each round removes an element.
+        // Each round removes an element, or takes it off the association.
         while let Some(index) = self.handlespace.first_of(id) {
-            self.remove_element(now, index, reason);
+            match self.phase {
+                // It may have left for the home that was suggested, which will tell.
+                Phase::HandingOver => self.detach(index),
+                _ => self.remove_element(now, index, reason),
+            }
         }
     }
 

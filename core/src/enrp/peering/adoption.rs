@@ -100,16 +100,12 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
 
     /// The element is reached in vain.
     pub(in super::super) fn give_up_adoption(&mut self, now: Instant, index: ElementIndex) {
-        let association = self.handlespace.element(index).association();
         self.stop_adoption(index);
         if self.handlespace.element(index).home() == self.identifier {
             self.remove_element(now, index, RemovalReason::KeepAliveTimeout);
             return;
         }
-        self.handlespace.scratch_mut(index).flags &= !flag::WATCH;
-        self.handlespace.set_association(index, None);
-        self.count_element_of(association, -1);
-        self.wait_for_end(index);
+        self.detach(index);
     }
 
     /// The element has taken us as its home.
@@ -123,6 +119,17 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
             self.announce(index, UpdateAction::ADD);
         }
         self.counters.adoptions += 1;
+    }
+
+    /// The element's home has it no more. If we are about to become its home, it may have left
+    /// for us, though its acknowledgement is still on its way.
+    pub(super) fn on_let_go(&mut self, index: ElementIndex) {
+        let is_wanted = self.handlespace.element(index).scratch().flags & flag::ADOPTED != 0;
+        if is_wanted && self.handlespace.set_owner(index, self.identifier).is_ok() {
+            self.announce(index, UpdateAction::ADD);
+        } else {
+            self.forget_element(index);
+        }
     }
 
     /// How registrars reach the element.

@@ -86,7 +86,7 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
         while let Some(index) = next {
             next = self.handlespace.next_owned(index);
             if self.handlespace.element(index).scratch().round != peer.round {
-                self.forget_element(index);
+                self.on_let_go(index);
             }
         }
     }

@@ -43,7 +43,7 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
                 if let Some(index) = self.handlespace.find(pool, element.id)
                     && self.handlespace.element(index).home() == update.sender
                 {
-                    self.forget_element(index);
+                    self.on_let_go(index);
                 }
             }
             _ => self.counters.unexpected += 1,

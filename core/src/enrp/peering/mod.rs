@@ -46,6 +46,7 @@ use super::tables::{AssociationState, Tables};
 
 use changes::{Changes, RECORD_LEN_MAX};
 use table::{PeerState, owes};
+use takeover::HandOver;
 
 pub use table::{AdoptionSlot, LinkSlot, PEERS_MAX, PeerSlot};
 
@@ -70,8 +71,8 @@ pub(super) struct Peering {
     /// Whose turn it is to be told something.
     turn: usize,
     refused: Vec<AssociationId, REFUSED_MAX>,
-    /// Until when elements are handed over before the registrar stops.
-    hand_over_until: Option<Instant>,
+    /// Elements are handed over before the registrar stops.
+    hand_over: Option<HandOver>,
 }
 
 /// Where the registrar stands on its way into the scope (RFC 5353 §3.2).
@@ -97,7 +98,7 @@ impl Peering {
         join: Join::Done,
         turn: 0,
         refused: Vec::new(),
-        hand_over_until: None,
+        hand_over: None,
     };
 }
 
@@ -243,7 +244,8 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
 
     fn next_peer_deadline(&mut self) -> Option<Instant> {
         let mut next = Some(self.peering.heartbeat_at);
-        next = Instant::earliest(next, self.peering.hand_over_until);
+        let hand_over = self.peering.hand_over.as_ref();
+        next = Instant::earliest(next, hand_over.map(HandOver::deadline));
         if let Join::Seeking { until } | Join::Mentored { until, .. } = self.peering.join {
             next = Instant::earliest(next, Some(until));
         }
@@ -504,9 +506,7 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
         for place in 0..self.tables.lend().links.len() {
             self.on_link_deadline(now, place);
         }
-        if self.peering.hand_over_until.is_some_and(|until| until <= now) {
-            self.end_hand_over();
-        }
+        self.on_hand_over_due(now);
         self.find_peer_deadline();
     }
 

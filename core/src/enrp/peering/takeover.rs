@@ -8,7 +8,7 @@ use core::time::Duration;
 
 use crate::entropy::Entropy;
 use crate::handlespace::Storage;
-use crate::identifier::RegistrarId;
+use crate::identifier::{PeId, RegistrarId};
 use crate::time::Instant;
 use crate::wire::enrp::{InitTakeover, TakeoverServer, UpdateAction};
 
@@ -19,6 +19,24 @@ use super::table::PeerState;
 
 /// How long elements may take to find another home before a registrar stops.
 const HAND_OVER_PATIENCE: Duration = Duration::from_secs(3);
+
+/// How often elements that have not found another home are suggested to the next peer.
+const HAND_OVER_ROUND: Duration = Duration::from_secs(1);
+
+/// A registrar that stops, and waits until its elements have found other homes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct HandOver {
+    until: Instant,
+    next_at: Instant,
+    round: u8,
+}
+
+impl HandOver {
+    /// When something is due.
+    pub(super) fn deadline(&self) -> Instant {
+        self.until.min(self.next_at)
+    }
+}
 
 impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
     /// The peer is dead: what it owns needs a home.
@@ -147,35 +165,69 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
     /// Suggests to the peers that they become the homes of our elements, each to the one whose
     /// identifier fits best. Whether there is anything to wait for.
     pub(in super::super) fn begin_hand_over(&mut self) -> bool {
+        let is_any = self.suggest_homes(0);
+        if is_any {
+            let now = self.now();
+            let (until, next_at) = (now + HAND_OVER_PATIENCE, now + HAND_OVER_ROUND);
+            self.peering.hand_over = Some(HandOver { until, next_at, round: 0 });
+            self.find_peer_deadline();
+        }
+        is_any
+    }
+
+    /// Suggests a home for each element that we have still: to the peer that fits best, and in
+    /// each further `round` to the next best, as a peer may not support suggestions.
+    fn suggest_homes(&mut self, round: u8) -> bool {
         let mut next = self.handlespace.first_owned_by(self.identifier);
         let mut is_any = false;
         // Each round passes an element of ours.
         while let Some(index) = next {
             next = self.handlespace.next_owned(index);
             let element = self.handlespace.element(index).pe_id();
-            let peers = self.tables.lend().peers.iter();
-            let able = peers.filter(|peer| peer.is_alive() && peer.link.is_some());
-            let Some(peer) = able.map(|peer| peer.id).max_by_key(|id| id.0 ^ element.0) else {
-                return false;
-            };
+            let Some(peer) = self.heir_of(element, round) else { return false };
             self.announce_to(index, UpdateAction::ADD, peer, true);
             is_any = true;
-        }
-        if is_any {
-            self.peering.hand_over_until = Some(self.now() + HAND_OVER_PATIENCE);
-            self.find_peer_deadline();
         }
         is_any
     }
 
-    pub(super) fn end_hand_over(&mut self) {
-        self.peering.hand_over_until = None;
+    /// The peer that fits an element best, or the next best, and so on around.
+    fn heir_of(&mut self, element: PeId, round: u8) -> Option<RegistrarId> {
+        let peers = &self.tables.lend().peers;
+        let able = || {
+            let able = peers.iter().filter(|peer| peer.is_alive() && peer.link.is_some());
+            able.map(|peer| peer.id)
+        };
+        let fit = |id: &RegistrarId| id.0 ^ element.0;
+        let mut heir = able().max_by_key(fit)?;
+        for _ in 0..usize::from(round) % able().count() {
+            let worse = able().filter(|id| fit(id) < fit(&heir));
+            heir = worse.max_by_key(fit).unwrap_or(heir);
+        }
+        Some(heir)
+    }
+
+    /// Ends the hand-over when its time is up; before that, asks others for what is left.
+    pub(super) fn on_hand_over_due(&mut self, now: Instant) {
+        let Some(hand_over) = &mut self.peering.hand_over else { return };
+        if hand_over.until <= now {
+            self.end_hand_over();
+        } else if hand_over.next_at <= now {
+            hand_over.next_at = now + HAND_OVER_ROUND;
+            hand_over.round = hand_over.round.wrapping_add(1);
+            let round = hand_over.round;
+            self.suggest_homes(round);
+        }
+    }
+
+    fn end_hand_over(&mut self) {
+        self.peering.hand_over = None;
         self.shut_down_all();
     }
 
     /// Stops waiting when the last element has found another home.
     pub(in super::super) fn end_hand_over_if_done(&mut self) {
-        let is_waiting = self.peering.hand_over_until.is_some();
+        let is_waiting = self.peering.hand_over.is_some();
         if is_waiting && self.handlespace.count_of(self.identifier) == 0 {
             self.end_hand_over();
         }

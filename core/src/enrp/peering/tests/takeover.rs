@@ -134,3 +134,93 @@ fn who_hears_of_a_takeover_moves_the_elements_and_forgets_the_target() {
     assert_eq!(bench.knows(), ["A/10@2"]);
     assert_eq!(bench.state_of(4), None);
 }
+
+/// An element of 2 is suggested to us, and an association with it is up.
+fn asks_the_suggested() -> Bench {
+    let mut bench = Bench::among(Profile::Rsplib, &[2, 3]);
+    let mut suggestion = adds(2, "A", 10);
+    suggestion[1] |= 1;
+    bench.hears(2, suggestion).unwrap();
+    bench.passes(Duration::ZERO);
+    assert_eq!(bench.said_to_elements(), ["connect 0 10.0.1.1:3000"]);
+    let (association, connect) = (AssociationId(77), Some(ConnectId(0)));
+    let peer_addresses = &["10.0.1.1".parse().unwrap()];
+    let up = Input::Up { association, connect, peer_addresses, peer_port: 3_000 };
+    bench.registrar.handle_input(bench.now, up).unwrap();
+    assert_eq!(bench.said_to_elements(), ["77 KEEP_ALIVE H 1"]);
+    bench.said();
+    bench
+}
+
+/// What of it tells of elements.
+fn updates(lines: Vec<String>) -> Vec<String> {
+    lines.into_iter().filter(|line| line.contains("UPDATE")).collect()
+}
+
+#[test]
+fn an_element_that_leaves_its_home_for_us_is_not_forgotten_meanwhile() {
+    // RSPLIB's elements abort the old association before the new home has their answer, and a
+    // home deletes what has left it.
+    let mut bench = asks_the_suggested();
+    bench.hears(2, deletes(2, "A", 10)).unwrap();
+    assert_eq!(bench.knows(), ["A/10@1"]);
+    let told = ["2 UPDATE 1>0 ADD A/10@1", "3 UPDATE 1>0 ADD A/10@1"];
+    assert_eq!(updates(bench.said()), told);
+    bench.acks(77, "A", 10);
+    bench.passes(SECOND);
+    assert_eq!(bench.knows(), ["A/10@1"]);
+    assert_eq!(bench.registrar.counters.adoptions, 1);
+}
+
+#[test]
+fn an_audit_of_its_home_does_not_take_it_away_either() {
+    let mut bench = asks_the_suggested();
+    bench.hears(2, presence(2, false, NOTHING)).unwrap();
+    bench.hears(2, table_response(2, false, &[])).unwrap();
+    assert_eq!(bench.knows(), ["A/10@1"]);
+}
+
+#[test]
+fn an_element_that_was_let_go_and_does_not_answer_is_gone() {
+    let mut bench = asks_the_suggested();
+    bench.hears(2, deletes(2, "A", 10)).unwrap();
+    bench.said();
+    bench.passes(bench.registrar.config.keep_alive_timeout);
+    assert_eq!(bench.knows(), [""; 0]);
+    let told = ["2 UPDATE 1>0 DEL A/10@1", "3 UPDATE 1>0 DEL A/10@1"];
+    assert_eq!(updates(bench.said()), told);
+}
+
+#[test]
+fn a_registrar_that_stops_suggests_its_elements_to_one_peer_after_the_other() {
+    let mut bench = Bench::among(Profile::Rsplib, &[2, 3]);
+    bench.registers("A", 8);
+    bench.registers("A", 9);
+    bench.said();
+    bench.registrar.stop();
+    // 8 ^ 3 and 9 ^ 2 are the larger ones.
+    let first = ["2 UPDATE T 1>2 ADD A/9@1", "3 UPDATE T 1>3 ADD A/8@1"];
+    assert_eq!(updates(bench.said()), first);
+    // Peer 2 does not support it.
+    bench.hears(3, adds(3, "A", 8)).unwrap();
+    bench.passes(SECOND);
+    assert_eq!(updates(bench.said()), ["3 UPDATE T 1>3 ADD A/9@1"]);
+    bench.hears(3, adds(3, "A", 9)).unwrap();
+    assert_eq!(bench.knows(), ["A/8@3", "A/9@3"]);
+    assert_eq!(bench.said(), ["shut down 2", "shut down 3"]);
+}
+
+#[test]
+fn an_element_that_leaves_while_its_home_stops_is_not_deleted() {
+    let mut bench = Bench::among(Profile::Rsplib, &[2]);
+    bench.registers("A", 8);
+    bench.registrar.stop();
+    bench.said();
+    let (association, reason) = (AssociationId(8), DownReason::Aborted);
+    bench.registrar.handle_input(bench.now, Input::Down { association, reason }).unwrap();
+    assert_eq!(bench.knows(), ["A/8@1"]);
+    assert_eq!(updates(bench.said()), [""; 0]);
+    bench.hears(2, adds(2, "A", 8)).unwrap();
+    assert_eq!(bench.knows(), ["A/8@2"]);
+    assert_eq!(bench.said(), ["shut down 2"]);
+}
