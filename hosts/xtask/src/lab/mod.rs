@@ -17,6 +17,7 @@ mod process;
 
 use std::fs::File;
 use std::io::{Read, Write};
+use std::net::UdpSocket;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Mutex;
@@ -343,10 +344,28 @@ impl Lab {
             return Ok(());
         };
         end_recording(&mut recorder);
-        let traffic = self.folder.join(network::TRAFFIC);
+        let traffic = self.traffic();
         let decode = self.rsp("decode", &format!("decode --roundtrip {}", traffic.display()))?;
         let judged = decode.finish(DECODE_PATIENCE);
         self.check("rsp decode rewrites all recorded messages to the same bytes", judged).map(drop)
+    }
+
+    /// Where the traffic is recorded, about a second late.
+    pub(crate) fn traffic(&self) -> PathBuf {
+        self.folder.join(network::TRAFFIC)
+    }
+
+    /// Leaves a mark in the recorded traffic: a datagram of this text.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be sent, or nothing is recorded.
+    pub(crate) fn mark(&self, text: &str) -> Result<()> {
+        if self.recorder.is_none() {
+            bail!("dumpcap is not installed: run `cargo xtask setup`");
+        }
+        UdpSocket::bind((ADDRESSES[0], 0))?.send_to(text.as_bytes(), (ADDRESSES[1], MARK_PORT))?;
+        Ok(())
     }
 
     /// A number that is another each time; a case that uses it prints it.
@@ -415,6 +434,9 @@ pub(crate) const ADDRESSES: [&str; 8] = [
 
 /// How long it may take to read what was recorded.
 const DECODE_PATIENCE: Duration = Duration::from_secs(60);
+
+/// Where marks go: nobody listens there.
+const MARK_PORT: u16 = 7_777;
 
 /// How often the recorder fetches what was sent, and a little more.
 const RECORDER_INTERVAL: Duration = Duration::from_millis(1_500);

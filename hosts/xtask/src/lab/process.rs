@@ -120,9 +120,14 @@ impl Process {
         Ok(())
     }
 
+    /// Asks it to end.
+    pub(crate) fn ask_to_end(&self) {
+        let _ = Command::new("kill").arg(self.child.id().to_string()).status();
+    }
+
     /// Asks it to end, and waits a little.
     pub(crate) fn terminate(&mut self) {
-        let _ = Command::new("kill").arg(self.child.id().to_string()).status();
+        self.ask_to_end();
         let _ = await_some(TERMINATE_PATIENCE, || Ok(self.child.try_wait()?));
     }
 }

@@ -1,6 +1,6 @@
 //! Messages laid byte by byte, so that they can be such as no wire code of ours would write.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::Ipv4Addr;
 
 /// A parameter, padded.
 pub(super) fn parameter(kind: u16, value: &[u8]) -> Vec<u8> {
@@ -41,12 +41,8 @@ pub(super) fn policy(words: &[u32]) -> Vec<u8> {
     parameter(0x0008, &words.iter().flat_map(|word| word.to_be_bytes()).collect::<Vec<_>>())
 }
 
-/// An SCTP transport, for data and control.
-pub(super) fn transport(address: IpAddr, port: u16, transport_use: u16) -> Vec<u8> {
-    let address = match address {
-        IpAddr::V4(address) => address,
-        IpAddr::V6(_) => Ipv4Addr::UNSPECIFIED,
-    };
+/// An SCTP transport; its use is 0 for data alone, 1 for data and control.
+pub(super) fn transport(address: Ipv4Addr, port: u16, transport_use: u16) -> Vec<u8> {
     let mut value = [port.to_be_bytes(), transport_use.to_be_bytes()].concat();
     value.extend(parameter(0x0001, &address.octets()));
     parameter(0x0004, &value)

@@ -8,11 +8,13 @@ mod csp;
 mod hsdump;
 mod kernel_data;
 pub(super) mod kernel_transport;
+mod mixed;
 mod our_element;
 mod our_kernel_registrar;
 mod our_registrar;
 mod our_trouble;
 mod ours;
+mod probe;
 mod rsplib;
 mod trouble;
 
@@ -47,6 +49,8 @@ pub(crate) static CASES: &[Case] = &[
     crash_input::CASE,
     csp::CASE,
     hsdump::CASE,
+    mixed::ONE_OF_OURS,
+    mixed::TWO_OF_OURS,
     boards::RAW,
     boards::UDP,
 ];
