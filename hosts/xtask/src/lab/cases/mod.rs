@@ -51,6 +51,7 @@ pub(crate) static CASES: &[Case] = &[
     hsdump::CASE,
     mixed::ONE_OF_OURS,
     mixed::TWO_OF_OURS,
+    mixed::TAKEOVER_TIME,
     boards::RAW,
     boards::UDP,
 ];

@@ -1,6 +1,7 @@
 //! Our registrars and RSPLIB's in one scope, with elements of both kinds at each.
 
 mod scope;
+mod takeover_time;
 mod wire;
 
 use std::time::Duration;
@@ -10,6 +11,8 @@ use anyhow::{Result, ensure};
 use super::Case;
 use super::rsplib::PATIENCE;
 use crate::lab::{GUEST, Lab};
+pub(super) use takeover_time::CASE as TAKEOVER_TIME;
+
 use scope::{DETECTION, Registrar, Scope};
 
 pub(super) const ONE_OF_OURS: Case = Case {

@@ -72,6 +72,19 @@ impl Scope {
     ///
     /// If one does not serve.
     pub(super) fn start(lab: &mut Lab, registrars: Vec<Registrar>) -> Result<Self> {
+        let mut scope = Self::prepare(lab, registrars)?;
+        for index in 0..scope.registrars.len() {
+            scope.start_registrar(lab, index)?;
+        }
+        Ok(scope)
+    }
+
+    /// Boots the guest, and starts no registrar yet.
+    ///
+    /// # Errors
+    ///
+    /// If the guest does not come up.
+    pub(super) fn prepare(lab: &mut Lab, registrars: Vec<Registrar>) -> Result<Self> {
         let seed = lab.seed();
         println!("   seed {seed}");
         let hosts = registrars.iter().filter(|registrar| !registrar.is_ours).map(|r| r.host);
@@ -81,11 +94,7 @@ impl Scope {
         for host in [GUEST].iter().chain(&hosts) {
             rsplib::encapsulate_at(&mut guest, host)?;
         }
-        let mut scope = Self { guest, registrars, elements: Vec::new(), seed, mark_count: 0 };
-        for index in 0..scope.registrars.len() {
-            scope.start_registrar(lab, index)?;
-        }
-        Ok(scope)
+        Ok(Self { guest, registrars, elements: Vec::new(), seed, mark_count: 0 })
     }
 
     /// Starts a registrar, and waits until it serves elements.
@@ -142,11 +151,9 @@ impl Scope {
         let element = &mut self.elements[index];
         let &mut Element { host, registrar, pool, id, .. } = element;
         element.running = Some(if element.is_ours {
-            let place = format!("--listen {host}:0/9899 --registrar {registrar}:3863/9899");
-            let words = format!("--pool {pool} --policy RoundRobin --identifier {id} --slots 1");
-            let life = "--reregistration-interval 3s --registration-life 9s --log info";
+            let words = our_element(host, registrar, pool);
             let name = format!("element-{id}");
-            Running::Ours(lab.rsp(&name, &format!("serve {place} {words} {life}"))?)
+            Running::Ours(lab.rsp(&name, &format!("serve --identifier {id} {words}"))?)
         } else {
             let words = format!("-poolhandle={pool} -policy=RoundRobin -identifier={id}");
             let place = format!("-registrar={registrar}:3863 -asapannounce=off");
@@ -154,6 +161,11 @@ impl Scope {
             Running::Rsplib(self.guest.spawn(&at(host, &command))?)
         });
         Ok(())
+    }
+
+    /// How elements of ours are started at `host` that know one registrar.
+    pub(super) fn words_of_elements(&self, index: usize, host: &str) -> String {
+        our_element(host, self.registrars[index].host, POOLS[0])
     }
 
     /// Ends a registrar as a crash does.
@@ -275,7 +287,12 @@ impl Scope {
         !self.running(true).is_empty()
     }
 
-    fn probe(&mut self, own: &str, index: usize) -> Result<Probe> {
+    /// Asks a registrar from the address `own`.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be reached.
+    pub(super) fn probe(&mut self, own: &str, index: usize) -> Result<Probe> {
         self.seed = self.seed.wrapping_add(7);
         let registrar = &self.registrars[index];
         Probe::connect(own, registrar.host, 3863, self.seed)
@@ -381,6 +398,13 @@ impl Scope {
     }
 }
 
+/// How an element of ours is started.
+fn our_element(host: &str, registrar: &str, pool: &str) -> String {
+    let place = format!("--listen {host}:0/9899 --registrar {registrar}:3863/9899 --log info");
+    let life = "--reregistration-interval 3s --registration-life 9s";
+    format!("{place} --pool {pool} --policy RoundRobin --slots 1 {life}")
+}
+
 /// What is missing until all have said what they say regularly.
 fn missing(said: &Said, ids: &[RegistrarId], table: &Table) -> Option<String> {
     for &sender in ids {
@@ -402,7 +426,11 @@ fn missing(said: &Said, ids: &[RegistrarId], table: &Table) -> Option<String> {
 }
 
 /// All elements that a registrar knows.
-fn table(probe: &mut Probe) -> Result<Table> {
+///
+/// # Errors
+///
+/// If it does not answer, or lists one twice.
+pub(super) fn table(probe: &mut Probe) -> Result<Table> {
     let mut table = Table::new();
     for pool in POOLS {
         for (id, home) in probe.resolve(pool)?.elements {
