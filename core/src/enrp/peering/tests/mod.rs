@@ -65,7 +65,12 @@ impl Bench {
 
     /// One that is in, with peers that have said all that peers say at first.
     fn among(profile: Profile, peers: &[u32]) -> Self {
-        let mut bench = Self::new(profile, |_| {});
+        Self::among_as(US, profile, peers)
+    }
+
+    /// The same of a registrar with another identifier.
+    fn among_as(identifier: u32, profile: Profile, peers: &[u32]) -> Self {
+        let mut bench = Self::new(profile, |config| config.identifier = RegistrarId(identifier));
         bench.starts(&[]);
         for &peer in peers {
             bench.links(peer);

@@ -4,7 +4,12 @@ use super::*;
 
 /// Peer 4, with an element, has become silent, and it is wanted.
 fn claims(profile: Profile) -> Bench {
-    let mut bench = Bench::among(profile, &[2, 3, 4]);
+    claims_as(US, profile)
+}
+
+/// The same of a registrar with another identifier.
+fn claims_as(identifier: u32, profile: Profile) -> Bench {
+    let mut bench = Bench::among_as(identifier, profile, &[2, 3, 4]);
     bench.hears(4, adds(4, "A", 10)).unwrap();
     bench.passes(bench.registrar.config.max_time_last_heard);
     bench.hears(2, presence(2, false, NOTHING)).unwrap();
@@ -114,6 +119,24 @@ fn of_two_that_want_the_same_the_smaller_identifier_gives_way() {
     bench.hears(3, init_takeover_ack(3, 4)).unwrap();
     bench.passes(5 * SECOND);
     assert_eq!(bench.registrar.counters.takeovers, 0);
+}
+
+#[test]
+fn the_larger_identifier_goes_on() {
+    let mut bench = claims_as(9, Profile::Rfc);
+    bench.said();
+    bench.hears(2, init_takeover(2, 4)).unwrap();
+    assert_eq!(bench.state_of(4), Some(PeerState::Claimed));
+    assert_eq!(about_takeovers(bench.said()), ["2 INIT_TAKEOVER 9>2 of 4"]);
+}
+
+#[test]
+fn in_rsplibs_scope_the_larger_identifier_gives_way() {
+    let mut bench = claims_as(9, Profile::Rsplib);
+    bench.said();
+    bench.hears(2, init_takeover(2, 4)).unwrap();
+    assert_eq!(bench.state_of(4), Some(PeerState::Ceded));
+    assert_eq!(about_takeovers(bench.said()), ["2 INIT_TAKEOVER_ACK 9>2 of 4"]);
 }
 
 #[test]

@@ -91,6 +91,7 @@ fn a_deleted_element_goes_and_the_last_one_with_its_pool() {
     assert_eq!(bench.registrar.handlespace.pool_count(), 1);
     bench.hears(2, deletes(2, "A", 11)).unwrap();
     assert_eq!(bench.registrar.handlespace.pool_count(), 0);
+    assert_eq!(bench.said(), [""; 0], "telling is the home's business");
 }
 
 #[test]
