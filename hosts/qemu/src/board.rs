@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use crate::error::BenchError;
+use crate::log::Words;
 use crate::network::Link;
 use crate::qmp::Qmp;
 
@@ -56,17 +57,18 @@ pub struct Board {
 }
 
 impl Board {
-    /// Starts a board at the end of `link`; what it prints goes to `output`, piece by piece as it
-    /// comes.
+    /// Starts a board at the end of `link`; what it logs goes to `output` as text, piece by piece
+    /// as it comes.
     ///
     /// # Errors
     ///
-    /// If QEMU is not installed, or ends at once.
+    /// If QEMU is not installed, or ends at once, or the firmware is none.
     pub fn start(
         link: Link,
         config: &BoardConfig,
         output: impl FnMut(&[u8]) + Send + 'static,
     ) -> Result<Self, BenchError> {
+        let words = Words::of(&config.firmware)?;
         let sockets = link.board_path();
         let arguments = arguments(&link, config, sockets);
         let mut child = command()?
@@ -95,7 +97,7 @@ impl Board {
             }
         };
         let mut board = Self { link, child, qmp, serial, readers: Vec::new() };
-        board.readers.push(thread::spawn(move || copy(stdout, output)));
+        board.readers.push(thread::spawn(move || copy(stdout, &words, output)));
         // QEMU's own warnings: nobody waits for them, but they must not fill the pipe.
         board.readers.push(thread::spawn(move || drop(std::io::read_to_string(stderr))));
         Ok(board)
@@ -296,10 +298,10 @@ fn connect(child: &mut Child, sockets: &Path) -> Result<(Qmp, BufReader<UnixStre
     }
 }
 
-fn copy(mut stdout: ChildStdout, mut output: impl FnMut(&[u8])) {
-    let mut buf = [0; 4_096];
+fn copy(mut stdout: ChildStdout, words: &Words, mut output: impl FnMut(&[u8])) {
+    let (mut buf, mut log) = ([0; 4_096], words.log());
     while let Ok(len @ 1..) = stdout.read(&mut buf) {
-        output(&buf[..len]);
+        log.read(&buf[..len], &mut output);
     }
 }
 
@@ -336,12 +338,23 @@ mod tests {
     fn what_qemu_complains_about_is_told() {
         let network = Network::start(1).unwrap();
         let link = network.plug(Ipv4Addr::new(127, 77, 200, 2)).unwrap();
-        let config = BoardConfig::new("/nowhere/board.elf");
+        // A program, but none of a board.
+        let program = std::env::current_exe().unwrap();
+        let config = BoardConfig::new(&program);
         match Board::start(link, &config, |_| {}) {
             Err(BenchError::QemuEnded { errors, .. }) => {
-                assert!(errors.contains("/nowhere/board.elf"), "{errors}");
+                assert!(errors.contains(program.to_str().unwrap()), "{errors}");
             }
             other => panic!("{other:?}"),
         }
+    }
+
+    #[test]
+    fn firmware_that_is_missing_is_named() {
+        let network = Network::start(1).unwrap();
+        let link = network.plug(Ipv4Addr::new(127, 77, 200, 3)).unwrap();
+        let config = BoardConfig::new("/nowhere/board.elf");
+        let error = Board::start(link, &config, |_| {}).unwrap_err().to_string();
+        assert!(error.contains("/nowhere/board.elf"), "{error}");
     }
 }

@@ -49,6 +49,14 @@ pub enum BenchError {
         /// How it ended.
         outcome: String,
     },
+    /// The firmware is no ELF file, or logs by another version of defmt.
+    #[error("{} is no firmware whose log can be read: {error}", firmware.display())]
+    Firmware {
+        /// The file.
+        firmware: PathBuf,
+        /// What is wrong with it.
+        error: String,
+    },
     /// The operating system refuses something.
     #[error("cannot {what}: {error}")]
     System {

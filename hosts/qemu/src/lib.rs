@@ -17,6 +17,7 @@ mod firmware;
 mod frame;
 mod impairment;
 mod lanes;
+mod log;
 mod neighbours;
 mod network;
 mod qmp;

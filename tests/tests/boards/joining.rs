@@ -24,6 +24,9 @@ fn a_board_registers_and_deregisters_by_both_transports() {
         await_gone(&place, &board.id);
         await_that("the end of the firmware", || board.board.ended().unwrap().is_some());
         assert_eq!(board.board.ended().unwrap().unwrap().code(), Some(0));
+        // Its log, decoded.
+        await_that("the last line of the log", || board.output().contains(" info  Stopped: "));
+        assert!(board.output().contains(" info  Membership(Registered { warning: None }): "));
     }
 }
 

@@ -12,7 +12,7 @@ use critical_section::Mutex;
 use embassy_executor::Spawner;
 use embassy_net::{Runner, Stack};
 use mps2_an385_bsp::host::{self, ARGUMENTS_LEN_MAX};
-use mps2_an385_bsp::{Nic, say, stack, uart};
+use mps2_an385_bsp::{Nic, stack, uart};
 use rserpool_core::asap::PoolElementStatus;
 use rserpool_firmware::settings::Settings;
 use rserpool_firmware::tasks::{Commands, run_element};
@@ -43,7 +43,10 @@ fn settings() -> &'static Settings {
 }
 
 fn give_up(error: &dyn core::fmt::Display) -> ! {
-    say!("cannot start: {error}");
+    #[cfg(feature = "defmt")]
+    defmt::error!("cannot start: {}", defmt::Display2Format(error));
+    #[cfg(not(feature = "defmt"))]
+    let _ = error;
     host::exit(1)
 }
 
@@ -60,7 +63,8 @@ fn start(spawner: Spawner, settings: &'static Settings, nic: Nic) {
     spawner.spawn(run_net(runner).expect("it runs once"));
     spawner.spawn(run(stack, settings, *seed).expect("it runs once"));
     spawner.spawn(obey().expect("it runs once"));
-    say!("pool element starts");
+    #[cfg(feature = "defmt")]
+    defmt::info!("pool element starts");
 }
 
 #[embassy_executor::task]
@@ -77,7 +81,10 @@ async fn run(stack: Stack<'static>, settings: &'static Settings, seed: [u8; 32])
 
 fn observe(event: &Event, status: &Status) {
     critical_section::with(|section| STATUS.borrow(section).set(Some(*status)));
-    say!("{event:?}");
+    #[cfg(feature = "defmt")]
+    defmt::info!("{}: {}", event, status);
+    #[cfg(not(feature = "defmt"))]
+    let _ = event;
 }
 
 /// Does what the lines at the UART say.

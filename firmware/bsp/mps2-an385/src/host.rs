@@ -25,30 +25,5 @@ pub fn fill_random(bytes: &mut [u8]) {
     assert!(semihosting::experimental::random::fill_bytes(bytes).is_ok(), "no /dev/urandom");
 }
 
-/// Prints a line on the host's console, if the feature `messages` is enabled.
-#[cfg(feature = "messages")]
-#[macro_export]
-macro_rules! say {
-    ($($argument:tt)*) => { $crate::host::print_line(core::format_args!($($argument)*)) };
-}
-
-/// Prints a line on the host's console, if the feature `messages` is enabled.
-#[cfg(not(feature = "messages"))]
-#[macro_export]
-macro_rules! say {
-    ($($argument:tt)*) => {
-        // So that what it names is used all the same.
-        if false {
-            $crate::host::print_line(core::format_args!($($argument)*));
-        }
-    };
-}
-
-/// What [`say`](crate::say) does.
-pub fn print_line(_line: core::fmt::Arguments<'_>) {
-    #[cfg(feature = "messages")]
-    semihosting::println!("{_line}");
-}
-
 /// The length of all arguments together.
 pub const ARGUMENTS_LEN_MAX: usize = 512;

@@ -11,6 +11,9 @@
 //! Deliberately absent: everything that firmware on this board does not use, such as the display.
 #![no_std]
 
+#[cfg(feature = "defmt")]
+use defmt_semihosting as _;
+
 mod clock;
 mod executor;
 mod fault;
