@@ -67,8 +67,11 @@ fn live(arguments: &Arguments, transport: &str) -> Result<u32, BenchError> {
 
 /// A registrar that ends when it is dropped, and where it listens.
 fn start_registrar(rsp: &Path) -> Result<(Registrar, String), BenchError> {
+    // Not at the UDP port 9899, which others on this machine may want, too.
+    let arguments = ["registrar", "--listen", "127.0.0.1:0/0", "--announces", "off"];
     let mut child = Command::new(rsp)
-        .args(["registrar", "--listen", "127.0.0.1:0", "--announces", "off", "--exit-with-stdin"])
+        .args(arguments)
+        .arg("--exit-with-stdin")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
