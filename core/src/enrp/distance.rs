@@ -81,8 +81,9 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
         while let Some(index) = next {
             next = self.handlespace.next_of(id, index);
             let known = self.handlespace.element(index).policy();
+            let is_ours = self.handlespace.element(index).home() == self.identifier;
             let policy = self.policy_at(&distance, known);
-            if policy != known && self.handlespace.set_policy(index, policy).is_ok() {
+            if is_ours && policy != known && self.handlespace.set_policy(index, policy).is_ok() {
                 self.announce(index, UpdateAction::ADD);
                 let pool = HandleBytes::new(self.handlespace.element(index).pool());
                 if let Some(pool) = pool.as_handle() {

@@ -10,6 +10,7 @@ mod addresses;
 mod announce;
 mod associations;
 mod challenge;
+mod check;
 mod config;
 mod distance;
 mod event;
@@ -24,6 +25,7 @@ mod subscriptions;
 mod tables;
 
 pub use announce::{NotAnnounceable, presence_group_v4, presence_group_v6};
+pub use check::Usage;
 pub use config::{Config, HANDLE_RESOLUTION_ITEMS_MAX, KnownIdentifier, RateLimit};
 pub use event::{Counters, Event, InputError, Limit, RemovalReason};
 pub use peering::{AdoptionSlot, LinkSlot, PEERS_MAX, PeerSide, PeerSlot, PeerView};

@@ -262,12 +262,15 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
         });
         self.drop_challenges_of(id);
         self.unsubscribe(id, None);
-        // Each round removes an element, or takes it off the association.
+        // Each round takes an element off the association.
         while let Some(index) = self.handlespace.first_of(id) {
-            match self.phase {
+            if self.handlespace.element(index).home() != self.identifier {
+                self.let_go(index);
+            } else if self.phase == Phase::HandingOver {
                 // It may have left for the home that was suggested, which will tell.
-                Phase::HandingOver => self.detach(index),
-                _ => self.remove_element(now, index, reason),
+                self.detach(index);
+            } else if !self.ask_elsewhere(now, index) {
+                self.remove_element(now, index, reason);
             }
         }
     }
@@ -289,6 +292,9 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
         match self.associations.add(slots, id, peer_addresses, peer_port) {
             Ok(()) => {
                 if let Some(connect) = connect {
+                    if let Some(slot) = self.up(id) {
+                        slot.is_own = true;
+                    }
                     self.on_adoption_up(now, connect, id);
                 }
                 Ok(())

@@ -57,7 +57,8 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
             let view = self.handlespace.element(index);
             let holder = view.association();
             // An element that we are about to adopt may come by itself meanwhile.
-            let is_ours = view.scratch().flags & flag::ADOPTED == 0;
+            let is_ours =
+                view.home() == self.identifier && view.scratch().flags & flag::ADOPTED == 0;
             if holder == Some(id) {
                 self.on_sign_of_life(index);
             } else if let Some(holder) = holder
@@ -123,14 +124,18 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
     ) -> Result<(), InputError> {
         let pool_count = self.handlespace.pool_count();
         let is_news = self.is_news(pool, element);
-        let new = NewElement { pool, element, owner: self.identifier, association: Some(id) };
+        // An element that was asked on one association to take us as its home, and has not heard
+        // so yet, registers on another one; it will move to the first.
+        let asked_on = self.asked_on(pool, element.id).filter(|_| holder != Some(id));
+        let association = asked_on.or(Some(id));
+        let new = NewElement { pool, element, owner: self.identifier, association };
         let registered = match self.handlespace.register(&new) {
             Ok(registered) => registered,
             Err(error) => return self.on_refused(id, pool, element.id, error),
         };
-        if holder != Some(id) {
+        if holder != association {
             self.count_element_of(holder, -1);
-            self.count_element_of(Some(id), 1);
+            self.count_element_of(association, 1);
         }
         if self.handlespace.pool_count() > pool_count {
             self.tell(Event::PoolCreated { pool: pool.to_buf() });
@@ -149,9 +154,11 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
                 self.tell(Event::ElementUpdated { pool: pool_buf, element, association });
             }
         }
-        self.end_adoption_by(holder, id, registered.index);
         self.note_expiry(now, registered.index, element.registration_life);
-        self.start_keep_alive(now, registered.index);
+        if asked_on.is_none() {
+            self.stop_adoption(registered.index);
+            self.start_keep_alive(now, registered.index);
+        }
         self.announce(registered.index, UpdateAction::ADD);
         if is_news {
             self.on_pool_change(pool);
@@ -315,8 +322,12 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
     }
 
     pub(super) fn count_element_of(&mut self, association: Option<AssociationId>, change: i32) {
-        if let Some(slot) = association.and_then(|id| self.association(id)) {
-            slot.element_count = slot.element_count.saturating_add_signed(change);
+        let Some(id) = association else { return };
+        let Some(slot) = self.association(id) else { return };
+        slot.element_count = slot.element_count.saturating_add_signed(change);
+        // An association of our making has served when its last element is gone.
+        if slot.element_count == 0 && slot.is_own {
+            self.shut_down(id);
         }
     }
 }

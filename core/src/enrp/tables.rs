@@ -218,6 +218,8 @@ pub struct AssociationSlot {
     pub(super) port: u16,
     /// Whether nobody but a pool user can be at its other end.
     pub(super) is_user: bool,
+    /// Whether this registrar has asked for it, and so ends it when no element needs it.
+    pub(super) is_own: bool,
     pub(super) element_count: u32,
     pub(super) distance: Distance,
     pub(super) registrations: Meter,
@@ -255,6 +257,7 @@ impl AssociationSlot {
         address_count: 0,
         port: 0,
         is_user: false,
+        is_own: false,
         element_count: 0,
         distance: Distance::NONE,
         registrations: Meter::NEW,

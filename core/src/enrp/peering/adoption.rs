@@ -9,6 +9,7 @@ use core::time::Duration;
 use crate::association::{ADDRESSES_MAX, AssociationId, ConnectId, Endpoint, Transmit};
 use crate::entropy::Entropy;
 use crate::handlespace::{ElementIndex, Storage};
+use crate::identifier::{PeId, PoolHandle};
 use crate::time::Instant;
 use crate::wire::enrp::UpdateAction;
 
@@ -45,31 +46,14 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
         }
     }
 
-    /// The element has registered by itself: an association of our making with it, if it is
-    /// another one, has served.
-    pub(in super::super) fn end_adoption_by(
-        &mut self,
-        holder: Option<AssociationId>,
-        registered_on: AssociationId,
-        index: ElementIndex,
-    ) {
-        let was_wanted = self.handlespace.element(index).scratch().flags & flag::ADOPTED != 0;
-        self.stop_adoption(index);
-        if let Some(holder) = holder.filter(|&holder| was_wanted && holder != registered_on)
-            && self.up(holder).is_some_and(|slot| slot.element_count == 0)
-        {
-            self.shut_down(holder);
-        }
-    }
-
     /// Takes the next step towards an element.
     pub(in super::super) fn on_adoption_due(&mut self, now: Instant, index: ElementIndex) {
         let Some(endpoint) = self.endpoint_of(index) else {
             self.give_up_adoption(now, index);
             return;
         };
-        if let Some(association) = self.association_with(&endpoint) {
-            self.reach(now, index, association);
+        if let Some(association) = self.association_with(&endpoint, None) {
+            self.reach(now, index, association, flag::HOME);
             return;
         }
         let connect = ConnectId(self.peering.next_connect);
@@ -87,24 +71,61 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
         self.handlespace.set_deadline(index, at, KEEP_ALIVE_TIMEOUT);
     }
 
-    /// Asks the element on this association to take us as its home.
-    fn reach(&mut self, now: Instant, index: ElementIndex, association: AssociationId) {
+    /// Asks the element on this association whether it lives and, by the flag, to take us as its
+    /// home.
+    fn reach(&mut self, now: Instant, index: ElementIndex, association: AssociationId, flags: u8) {
         let before = self.handlespace.element(index).association();
         self.handlespace.set_association(index, Some(association));
         if before != Some(association) {
             self.count_element_of(before, -1);
             self.count_element_of(Some(association), 1);
         }
-        self.send_keep_alive(now, index, flag::HOME);
+        self.send_keep_alive(now, index, flags);
     }
 
     /// The element is reached in vain.
     pub(in super::super) fn give_up_adoption(&mut self, now: Instant, index: ElementIndex) {
-        self.stop_adoption(index);
-        if self.handlespace.element(index).home() == self.identifier {
+        if self.handlespace.element(index).home() != self.identifier {
+            self.let_go(index);
+        } else if !self.ask_elsewhere(now, index) {
             self.remove_element(now, index, RemovalReason::KeepAliveTimeout);
-            return;
         }
+    }
+
+    /// The association on which an element was asked to take us as its home, if its answer is
+    /// still to come.
+    pub(in super::super) fn asked_on(
+        &mut self,
+        pool: PoolHandle<'_>,
+        pe_id: PeId,
+    ) -> Option<AssociationId> {
+        let view = self.handlespace.element(self.handlespace.find(pool, pe_id)?);
+        let asked = flag::AWAITING | flag::HOME;
+        let is_asked = view.scratch().flags & asked == asked;
+        view.association().filter(|&id| is_asked && self.up(id).is_some())
+    }
+
+    /// An element of ours does not answer where it was asked to take us as its home. It may have
+    /// registered on another association meanwhile: then it is asked there whether it lives.
+    pub(in super::super) fn ask_elsewhere(&mut self, now: Instant, index: ElementIndex) -> bool {
+        let view = self.handlespace.element(index);
+        let (before, flags) = (view.association(), view.scratch().flags);
+        if flags & flag::HOME == 0 || before.is_none() {
+            return false;
+        }
+        let Some(other) =
+            self.endpoint_of(index).and_then(|it| self.association_with(&it, before))
+        else {
+            return false;
+        };
+        self.stop_adoption(index);
+        self.reach(now, index, other, 0);
+        true
+    }
+
+    /// An element of another registrar has no association here any more.
+    pub(in super::super) fn let_go(&mut self, index: ElementIndex) {
+        self.stop_adoption(index);
         self.detach(index);
     }
 
@@ -122,11 +143,18 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
     }
 
     /// The element's home has it no more. If we are about to become its home, it may have left
-    /// for us, though its acknowledgement is still on its way.
-    pub(super) fn on_let_go(&mut self, index: ElementIndex) {
-        let is_wanted = self.handlespace.element(index).scratch().flags & flag::ADOPTED != 0;
+    /// for us, though its acknowledgement is still on its way. If it was ours before and is still
+    /// on an association here, it is asked whether we are its home again: a registrar that was
+    /// stopped for a while may have read an old registration and its end at once.
+    pub(super) fn on_let_go(&mut self, now: Instant, index: ElementIndex) {
+        let view = self.handlespace.element(index);
+        let is_wanted = view.scratch().flags & flag::ADOPTED != 0;
+        let association = view.association().filter(|&id| self.up(id).is_some());
         if is_wanted && self.handlespace.set_owner(index, self.identifier).is_ok() {
             self.announce(index, UpdateAction::ADD);
+        } else if let Some(association) = association.filter(|_| !is_wanted) {
+            self.handlespace.scratch_mut(index).flags |= flag::ADOPTED;
+            self.reach(now, index, association, flag::HOME);
         } else {
             self.forget_element(index);
         }
@@ -140,11 +168,16 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
         (endpoint.port != 0 && !endpoint.addresses.is_empty()).then_some(endpoint)
     }
 
-    /// An association with that endpoint, if there is one.
-    fn association_with(&mut self, endpoint: &Endpoint) -> Option<AssociationId> {
+    /// An association with that endpoint, if there is one but `other_than`.
+    fn association_with(
+        &mut self,
+        endpoint: &Endpoint,
+        other_than: Option<AssociationId>,
+    ) -> Option<AssociationId> {
         let mut slots = self.tables.lend().associations.iter();
         let slot = slots.find(|slot| {
             slot.state == AssociationState::Up
+                && Some(slot.id) != other_than
                 && slot.port == endpoint.port
                 && slot.addresses().iter().any(|address| endpoint.addresses.contains(address))
         })?;
@@ -180,7 +213,7 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
         association: AssociationId,
     ) {
         match self.take_adoption(connect).flatten() {
-            Some(index) => self.reach(now, index, association),
+            Some(index) => self.reach(now, index, association, flag::HOME),
             None => self.shut_down(association),
         }
     }
@@ -193,8 +226,8 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
     ) -> Result<(), InputError> {
         let element = self.take_adoption(connect).ok_or(InputError::Unexpected)?;
         if let Some(index) = element {
-            match self.endpoint_of(index).and_then(|it| self.association_with(&it)) {
-                Some(association) => self.reach(now, index, association),
+            match self.endpoint_of(index).and_then(|it| self.association_with(&it, None)) {
+                Some(association) => self.reach(now, index, association, flag::HOME),
                 None => self.give_up_adoption(now, index),
             }
         }

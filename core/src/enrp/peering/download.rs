@@ -73,20 +73,29 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
         self.tables.lend().peers[place].sync = Sync::Idle;
         match sync {
             Sync::All => self.joined(),
-            _ => self.forget_unnamed(place),
+            _ => self.forget_unnamed(now, place),
         }
         self.tell(Event::Synchronized { peer: table.sender });
     }
 
-    /// Removes the peer's elements that it did not name.
-    fn forget_unnamed(&mut self, place: usize) {
+    /// Removes the peer's elements that it did not name. It may have lost them to another, which
+    /// we have not believed as long as it was their home: the checksums of the others will tell.
+    fn forget_unnamed(&mut self, now: Instant, place: usize) {
         let peer = self.tables.lend().peers[place];
         let mut next = self.handlespace.first_owned_by(peer.id);
+        let mut is_any = false;
         // Each round passes an element of the peer.
         while let Some(index) = next {
             next = self.handlespace.next_owned(index);
             if self.handlespace.element(index).scratch().round != peer.round {
-                self.on_let_go(index);
+                self.on_let_go(now, index);
+                is_any = true;
+            }
+        }
+        let others = self.tables.lend().peers.iter_mut().enumerate();
+        for (_, other) in others.filter(|(other, _)| is_any && *other != place) {
+            if other.is_alive() {
+                other.owes |= owes::PRESENCE_QUESTION;
             }
         }
     }

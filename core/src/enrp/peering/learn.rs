@@ -43,7 +43,7 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
                 if let Some(index) = self.handlespace.find(pool, element.id)
                     && self.handlespace.element(index).home() == update.sender
                 {
-                    self.on_let_go(index);
+                    self.on_let_go(now, index);
                 }
             }
             _ => self.counters.unexpected += 1,
@@ -77,14 +77,22 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
         if is_ours && source != Source::Update && !self.yields(now, known?, sender) {
             return None;
         }
+        if source == Source::Table && known.is_some_and(|index| self.is_in_good_hands(index, home))
+        {
+            return None;
+        }
         let holder = known.and_then(|index| self.handlespace.element(index).association());
         let policy = self.policy_from(sender, element.policy);
         let element = PoolElement { policy, ..element };
         let index = self.enter(now, pool, &element, home)?;
-        if is_ours {
-            self.stop_adoption(index);
+        // It has a home, so it need not have us for one.
+        self.stop_adoption(index);
+        // Who has moved ends the association; who has not can be asked on it.
+        let is_kept = is_ours && holder.is_some_and(|id| self.up(id).is_some());
+        match holder {
+            Some(holder) if is_kept => self.handlespace.set_association(index, Some(holder)),
+            _ => self.count_element_of(holder, -1),
         }
-        self.count_element_of(holder, -1);
         Some(index)
     }
 
@@ -102,6 +110,15 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
             return false;
         }
         !is_registered
+    }
+
+    /// Whether an element is another living registrar's than `claimant`, in whose table it is. A
+    /// registrar that was cut off may not have heard yet that it has lost the element, and would
+    /// delete it when it does.
+    fn is_in_good_hands(&mut self, index: ElementIndex, claimant: RegistrarId) -> bool {
+        let owner = self.handlespace.element(index).home();
+        owner != claimant
+            && self.place_of(owner).is_some_and(|place| self.tables.lend().peers[place].is_alive())
     }
 
     /// Enters an element of another registrar, or what has changed of it.

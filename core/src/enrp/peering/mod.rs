@@ -344,6 +344,7 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
         let end = self.peering.changes.end();
         let peer = &mut self.tables.lend().peers[place];
         (peer.link, peer.connect, peer.told) = (Some(id), None, end);
+        peer.is_stale = true;
         peer.owes |= match peer.state {
             PeerState::Active => owes::PRESENCE,
             _ => owes::PRESENCE_QUESTION,

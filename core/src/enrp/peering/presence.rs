@@ -204,9 +204,15 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
         // RFC 5353 §3.6.1.
         let sum = self.handlespace.checksum(presence.sender);
         let is_same = presence.checksum.is_none_or(|theirs| theirs.0 == sum);
-        let is_idle = self.tables.lend().peers[place].sync == Sync::Idle;
-        if !is_same && is_idle && self.peering.join == Join::Done {
-            self.counters.audits_failed += 1;
+        let knows_any = self.handlespace.count_of(presence.sender) > 0;
+        let peer = &mut self.tables.lend().peers[place];
+        if peer.sync != Sync::Idle || self.peering.join != Join::Done {
+            return;
+        }
+        // A renewed registration changes no checksum, but when the element's life ends.
+        let is_stale = core::mem::take(&mut peer.is_stale) && knows_any;
+        if !is_same || is_stale {
+            self.counters.audits_failed += u64::from(!is_same);
             self.start_sync(now, place, Sync::Own);
         }
     }

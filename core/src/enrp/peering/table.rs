@@ -32,6 +32,9 @@ pub struct PeerSlot {
     /// No connection attempt before this.
     pub(super) connect_at: Instant,
     pub(super) owes: u16,
+    /// Changes may have been missed that its checksum does not show, such as renewed
+    /// registrations.
+    pub(super) is_stale: bool,
     /// When the state ends unless the peer is heard.
     pub(super) deadline: Instant,
     /// How far into the changes the peer has been told.
@@ -111,6 +114,7 @@ impl PeerSlot {
         connect: None,
         connect_at: Instant::ZERO,
         owes: 0,
+        is_stale: false,
         deadline: Instant::ZERO,
         told: 0,
         sync: Sync::Idle,
@@ -124,8 +128,13 @@ impl PeerSlot {
         ack_owed: RegistrarId::UNKNOWN,
     };
 
-    pub(super) fn is_used(&self) -> bool {
+    pub(in super::super) fn is_used(&self) -> bool {
         self.state != PeerState::Free
+    }
+
+    /// Whether it has said who it is.
+    pub(in super::super) fn is_known(&self) -> bool {
+        self.id != RegistrarId::UNKNOWN
     }
 
     /// Whether it takes part in the scope, as far as anybody knows.
@@ -165,7 +174,7 @@ impl PeerSlot {
 /// An association with a peer, or with somebody who has not said yet who it is.
 #[derive(Clone, Copy, Debug)]
 pub struct LinkSlot {
-    pub(super) state: AssociationState,
+    pub(in super::super) state: AssociationState,
     pub(in super::super) id: AssociationId,
     pub(super) addresses: [IpAddr; ADDRESSES_MAX],
     pub(super) address_count: u8,
@@ -224,4 +233,13 @@ impl AdoptionSlot {
     /// A slot that nobody uses.
     pub const FREE: Self =
         Self { state: AdoptionState::Free, element: None, connect: ConnectId(0) };
+
+    pub(in super::super) fn is_free(&self) -> bool {
+        self.state == AdoptionState::Free
+    }
+
+    /// The element that it is for, if that is still wanted.
+    pub(in super::super) fn wanted(&self) -> Option<ElementIndex> {
+        self.element.filter(|_| !self.is_free())
+    }
 }

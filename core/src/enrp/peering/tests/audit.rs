@@ -62,9 +62,23 @@ fn a_checksum_that_differs_brings_the_owners_table() {
     bench.hears(2, table_response(2, false, &[("A", 13, 2, loaded(1))])).unwrap();
     // What it did not name is gone, what others own is not.
     assert_eq!(bench.knows(), ["A/10@2", "A/12@3", "A/13@2"]);
-    assert_eq!(bench.said(), [""; 0], "nobody is told of it");
+    // Nobody is told of it, but another one may have what is gone.
+    assert_eq!(bench.said(), ["3 PRESENCE R 1>3 ffff"]);
     let index = bench.registrar.handlespace.find(handle("A"), PeId(10)).unwrap();
     assert_eq!(bench.registrar.handlespace.element(index).to_wire(true).policy, loaded(9));
+}
+
+#[test]
+fn a_table_takes_no_element_from_a_registrar_that_lives() {
+    let mut bench = Bench::among(Profile::Rfc, &[2, 3]);
+    let policy = Policy::RoundRobin;
+    bench.hears(3, update(3, UpdateAction::ADD, "A", 10, policy)).unwrap();
+    bench.hears(2, presence(2, false, !sum_of_2(&bench))).unwrap();
+    // It was cut off when the element moved.
+    bench.hears(2, table_response(2, false, &[("A", 10, 2, policy)])).unwrap();
+    assert_eq!(bench.knows(), ["A/10@3"]);
+    bench.hears(2, deletes(2, "A", 10)).unwrap();
+    assert_eq!(bench.knows(), ["A/10@3"]);
 }
 
 #[test]
