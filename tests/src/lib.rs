@@ -9,3 +9,4 @@ pub mod registrar;
 pub mod scope;
 pub mod sctp_run;
 pub mod sctp_stack;
+pub mod swarm;

@@ -1,40 +1,55 @@
 //! A whole operation scope in one process: registrars, pool elements and pool users as machines,
-//! associations in memory, and a clock that jumps.
+//! associations in memory, and clocks that jump.
 //!
-//! Associations are reliable and ordered with a random delay, as SCTP's are; what they suffer is
-//! what reaches the machines of real trouble: they are refused, cut, or fall silent.
+//! Associations are reliable and ordered within a stream, as SCTP's are; what they suffer is what
+//! reaches the machines of real trouble: they come late, stall, are refused, cut, half open, or
+//! fall silent. Datagrams get lost, come twice and overtake each other.
+//!
+//! - this file: nodes, time, and how machines are driven;
+//! - `nodes.rs`: registrars, elements and users, their birth, commands and looks;
+//! - `wires.rs`: associations;
+//! - `datagrams.rs`: multicast;
+//! - `trouble.rs`: what goes wrong between nodes and with them;
+//! - `service.rs`, `sessions.rs`: what elements do for users;
+//! - `trace.rs`: the digest of all that happened.
 
-mod announces;
-mod peers;
+mod datagrams;
+mod nodes;
+mod service;
+mod sessions;
+mod tables;
+mod trace;
+mod trouble;
 mod wires;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use rserpool::HeapTables;
-use rserpool::heap_storage::{HeapLimits, HeapStorage};
-use rserpool_core::asap::{
-    PoolElement, PoolElementConfig, PoolElementEvent, PoolUser, PoolUserConfig, PoolUserEvent,
-    UserTransport,
-};
-use rserpool_core::association::{
-    AssociationId, Channel, ConnectId, DownReason, Endpoint, Input, Ppid, RoundTrip, StreamId,
-    Transmit,
-};
-use rserpool_core::enrp::{self, Config, Registrar};
-use rserpool_core::entropy::{Entropy, SplitMix64};
-use rserpool_core::identifier::PoolHandle;
+use rserpool::heap_storage::HeapStorage;
+use rserpool_core::asap::{PoolElement, PoolElementEvent, PoolUser, PoolUserEvent};
+use rserpool_core::association::{AssociationId, Channel, Endpoint, Input, Transmit};
+use rserpool_core::enrp::{self, Registrar};
+use rserpool_core::entropy::SplitMix64;
+use rserpool_core::identifier::{PeId, PoolHandle};
 use rserpool_core::machine::Machine;
 use rserpool_core::profile::Profile;
 use rserpool_core::time::Instant;
-use rserpool_core::wire::Policy;
+
+pub use service::{Service, ServiceCounts};
+pub use sessions::{JobCounts, JobOutcome};
+pub use tables::{TableSizes, VecTables};
+use trace::Trace;
+use wires::Association;
 
 /// The port of every machine's associations.
 pub const PORT: u16 = 3_863;
 
 /// The port of registrars' associations with each other.
 pub const ENRP_PORT: u16 = 9_901;
+
+/// The port at which elements serve.
+pub const SERVICE_PORT: u16 = 4_000;
 
 /// A machine of the scope, by its place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -48,6 +63,16 @@ impl Node {
         IpAddr::V4(Ipv4Addr::new(10, 1, high, low))
     }
 
+    /// The node that has an address.
+    fn of(address: IpAddr) -> Option<Self> {
+        let IpAddr::V4(address) = address else { return None };
+        match address.octets() {
+            [10, 1, high, low] => usize::from(u16::from_be_bytes([high, low])).checked_sub(1),
+            _ => None,
+        }
+        .map(Node)
+    }
+
     /// Where it listens.
     #[must_use]
     pub fn endpoint(self) -> Endpoint {
@@ -55,62 +80,84 @@ impl Node {
     }
 }
 
-type AnyRegistrar = Registrar<HeapStorage, HeapTables, SplitMix64>;
+/// A registrar as the scope has it.
+pub type AnyRegistrar = Registrar<HeapStorage, VecTables, SplitMix64>;
+
+struct ElementBody {
+    machine: PoolElement,
+    events: Vec<PoolElementEvent>,
+    service: Service,
+}
+
+struct UserBody {
+    machine: PoolUser,
+    events: Vec<PoolUserEvent>,
+    sessions: Option<sessions::Sessions>,
+}
 
 enum Body {
     Registrar(Box<AnyRegistrar>),
-    Element(Box<PoolElement>, Vec<PoolElementEvent>),
-    User(Box<PoolUser>, Vec<PoolUserEvent>),
+    Element(Box<ElementBody>),
+    User(Box<UserBody>),
     /// Its process is gone, and refuses associations.
     Dead,
-    /// Its machine is unplugged: nothing comes back.
-    Unplugged,
 }
 
-struct Association {
-    ends: [Node; 2],
-    /// Of both ends.
-    port: u16,
-    /// Until when messages to each end are under way already.
-    busy_until: [Instant; 2],
-    is_up: bool,
-    /// What each end was told of the round trip.
-    round_trips: [RoundTrip; 2],
+/// A place in the scope where a process may live.
+struct Place {
+    body: Body,
+    /// Which process of this node it is; what belongs to an earlier one is not for it.
+    life: u32,
+    /// How much faster its clock is than the scope's, in millionths.
+    drift_ppm: i64,
+    /// How far away it is from the middle of the network.
+    remoteness: Duration,
+    /// When it next wants to be woken, by the scope's clock.
+    timeout: Option<Instant>,
 }
 
+/// Something that is to happen.
 enum Delivery {
-    Up {
-        association: u32,
-        end: usize,
-        connect: Option<ConnectId>,
-    },
-    Refused {
-        node: Node,
-        port: u16,
-        connect: ConnectId,
-    },
-    Message {
-        association: u32,
-        end: usize,
-        stream: StreamId,
-        ppid: Ppid,
-        data: Vec<u8>,
-    },
-    Down {
-        association: u32,
-        end: usize,
-        reason: DownReason,
-    },
-    /// A datagram to all who may be in the multicast group.
-    Announce {
-        from: Node,
-        data: Vec<u8>,
-    },
-    /// The same among registrars.
-    Presence {
-        from: Node,
-        data: Vec<u8>,
-    },
+    Wire(wires::Delivery),
+    Datagram { from: Node, to: Node, channel: Channel, data: std::rc::Rc<[u8]> },
+}
+
+/// How the network treats what is sent.
+#[derive(Clone, Copy, Debug)]
+pub struct Weather {
+    /// The least time on the way.
+    pub delay: Duration,
+    /// Up to this much is added, for each packet anew.
+    pub jitter: Duration,
+    /// Packets of associations lost, of 256; they are sent again after `retransmission`.
+    pub loss: u64,
+    /// Datagrams lost, of 256.
+    pub datagram_loss: u64,
+    /// Datagrams that come twice, of 256.
+    pub duplication: u64,
+    /// How long it takes an association to notice that a packet is lost.
+    pub retransmission: Duration,
+}
+
+impl Weather {
+    /// Half a millisecond to five, and nothing gets lost.
+    pub const FAIR: Self = Self {
+        delay: Duration::from_micros(500),
+        jitter: Duration::from_micros(4_500),
+        loss: 0,
+        datagram_loss: 0,
+        duplication: 0,
+        retransmission: Duration::from_secs(1),
+    };
+}
+
+/// What a user was told about a pool.
+#[derive(Clone, Debug)]
+pub struct HandedOut {
+    /// To whom.
+    pub user: Node,
+    /// Which elements.
+    pub elements: Vec<PeId>,
 }
 
 /// The scope.
@@ -119,22 +166,28 @@ pub struct Scope {
     pub now: Instant,
     /// Events of all registrars since anybody looked.
     pub registrar_events: Vec<enrp::Event>,
+    /// What users were told since anybody looked.
+    pub handed_out: Vec<HandedOut>,
     /// Messages delivered.
     pub message_count: u64,
-    bodies: Vec<Body>,
+    /// How the network treats what is sent.
+    pub weather: Weather,
+    /// How long an association takes to notice that nothing passes.
+    pub lost_after: Duration,
+    /// Whether an association to a stopped process falls silent, as userland SCTP does.
+    pub stopped_are_silent: bool,
+    /// Whether elements try again whose registration has failed; the RFC leaves that to users.
+    pub is_stubborn: bool,
+    places: Vec<Place>,
     associations: BTreeMap<u32, Association>,
     next_association: u32,
     deliveries: BTreeMap<(Instant, u64), Delivery>,
     next_delivery: u64,
     random: SplitMix64,
     profile: Profile,
-    /// The share of announces that are lost on the way to each receiver, of 256.
-    pub announce_loss: u64,
-    /// Whether elements try again whose registration has failed; the RFC leaves that to users.
-    pub is_stubborn: bool,
-    trouble: peers::Trouble,
-    /// How far away from the middle of the network a node is, if that is worth mentioning.
-    remoteness: BTreeMap<Node, Duration>,
+    trouble: trouble::Trouble,
+    trace: Trace,
+    buffer: Vec<u8>,
 }
 
 impl Scope {
@@ -144,222 +197,46 @@ impl Scope {
         Self {
             now: Instant::from_millis(1),
             registrar_events: Vec::new(),
+            handed_out: Vec::new(),
             message_count: 0,
-            bodies: Vec::new(),
+            weather: Weather::FAIR,
+            lost_after: Duration::from_secs(60),
+            stopped_are_silent: false,
+            is_stubborn: false,
+            places: Vec::new(),
             associations: BTreeMap::new(),
             next_association: 0,
             deliveries: BTreeMap::new(),
             next_delivery: 0,
             random: SplitMix64::new(seed),
             profile,
-            announce_loss: 0,
-            is_stubborn: false,
-            trouble: peers::Trouble::default(),
-            remoteness: BTreeMap::new(),
+            trouble: trouble::Trouble::default(),
+            trace: Trace::default(),
+            buffer: vec![0; 8_192],
         }
     }
 
-    fn new_registrar(&mut self) -> Body {
-        let config = Config::new(self.profile);
-        self.new_registrar_with(config)
+    /// Prints all that happens from now on.
+    pub fn print_trace(&mut self) {
+        self.trace.is_printed = true;
     }
 
-    fn new_registrar_with(&mut self, config: Config) -> Body {
-        let storage = HeapStorage::new(HeapLimits::for_elements(1_000));
-        let seed = SplitMix64::new(self.random.next_u64());
-        Body::Registrar(Box::new(Registrar::new(config, storage, HeapTables::new(1_000), seed)))
-    }
-
-    /// Adds a registrar.
-    pub fn add_registrar(&mut self) -> Node {
-        let body = self.new_registrar();
-        self.add(body)
-    }
-
-    /// Starts a registrar anew that was killed: it knows nobody.
-    pub fn restart_registrar(&mut self, node: Node) {
-        self.bodies[node.0] = self.new_registrar();
-    }
-
-    /// Adds an element that registers in `pool`.
-    pub fn add_element(&mut self, registrars: &[Node], pool: &str, policy: Policy) -> Node {
-        let mut config = PoolElementConfig::new(self.profile);
-        if self.is_stubborn {
-            config.timers.registration_retry = Some(Duration::from_secs(5));
-        }
-        let mut element = PoolElement::new(config, &mut self.random);
-        for registrar in registrars {
-            element.add_registrar(&registrar.endpoint()).expect("room");
-        }
-        let node = Node(self.bodies.len());
-        let service = Endpoint { port: 4_000, ..node.endpoint() };
-        let transport = UserTransport::sctp(service);
-        element.register(self.now, handle(pool), &transport, policy).expect("a registration");
-        let node = self.add(Body::Element(Box::new(element), Vec::new()));
-        self.drain(node);
-        node
-    }
-
-    /// Adds a pool user.
-    pub fn add_user(&mut self, registrars: &[Node]) -> Node {
-        let mut user = PoolUser::new(PoolUserConfig::new(self.profile), &mut self.random);
-        for registrar in registrars {
-            user.add_registrar(&registrar.endpoint()).expect("room");
-        }
-        self.add(Body::User(Box::new(user), Vec::new()))
-    }
-
-    fn add(&mut self, body: Body) -> Node {
-        self.bodies.push(body);
-        Node(self.bodies.len() - 1)
-    }
-
-    /// A registrar to look at.
+    /// A digest of all that has happened so far, and when.
     #[must_use]
-    pub fn registrar(&self, node: Node) -> &AnyRegistrar {
-        match &self.bodies[node.0] {
-            Body::Registrar(registrar) => registrar,
-            _ => panic!("{node:?} is no registrar"),
-        }
+    pub fn digest(&self) -> u64 {
+        self.trace.digest()
     }
 
-    /// An element to look at.
+    /// What a node's own clock shows.
     #[must_use]
-    pub fn element(&self, node: Node) -> &PoolElement {
-        match &self.bodies[node.0] {
-            Body::Element(element, _) => element,
-            _ => panic!("{node:?} is no element"),
-        }
+    pub fn local_now(&self, node: Node) -> Instant {
+        self.places[node.0].local(self.now)
     }
 
-    /// Whether a service would answer at that address.
-    #[must_use]
-    pub fn is_alive(&self, address: IpAddr) -> bool {
-        let node = (0..self.bodies.len()).map(Node).find(|node| node.address() == address);
-        node.is_some_and(|node| matches!(self.bodies[node.0], Body::Element(..)))
-    }
-
-    /// Gives an element a command.
-    pub fn with_element<R>(
-        &mut self,
-        node: Node,
-        command: impl FnOnce(&mut PoolElement) -> R,
-    ) -> R {
-        let Body::Element(element, _) = &mut self.bodies[node.0] else {
-            panic!("{node:?} is no element")
-        };
-        let result = command(element);
-        self.drain(node);
-        result
-    }
-
-    /// Gives a user a command.
-    pub fn with_user<R>(&mut self, node: Node, command: impl FnOnce(&mut PoolUser) -> R) -> R {
-        let Body::User(user, _) = &mut self.bodies[node.0] else { panic!("{node:?} is no user") };
-        let result = command(user);
-        self.drain(node);
-        result
-    }
-
-    /// What an element told since the last look.
-    pub fn element_events(&mut self, node: Node) -> Vec<PoolElementEvent> {
-        match &mut self.bodies[node.0] {
-            Body::Element(_, events) => std::mem::take(events),
-            _ => Vec::new(),
-        }
-    }
-
-    /// What a user told since the last look.
-    pub fn user_events(&mut self, node: Node) -> Vec<PoolUserEvent> {
-        match &mut self.bodies[node.0] {
-            Body::User(_, events) => std::mem::take(events),
-            _ => Vec::new(),
-        }
-    }
-
-    /// Resolves a pool and waits for the answer: the addresses, the preferred one first.
-    pub fn resolve(&mut self, user: Node, pool: &str, wait: Duration) -> Option<Vec<IpAddr>> {
-        let now = self.now;
-        self.with_user(user, |user| user.resolve(now, handle(pool), Some(3))).ok()?;
-        let end = self.now + wait;
-        while self.now < end {
-            self.run_for(Duration::from_millis(10));
-            for event in self.user_events(user) {
-                match event {
-                    PoolUserEvent::Resolved { .. } => {
-                        let Body::User(user, _) = &self.bodies[user.0] else { return None };
-                        let elements = user.elements(handle(pool)).iter();
-                        let first = |endpoint: &Endpoint| endpoint.addresses[0];
-                        return Some(
-                            elements.map(|found| first(&found.transport.endpoint)).collect(),
-                        );
-                    }
-                    PoolUserEvent::UnknownPool { .. }
-                    | PoolUserEvent::NoRegistrar { .. }
-                    | PoolUserEvent::Failed { .. } => return None,
-                    _ => {}
-                }
-            }
-        }
-        None
-    }
-
-    /// The process ends without a word: its associations are aborted.
-    pub fn kill(&mut self, node: Node) {
-        self.bodies[node.0] = Body::Dead;
-        for id in self.associations_of(node) {
-            self.down(id, DownReason::Aborted);
-        }
-    }
-
-    /// The machine is unplugged: its associations fall silent.
-    pub fn unplug(&mut self, node: Node) {
-        self.bodies[node.0] = Body::Unplugged;
-    }
-
-    /// Cuts one of the associations, chosen at random. Returns whether there was one.
-    pub fn cut_one(&mut self) -> bool {
-        let up: Vec<u32> = self.up().collect();
-        let Ok(place) = usize::try_from(self.random.below(up.len() as u64)) else { return false };
-        match up.get(place) {
-            Some(&id) => self.down(id, DownReason::Lost),
-            None => return false,
-        }
-        true
-    }
-
-    /// How many associations are up.
-    #[must_use]
-    pub fn association_count(&self) -> usize {
-        self.up().count()
-    }
-
-    fn up(&self) -> impl Iterator<Item = u32> + '_ {
-        self.associations.iter().filter(|(_, association)| association.is_up).map(|(&id, _)| id)
-    }
-
-    fn associations_of(&self, node: Node) -> Vec<u32> {
-        self.up().filter(|id| self.associations[id].ends.contains(&node)).collect()
-    }
-
-    /// Moves a node so far away from the middle of the network.
-    pub fn move_away(&mut self, node: Node, one_way: Duration) {
-        self.remoteness.insert(node, one_way);
-    }
-
-    fn one_way(&self, ends: [Node; 2]) -> Duration {
-        ends.iter().filter_map(|end| self.remoteness.get(end)).sum()
-    }
-
-    /// Tells an end of an association what its transport has measured, if that is news.
-    fn tell_round_trip(&mut self, id: u32, end: usize) {
-        let Some(known) = self.associations.get(&id) else { return };
-        let round_trip = 2 * self.one_way(known.ends) + Duration::from_millis(5);
-        let Some(known) = self.associations.get_mut(&id) else { return };
-        if let Some(micros) = known.round_trips[end].on_measured(round_trip) {
-            let (node, port) = (known.ends[end], known.port);
-            self.input(node, port, Input::RoundTrip { association: AssociationId(id), micros });
-        }
+    /// Lets a node's clock run faster or slower from the beginning of time on.
+    pub fn set_drift(&mut self, node: Node, ppm: i64) {
+        assert!(ppm.abs() < 500_000, "clocks go forward");
+        self.places[node.0].drift_ppm = ppm;
     }
 
     /// Lets time pass.
@@ -376,7 +253,7 @@ impl Scope {
                     self.deliver(delivery);
                 }
             }
-            for place in 0..self.bodies.len() {
+            for place in 0..self.places.len() {
                 self.wake(Node(place));
             }
         }
@@ -385,79 +262,46 @@ impl Scope {
 
     fn next_at(&self) -> Option<Instant> {
         let delivery = self.deliveries.first_key_value().map(|(&(at, _), _)| at);
-        let awake = (0..self.bodies.len()).filter(|&place| !self.is_paused(Node(place)));
-        let timeouts = awake.filter_map(|place| match &self.bodies[place] {
-            Body::Registrar(registrar) => registrar.poll_timeout(),
-            Body::Element(element, _) => element.poll_timeout(),
-            Body::User(user, _) => user.poll_timeout(),
-            Body::Dead | Body::Unplugged => None,
-        });
-        timeouts.chain(delivery).min()
+        let awake = (0..self.places.len()).filter(|&place| !self.is_paused(Node(place)));
+        awake.filter_map(|place| self.places[place].timeout).chain(delivery).min()
     }
 
     fn wake(&mut self, node: Node) {
-        if self.is_paused(node) {
+        let place = &mut self.places[node.0];
+        if place.timeout.is_none_or(|at| at > self.now) || self.is_paused(node) {
             return;
         }
-        let now = self.now;
-        let is_due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
-        match &mut self.bodies[node.0] {
-            Body::Registrar(machine) if is_due(machine.poll_timeout()) => {
-                machine.handle_timeout(now);
+        let place = &mut self.places[node.0];
+        let now = place.local(self.now);
+        match &mut place.body {
+            Body::Registrar(machine) => machine.handle_timeout(now),
+            Body::Element(element) => element.machine.handle_timeout(now),
+            Body::User(user) => {
+                user.machine.handle_timeout(now);
+                if let Some(sessions) = &mut user.sessions {
+                    sessions.handle_timeout(now, &mut user.machine);
+                }
             }
-            Body::Element(machine, _) if is_due(machine.poll_timeout()) => {
-                machine.handle_timeout(now);
-            }
-            Body::User(machine, _) if is_due(machine.poll_timeout()) => {
-                machine.handle_timeout(now);
-            }
-            _ => return,
+            Body::Dead => {}
         }
         self.drain(node);
     }
 
     fn deliver(&mut self, delivery: Delivery) {
         match delivery {
-            Delivery::Refused { node, port, connect } => {
-                self.input(node, port, Input::ConnectFailed { connect });
+            Delivery::Wire(delivery) => self.deliver_wire(delivery),
+            Delivery::Datagram { from, to, channel, data } => {
+                self.deliver_datagram(from, to, channel, &data);
             }
-            Delivery::Up { association, end, connect } => {
-                let Some(known) = self.associations.get(&association) else { return };
-                if !known.is_up {
-                    return;
-                }
-                let (node, peer, port) = (known.ends[end], known.ends[1 - end], known.port);
-                let association = AssociationId(association);
-                let peer_addresses = &[peer.address()];
-                let up = Input::Up { association, connect, peer_addresses, peer_port: port };
-                self.input(node, port, up);
-            }
-            Delivery::Message { association, end, stream, ppid, data } => {
-                let Some(known) = self.associations.get(&association) else { return };
-                if !known.is_up {
-                    return;
-                }
-                self.message_count += 1;
-                self.tell_round_trip(association, end);
-                let Some(known) = self.associations.get(&association) else { return };
-                let (node, port) = (known.ends[end], known.port);
-                let association = AssociationId(association);
-                self.input(node, port, Input::Message { association, stream, ppid, data: &data });
-            }
-            Delivery::Down { association, end, reason } => {
-                let Some(known) = self.associations.get(&association) else { return };
-                let (node, port) = (known.ends[end], known.port);
-                let association = AssociationId(association);
-                self.input(node, port, Input::Down { association, reason });
-            }
-            Delivery::Announce { from, data } => self.deliver_to_all(from, &data),
-            Delivery::Presence { from, data } => self.deliver_presence(from, &data),
         }
     }
 
+    /// Hands an input to the machine that listens at `port`.
     fn input(&mut self, node: Node, port: u16, input: Input<'_>) {
-        let now = self.now;
-        match &mut self.bodies[node.0] {
+        self.trace.note_input(self.now, node.0, port, &input);
+        let place = &mut self.places[node.0];
+        let now = place.local(self.now);
+        match &mut place.body {
             Body::Registrar(machine) if port == ENRP_PORT => {
                 let _ = machine.peers().handle_input(now, input);
             }
@@ -465,104 +309,142 @@ impl Scope {
                 let result = machine.handle_input(now, input);
                 assert_ne!(result, Err(enrp::InputError::Busy), "it was drained");
             }
-            Body::Element(machine, _) => {
-                let _ = machine.handle_input(now, input);
+            Body::Element(element) if port == SERVICE_PORT => element.service.handle_input(input),
+            Body::Element(element) => {
+                let _ = element.machine.handle_input(now, input);
             }
-            Body::User(machine, _) => {
-                let _ = machine.handle_input(now, input);
-            }
-            Body::Dead | Body::Unplugged => return,
+            Body::User(user) => match &mut user.sessions {
+                Some(sessions) if port == SERVICE_PORT => {
+                    sessions.handle_input(now, input, &mut user.machine);
+                }
+                _ => {
+                    let _ = user.machine.handle_input(now, input);
+                }
+            },
+            Body::Dead => return,
         }
         self.drain(node);
     }
 
+    /// Takes all that the machines of a node want, and looks when they want to be woken.
     fn drain(&mut self, node: Node) {
-        let mut buffer = [0; 8_192];
-        let now = self.now;
-        loop {
-            let transmit = match &mut self.bodies[node.0] {
-                Body::Registrar(machine) => machine.poll_transmit(now, &mut buffer),
-                Body::Element(machine, _) => machine.poll_transmit(now, &mut buffer),
-                Body::User(machine, _) => machine.poll_transmit(now, &mut buffer),
-                Body::Dead | Body::Unplugged => None,
-            };
-            match transmit {
-                Some(transmit) => self.transmit(node, transmit, &buffer),
-                None => break,
-            }
-        }
-        self.drain_peers(node);
-        match &mut self.bodies[node.0] {
+        let mut buffer = std::mem::take(&mut self.buffer);
+        // Answers of one face may be of use to the other.
+        while self.drain_faces(node, &mut buffer) {}
+        self.buffer = buffer;
+        let place = &mut self.places[node.0];
+        let timeout = match &mut place.body {
             Body::Registrar(machine) => {
                 self.registrar_events.extend(std::iter::from_fn(|| machine.poll_event()));
+                machine.poll_timeout()
             }
-            Body::Element(machine, events) => {
-                events.extend(std::iter::from_fn(|| machine.poll_event()));
+            Body::Element(element) => {
+                let machine = &mut element.machine;
+                element.events.extend(std::iter::from_fn(|| machine.poll_event()));
+                machine.poll_timeout()
             }
-            Body::User(machine, events) => {
-                events.extend(std::iter::from_fn(|| machine.poll_event()));
+            Body::User(user) => {
+                let wakes = user.sessions.as_ref().and_then(|sessions| sessions.poll_timeout());
+                Instant::earliest(user.machine.poll_timeout(), wakes)
             }
-            Body::Dead | Body::Unplugged => {}
+            Body::Dead => None,
+        };
+        place.timeout = timeout.map(|at| place.global(at));
+    }
+
+    /// Drains each face of a node once; whether there was anything.
+    fn drain_faces(&mut self, node: Node, buffer: &mut [u8]) -> bool {
+        let mut is_any = false;
+        for port in [PORT, ENRP_PORT, SERVICE_PORT] {
+            while let Some(transmit) = self.next_transmit(node, port, buffer) {
+                self.transmit(node, port, transmit, buffer);
+                is_any = true;
+            }
+        }
+        self.take_user_events(node) || is_any
+    }
+
+    fn next_transmit(&mut self, node: Node, port: u16, buffer: &mut [u8]) -> Option<Transmit> {
+        let place = &mut self.places[node.0];
+        let now = place.local(self.now);
+        match (&mut place.body, port) {
+            (Body::Registrar(machine), PORT) => machine.poll_transmit(now, buffer),
+            (Body::Registrar(machine), ENRP_PORT) => machine.peers().poll_transmit(now, buffer),
+            (Body::Element(element), PORT) => element.machine.poll_transmit(now, buffer),
+            (Body::Element(element), SERVICE_PORT) => element.service.poll_transmit(buffer),
+            (Body::User(user), PORT) => user.machine.poll_transmit(now, buffer),
+            (Body::User(user), SERVICE_PORT) => user.sessions.as_mut()?.poll_transmit(buffer),
+            _ => None,
         }
     }
 
-    fn transmit(&mut self, node: Node, transmit: Transmit, buffer: &[u8]) {
+    /// Takes what a user machine tells; whether its sessions had any use for it.
+    fn take_user_events(&mut self, node: Node) -> bool {
+        let place = &mut self.places[node.0];
+        let now = place.local(self.now);
+        let Body::User(user) = &mut place.body else { return false };
+        let mut is_used = false;
+        while let Some(event) = user.machine.poll_event() {
+            if let PoolUserEvent::Resolved { pool, .. } = event {
+                let elements = user.machine.elements(pool.as_handle());
+                let elements = elements.iter().map(|element| element.id).collect();
+                self.handed_out.push(HandedOut { user: node, elements });
+            }
+            match &mut user.sessions {
+                Some(sessions) => {
+                    sessions.on_user_event(now, event, &mut user.machine);
+                    is_used = true;
+                }
+                None => user.events.push(event),
+            }
+        }
+        is_used
+    }
+
+    fn transmit(&mut self, node: Node, port: u16, transmit: Transmit, buffer: &[u8]) {
         match transmit {
             Transmit::Connect { connect, endpoint } => self.connect(node, connect, &endpoint),
-            Transmit::CancelConnect { connect } => self.cancel(node, connect),
+            Transmit::CancelConnect { connect } => self.cancel(node, port, connect),
             Transmit::Message { association: AssociationId(association), stream, ppid, len } => {
-                let Some(end) = self.far_end(association, node) else { return };
-                let data = buffer[..len].to_vec();
-                self.schedule(association, end, |association, end| Delivery::Message {
-                    association,
-                    end,
-                    stream,
-                    ppid,
-                    data,
-                });
+                self.send(node, association, stream, ppid, &buffer[..len]);
             }
-            Transmit::Shutdown { association } => self.down(association.0, DownReason::Shutdown),
-            Transmit::Abort { association } => self.down(association.0, DownReason::Aborted),
-            Transmit::Multicast { channel: Channel::Asap, len } => {
-                let at = self.now + Duration::from_millis(1);
-                self.push(at, Delivery::Announce { from: node, data: buffer[..len].to_vec() });
-            }
-            Transmit::Multicast { channel: Channel::Enrp, len } => {
-                let at = self.now + Duration::from_millis(1);
-                self.push(at, Delivery::Presence { from: node, data: buffer[..len].to_vec() });
-            }
+            Transmit::Shutdown { association } => self.shut_down(node, association.0),
+            Transmit::Abort { association } => self.abort(node, association.0),
+            Transmit::Multicast { channel, len } => self.multicast(node, channel, &buffer[..len]),
             other => panic!("nobody taught the scope to {other:?}"),
         }
-    }
-
-    fn far_end(&self, association: u32, node: Node) -> Option<usize> {
-        let known = self.associations.get(&association).filter(|known| known.is_up)?;
-        known.ends.iter().position(|&end| end != node)
-    }
-
-    /// Delivers something at one end of an association, behind all that is under way to it.
-    fn schedule(
-        &mut self,
-        association: u32,
-        end: usize,
-        make: impl FnOnce(u32, usize) -> Delivery,
-    ) {
-        if self.is_lost(association) {
-            return;
-        }
-        let Some(ends) = self.associations.get(&association).map(|known| known.ends) else {
-            return;
-        };
-        let delay = Duration::from_micros(500 + self.random.below(4_500)) + self.one_way(ends);
-        let Some(known) = self.associations.get_mut(&association) else { return };
-        let at = known.busy_until[end].max(self.now + delay);
-        known.busy_until[end] = at;
-        self.push(at, make(association, end));
     }
 
     fn push(&mut self, at: Instant, delivery: Delivery) {
         self.deliveries.insert((at, self.next_delivery), delivery);
         self.next_delivery += 1;
+    }
+}
+
+impl Place {
+    const fn new(body: Body) -> Self {
+        Self { body, life: 0, drift_ppm: 0, remoteness: Duration::ZERO, timeout: None }
+    }
+
+    /// What its clock shows when the scope's shows `at`.
+    fn local(&self, at: Instant) -> Instant {
+        if self.drift_ppm == 0 {
+            return at;
+        }
+        let micros = i128::from(at.as_micros());
+        let drift = micros * i128::from(self.drift_ppm) / 1_000_000;
+        Instant::from_micros(u64::try_from(micros + drift).expect("drift is below one"))
+    }
+
+    /// When its clock will have come to `at`, by the scope's.
+    fn global(&self, at: Instant) -> Instant {
+        if self.drift_ppm == 0 {
+            return at;
+        }
+        let rate = u128::try_from(1_000_000 + self.drift_ppm).expect("drift is below one");
+        let micros = (u128::from(at.as_micros()) * 1_000_000).div_ceil(rate);
+        // Rounding down on the way back may miss it by one.
+        Instant::from_micros(u64::try_from(micros + 1).unwrap_or(u64::MAX))
     }
 }
 

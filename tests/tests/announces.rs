@@ -58,7 +58,7 @@ fn another_announced_registrar_takes_the_place_of_a_dead_one() {
             println!("seed {seed}");
             let mut scope = Scope::new(profile, seed);
             // Announces are datagrams: every fourth gets lost.
-            scope.announce_loss = 64;
+            scope.weather.datagram_loss = 64;
             let first = scope.add_announced_registrar();
             scope.add_element(&[], "Pool", Policy::RoundRobin);
             scope.run_for(seconds(10));

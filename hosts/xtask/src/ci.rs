@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 
 use crate::process::{cargo, root, run};
 use crate::setup::TARGETS;
-use crate::{firmware, fuzz, lab, tidy};
+use crate::{firmware, fuzz, lab, swarm, tidy};
 
 /// Tests that miri runs in the short form: parsers, containers, what they rest on, and machines
 /// but those that seal cookies or draw their state tables, which take minutes.
@@ -66,9 +66,10 @@ pub(crate) fn run_stages(full: bool) -> Result<()> {
     Ok(())
 }
 
-/// All tests of the workspace, and the core's as boards have it.
+/// All tests of the workspace, the core's as boards have it, and scopes under trouble.
 fn tests() -> Result<()> {
     test(&[])?;
+    swarm::run_seeds(&swarm::Options::for_ci())?;
     run(cargo(None, &["test", "-p", "rserpool-core", "--lib", "--features", "small"]))
 }
 

@@ -14,6 +14,7 @@ mod packetdrill;
 mod process;
 mod requirement_words;
 mod setup;
+mod swarm;
 mod tidy;
 
 /// Development tasks of the RSerPool workspace.
@@ -72,6 +73,8 @@ enum Task {
     },
     /// Run packetdrill-style scripts on the bare SCTP endpoint, in virtual time.
     Packetdrill(packetdrill::Arguments),
+    /// Run whole scopes under trouble drawn from seeds; fails if anything is violated.
+    Swarm(swarm::Options),
     /// Run our programs and boards against RSPLIB and the kernel's SCTP.
     Interop(lab::Options),
 }
@@ -137,6 +140,7 @@ fn main() -> ExitCode {
             Ok(code) => return code,
             Err(error) => Err(error),
         },
+        Task::Swarm(options) => swarm::run_seeds(&options),
         Task::Interop(options) => lab::run_cases(&options),
         Task::Firmware(Firmware::Build { boards }) => firmware::build(&boards),
         Task::Firmware(Firmware::Sizes { boards }) => firmware::check_sizes(&boards),

@@ -1,0 +1,36 @@
+//! Whole scopes drawn from a seed: some that failed once, some that never did, and that all of it
+//! happens again. `cargo xtask swarm` runs as many as one likes.
+
+use rserpool_tests::swarm::{self, range};
+
+/// Seeds whose scopes violated something once.
+const SEEDS: [u64; 8] = [12, 22, 43, 83, 92, 202, 459, 941];
+
+#[test]
+fn what_failed_once_does_not_fail_again() {
+    for seed in SEEDS {
+        if let Err(violation) = swarm::try_run(seed) {
+            panic!("seed {seed}: {violation}\n    {}", swarm::replay_command(seed));
+        }
+    }
+}
+
+#[test]
+fn some_scopes_in_which_much_happens() {
+    let outcome = range::run(1, 60, 2, 1, |_| {});
+    if let Some(violation) = outcome.violations.first() {
+        panic!("{violation:?}\n    {}", swarm::replay_command(violation.seed));
+    }
+    for what in ["takeovers", "adoptions", "failovers", "audits failed", "partitions"] {
+        assert!(outcome.counts.of(what) > 0, "no {what}: {:#?}", outcome.counts);
+    }
+}
+
+#[test]
+fn a_seed_does_the_same_again() {
+    for seed in [3, 4, 5] {
+        let first = swarm::run(seed, false);
+        assert_eq!(swarm::run(seed, false), first);
+        assert_ne!(swarm::run(seed + 100, false).digest, first.digest);
+    }
+}
