@@ -17,7 +17,7 @@ fn what_failed_once_does_not_fail_again() {
 
 #[test]
 fn some_scopes_in_which_much_happens() {
-    let outcome = range::run(1, 60, 2, 1, |_| {});
+    let outcome = range::run(1, 60, 2, 1, |_| {}, |_| {});
     if let Some(violation) = outcome.violations.first() {
         panic!("{violation:?}\n    {}", swarm::replay_command(violation.seed));
     }

@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 
 use crate::process::{cargo, root, run};
 use crate::setup::TARGETS;
-use crate::{firmware, fuzz, lab, swarm, tidy};
+use crate::{firmware, fuzz, lab, mutations, swarm, tidy};
 
 /// Tests that miri runs in the short form: parsers, containers, what they rest on, and machines
 /// but those that seal cookies or draw their state tables, which take minutes.
@@ -43,6 +43,7 @@ pub(crate) fn run_stages(full: bool) -> Result<()> {
     let stages: Vec<Stage> = vec![
         ("format", Box::new(|| run(cargo(None, &["fmt", "--all", "--check"])))),
         ("tidy", Box::new(tidy::check)),
+        ("mutations apply", Box::new(|| mutations::run_all(&mutations::Options::for_ci()))),
         ("lints", Box::new(lints)),
         ("documentation", Box::new(documentation)),
         ("board targets", Box::new(board_targets)),

@@ -10,6 +10,7 @@ mod ci;
 mod firmware;
 mod fuzz;
 mod lab;
+mod mutations;
 mod packetdrill;
 mod process;
 mod requirement_words;
@@ -75,6 +76,8 @@ enum Task {
     Packetdrill(packetdrill::Arguments),
     /// Run whole scopes under trouble drawn from seeds; fails if anything is violated.
     Swarm(swarm::Options),
+    /// Make bugs on purpose, one after the other, and look what notices each.
+    Mutations(mutations::Options),
     /// Run our programs and boards against RSPLIB and the kernel's SCTP.
     Interop(lab::Options),
 }
@@ -141,6 +144,7 @@ fn main() -> ExitCode {
             Err(error) => Err(error),
         },
         Task::Swarm(options) => swarm::run_seeds(&options),
+        Task::Mutations(options) => mutations::run_all(&options),
         Task::Interop(options) => lab::run_cases(&options),
         Task::Firmware(Firmware::Build { boards }) => firmware::build(&boards),
         Task::Firmware(Firmware::Sizes { boards }) => firmware::check_sizes(&boards),

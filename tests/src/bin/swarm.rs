@@ -50,6 +50,10 @@ fn main() -> ExitCode {
             let all = options.seeds;
             eprintln!("{runs} of {all} seeds, {violations} violations, {rate:.1} seeds a second");
         },
+        |violation| {
+            println!("seed {}: {}", violation.seed, violation.text);
+            println!("    {}", swarm::replay_command(violation.seed));
+        },
     );
     print_outcome(&outcome, start.elapsed());
     match outcome.violations.is_empty() {
@@ -84,8 +88,7 @@ fn print_outcome(outcome: &range::Outcome, took: Duration) {
         println!("{count:>12}  {what}");
     }
     for violation in &outcome.violations {
-        println!("\nseed {}: {}", violation.seed, violation.text);
-        println!("    {}", swarm::replay_command(violation.seed));
+        println!("{}", swarm::replay_command(violation.seed));
     }
     let rate = outcome.run_count as f64 / took.as_secs_f64();
     println!(

@@ -42,15 +42,16 @@ impl Progress {
     }
 }
 
-/// Runs the scopes of `count` seeds from `first` on, `jobs` at a time, and shows how far it is
-/// every now and then. After `violations_max` violations no more are begun.
+/// Runs the scopes of `count` seeds from `first` on, `jobs` at a time, shows how far it is every
+/// now and then, and tells of each violation at once. After `violations_max` violations no more are begun.
 #[must_use]
 pub fn run(
     first: u64,
     count: u64,
     jobs: usize,
     violations_max: u64,
-    show: impl Fn(&Progress) + Sync,
+    show: impl Fn(&Progress),
+    tell: impl Fn(&Violation) + Sync,
 ) -> Outcome {
     let (next, progress) = (AtomicU64::new(0), Progress::default());
     let total = Mutex::new(Outcome::default());
@@ -65,7 +66,9 @@ pub fn run(
             match try_run(first + place) {
                 Ok(Report { counts, .. }) => mine.counts.merge(&counts),
                 Err(text) => {
-                    mine.violations.push(Violation { seed: first + place, text });
+                    let violation = Violation { seed: first + place, text };
+                    tell(&violation);
+                    mine.violations.push(violation);
                     progress.violation_count.fetch_add(1, Ordering::Relaxed);
                 }
             }
