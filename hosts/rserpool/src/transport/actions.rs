@@ -101,9 +101,10 @@ impl Driver {
                 attempt.links.into_iter().filter(|&other| other != link).collect();
             self.abort_links(&others);
         }
-        let is_wanted = passive || attempt.is_some();
+        let has_room = self.associations.len() < self.association_count_max;
+        let is_wanted = (passive && has_room) || attempt.is_some();
         if !is_wanted || !self.ports.contains_key(&local_port) {
-            // The machine gave it up at the same moment.
+            // The machine gave it up at the same moment, or there are too many already.
             self.abort_links(&[link]);
             return;
         }
@@ -153,13 +154,14 @@ impl Driver {
 
     /// Sends what waits in the outbox, as long as there is room.
     pub(super) fn flush(&mut self, id: AssociationId) {
+        let now = self.clock.now();
         let Some(association) = self.associations.get_mut(id) else { return };
         let link = association.link;
         while let Some(message) = association.outbox.front() {
             let sent = match (link, &mut self.userland, &mut self.kernel) {
                 (Link::Userland(handle), Some(userland), _) => userland.send(handle, message),
                 (Link::Kernel(link), _, Some(kernel)) => {
-                    kernel.send(link, message).map_err(|error| send_error(&error))
+                    kernel.send(now, link, message).map_err(|error| send_error(&error))
                 }
                 _ => Err(SendError::Closed),
             };

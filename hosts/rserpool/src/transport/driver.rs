@@ -29,12 +29,18 @@ pub(super) struct Driver {
     room: Arc<Notify>,
     pub(super) ports: BTreeMap<u16, Inbox>,
     pub(super) associations: Associations,
+    pub(super) association_count_max: usize,
     pub(super) attempts: Attempts,
     closing: Option<Closing>,
 }
 
 struct Closing {
+    /// When associations are aborted that are not down by then.
     deadline: Instant,
+    /// They are, and have a moment to go.
+    is_aborting: bool,
+    /// That is over, too.
+    is_given_up: bool,
     answers: Vec<oneshot::Sender<()>>,
 }
 
@@ -51,6 +57,7 @@ impl Driver {
             room: Arc::default(),
             ports: BTreeMap::new(),
             associations: Associations::default(),
+            association_count_max: config.association_count_max,
             attempts: Attempts::default(),
             closing: None,
         }
@@ -73,7 +80,9 @@ impl Driver {
                         userland.on_batches(&batch).await;
                     }
                 }
-                ready = next_ready(&self.kernel, &self.ports) => self.on_ready(ready),
+                ready = next_ready(&self.kernel, &self.ports, self.closing.is_some()) => {
+                    self.on_ready(ready);
+                }
                 command = self.commands.recv(), if self.closing.is_none() => {
                     // Without handles there is nobody left who could wait.
                     let close_all = || {
@@ -141,7 +150,8 @@ impl Driver {
             for _ in 0..EVENT_COUNT_MAX {
                 let Some(kernel) = &mut self.kernel else { break };
                 let inbox = kernel.port(id).and_then(|port| self.ports.get(&port));
-                if inbox.is_some_and(|inbox| !inbox.has_room()) {
+                let waits = self.closing.is_none() && inbox.is_some_and(|it| !it.has_room());
+                if waits {
                     break;
                 }
                 let Some(event) = kernel.recv(id) else { break };
@@ -260,9 +270,10 @@ impl Driver {
 
     fn poll_timeout(&self) -> Option<Instant> {
         let userland = self.userland.as_ref().and_then(Userland::poll_timeout);
+        let kernel = self.kernel.as_ref().and_then(Kernel::poll_timeout);
         let closing = self.closing.as_ref().map(|closing| closing.deadline);
         let ours = Instant::earliest(closing, self.attempts.poll_timeout());
-        Instant::earliest(ours, userland)
+        Instant::earliest(ours, Instant::earliest(userland, kernel))
     }
 
     async fn on_timeout(&mut self) {
@@ -270,10 +281,19 @@ impl Driver {
             userland.on_timeout().await;
         }
         let now = self.clock.now();
+        if let Some(kernel) = &mut self.kernel {
+            kernel.on_timeout(now);
+        }
         for id in self.attempts.due(now) {
             self.try_next_address(id);
         }
-        if self.closing.as_ref().is_some_and(|closing| closing.deadline <= now) {
+        if let Some(closing) = &mut self.closing
+            && closing.deadline <= now
+        {
+            closing.is_given_up = closing.is_aborting;
+            closing.is_aborting = true;
+            // The end of an association comes by its socket, so there must be time to wait for it.
+            closing.deadline = now + ABORT_PATIENCE;
             for id in self.associations.ids_where(|_| true) {
                 self.abort(id);
             }
@@ -307,7 +327,9 @@ impl Driver {
                 }
                 self.leave(None);
                 let deadline = self.clock.now() + patience;
-                self.closing = Some(Closing { deadline, answers: vec![answer] });
+                let answers = vec![answer];
+                self.closing =
+                    Some(Closing { deadline, is_aborting: false, is_given_up: false, answers });
             }
         }
     }
@@ -372,7 +394,8 @@ impl Driver {
 
     /// Whether all is said and done after [`Command::CloseAll`].
     fn is_closed(&self) -> bool {
-        self.closing.is_some() && self.associations.len() == 0
+        let is_empty = self.associations.len() == 0;
+        self.closing.as_ref().is_some_and(|closing| is_empty || closing.is_given_up)
     }
 }
 
@@ -385,10 +408,15 @@ async fn next_batch(userland: &mut Option<Userland>) -> Option<Batch> {
 }
 
 /// The kernel sockets that can go on; never any without kernel SCTP. One whose machine has no room
-/// is not read.
-async fn next_ready(kernel: &Option<Kernel>, ports: &BTreeMap<u16, Inbox>) -> Ready {
+/// is not read, unless the end is near, which has to be read to be known.
+async fn next_ready(
+    kernel: &Option<Kernel>,
+    ports: &BTreeMap<u16, Inbox>,
+    is_closing: bool,
+) -> Ready {
+    let may_read = |port| is_closing || ports.get(&port).is_none_or(Inbox::has_room);
     match kernel {
-        Some(kernel) => kernel.ready(|port| ports.get(&port).is_none_or(Inbox::has_room)).await,
+        Some(kernel) => kernel.ready(may_read).await,
         None => std::future::pending().await,
     }
 }
@@ -401,6 +429,9 @@ const OPEN_TRY_COUNT: usize = 16;
 
 /// How often the kernel is asked for an association's round trip, at most.
 const SRTT_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How long an aborted association may take to go, at the end.
+const ABORT_PATIENCE: Duration = Duration::from_secs(1);
 
 /// How long associations may take to shut down after the last handle was dropped.
 const PATIENCE_OF_ORPHANS: Duration = Duration::from_secs(2);

@@ -12,10 +12,11 @@ use std::time::Duration;
 
 use linux_sctp::{
     AddressChange, AssociationChange, AssociationId, AsyncSocket, Event, Family, Heartbeat,
-    InitOptions, Notification, ReceiveInfo, Received, RtoOptions, SendInfo, Socket,
+    InitOptions, Notification, ReceiveInfo, Received, RtoOptions, SendInfo, Socket, Status,
 };
 use rserpool_core::association::{DownReason, Ppid, StreamId};
 use rserpool_core::sctp;
+use rserpool_core::time::Instant;
 
 use super::tables::Outgoing;
 use super::{TransportConfig, TransportError};
@@ -64,8 +65,8 @@ struct PortSocket {
     has_ipv6: bool,
     /// Nobody wants it any more; it stays until its associations are gone.
     is_closing: bool,
-    /// The kernel had no room for a message.
-    is_full: bool,
+    /// Since when the kernel has had no room for a message; all associations share it.
+    full_since: Option<Instant>,
     /// The UDP port that associations to come are set up by; 0: right over IP.
     udp_port: u16,
     associations: HashMap<AssociationId, State>,
@@ -117,7 +118,7 @@ impl Kernel {
             io,
             has_ipv6,
             is_closing: false,
-            is_full: false,
+            full_since: None,
             udp_port: usual_udp_port(),
             associations: HashMap::new(),
         };
@@ -177,7 +178,12 @@ impl Kernel {
     }
 
     /// Sends a message; `WouldBlock` until the socket is writable again.
-    pub(super) fn send(&mut self, link: KernelLink, message: &Outgoing) -> io::Result<()> {
+    pub(super) fn send(
+        &mut self,
+        now: Instant,
+        link: KernelLink,
+        message: &Outgoing,
+    ) -> io::Result<()> {
         let socket = self.sockets.get_mut(&link.socket).ok_or(io::ErrorKind::NotConnected)?;
         let info = SendInfo {
             association: link.association,
@@ -186,7 +192,9 @@ impl Kernel {
             ..SendInfo::default()
         };
         let sent = socket.io.send(info, &message.data);
-        socket.is_full |= matches!(&sent, Err(error) if error.kind() == io::ErrorKind::WouldBlock);
+        if matches!(&sent, Err(error) if error.kind() == io::ErrorKind::WouldBlock) {
+            socket.full_since.get_or_insert(now);
+        }
         sent
     }
 
@@ -214,7 +222,8 @@ impl Kernel {
     pub(super) async fn ready(&self, may_read: impl Fn(u16) -> bool) -> Ready {
         let reads = |socket: &PortSocket| socket.is_closing || may_read(socket.port);
         let readers: Vec<_> = self.sockets.iter().filter(|(_, socket)| reads(socket)).collect();
-        let writers: Vec<_> = self.sockets.iter().filter(|(_, socket)| socket.is_full).collect();
+        let writers: Vec<_> =
+            self.sockets.iter().filter(|(_, socket)| socket.full_since.is_some()).collect();
         poll_fn(|context| {
             let mut ready = Ready::default();
             for &(id, socket) in &readers {
@@ -238,7 +247,28 @@ impl Kernel {
     /// A full socket is writable again.
     pub(super) fn on_writable(&mut self, id: SocketId) {
         if let Some(socket) = self.sockets.get_mut(&id) {
-            socket.is_full = false;
+            socket.full_since = None;
+        }
+    }
+
+    /// When the next full socket counts as stalled.
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        self.sockets.values().filter_map(|socket| socket.full_since).min().map(|at| at + STALL)
+    }
+
+    /// Aborts the associations that hold up all others of their socket: the kernel's send buffer
+    /// belongs to the socket, so peers that do not read what they are sent could fill it for ever.
+    pub(super) fn on_timeout(&mut self, now: Instant) {
+        for socket in self.sockets.values_mut() {
+            if socket.full_since.is_none_or(|since| now < since + STALL) {
+                continue;
+            }
+            // If that was not enough, there is a next time.
+            socket.full_since = Some(now);
+            for association in socket.culprits() {
+                tracing::warn!(?association, "the peer holds up all others: aborted");
+                let _ = socket.io.socket().abort(association, &[]);
+            }
         }
     }
 
@@ -284,6 +314,21 @@ impl Kernel {
 }
 
 impl PortSocket {
+    /// Who has not taken anything while nobody else could: the peers that have no room, or if all
+    /// have, those that acknowledge nothing.
+    fn culprits(&self) -> Vec<AssociationId> {
+        let status_of = |&id: &AssociationId| Some((id, self.io.socket().status(id).ok()?));
+        let statuses: Vec<_> = self.associations.keys().filter_map(status_of).collect();
+        let of = |is_meant: fn(&Status) -> bool| -> Vec<_> {
+            let meant = statuses.iter().filter(|(_, status)| is_meant(status));
+            meant.map(|&(id, _)| id).collect()
+        };
+        match of(|status| status.peer_window_len < status.mtu) {
+            none if none.is_empty() => of(|status| status.unacknowledged_count > 0),
+            full => full,
+        }
+    }
+
     fn set_udp_port(&mut self, udp_port: u16) -> io::Result<()> {
         if self.udp_port != udp_port {
             self.io.socket().set_remote_udp_port(AssociationId::default(), udp_port)?;
@@ -463,6 +508,9 @@ fn configure(socket: &Socket, message_len_max: usize) -> io::Result<()> {
     let len = message_len_max.saturating_mul(2).max(SOCKET_BUFFER_LEN_MIN);
     socket.set_buffer_lens(len, len)
 }
+
+/// How long a send buffer may be full without any progress.
+const STALL: Duration = Duration::from_secs(5);
 
 /// The UDP port that the administrator has set for associations (sysctl `net.sctp.encap_port`).
 fn usual_udp_port() -> u16 {

@@ -52,6 +52,9 @@ for_both! {
     second_address as a_second_address_is_tried_when_the_first_is_nobody,
     cancelled as an_attempt_that_is_given_up_comes_to_nothing,
     slow_machine as a_machine_that_does_not_read_holds_back_the_sender_and_loses_nothing,
+    deaf_peer as a_peer_that_does_not_read_does_not_hold_up_the_others,
+    unread_at_the_end as a_transport_closes_although_nobody_reads,
+    crowd as no_more_associations_are_taken_than_there_is_room_for,
     closing as closing_a_transport_tells_its_peers,
     port_again as a_port_can_be_opened_again_at_once,
     port_twice as a_port_that_somebody_listens_on_is_in_use,
@@ -346,6 +349,63 @@ async fn slow_machine(net: Net) {
     }
 }
 
+async fn deaf_peer(net: Net) {
+    let server = net.start();
+    let listening = server.open(0, Some(0), true).await.unwrap();
+    let mut sides = Vec::new();
+    for _ in 0..2 {
+        let port = net.start().open(0, None, false).await.unwrap();
+        association_of(connect(&port, net.endpoint(&listening)).await);
+        sides.push((port, association_of(next(&listening).await)));
+    }
+    let (_deaf, to_deaf) = &sides[0];
+    let (other, to_other) = &sides[1];
+    // More than all buffers on the way hold, but less than it takes to be aborted for it.
+    for _ in 0..120 {
+        send(&listening, *to_deaf, &[1; 100_000]).await;
+    }
+    send(&listening, *to_other, b"still served").await;
+    assert_eq!(data_of(other).await, b"still served");
+}
+
+async fn unread_at_the_end(net: Net) {
+    let (server, client) = (net.start(), net.start());
+    let listening = server.open(0, Some(0), true).await.unwrap();
+    let port = client.open(0, None, false).await.unwrap();
+    let ours = association_of(connect(&port, net.endpoint(&listening)).await);
+    for _ in 0..60 {
+        send(&port, ours, &[1; 100_000]).await;
+    }
+    // It has come, and nobody takes it.
+    assert!(matches!(next(&listening).await, OwnedInput::Up { .. }));
+    assert_eq!(data_of(&listening).await, [1; 100_000]);
+    let closed = server.close(Duration::from_millis(100));
+    tokio::time::timeout(PATIENCE, closed).await.expect("it closes");
+}
+
+async fn crowd(net: Net) {
+    let mut config = net.config();
+    config.association_count_max = 2;
+    let listening = Transport::start(config).open(0, Some(0), true).await.unwrap();
+    let mut ports = Vec::new();
+    for _ in 0..2 {
+        let port = net.start().open(0, None, false).await.unwrap();
+        association_of(connect(&port, net.endpoint(&listening)).await);
+        assert!(matches!(next(&listening).await, OwnedInput::Up { .. }));
+        ports.push(port);
+    }
+    let late = net.start().open(0, None, false).await.unwrap();
+    match connect(&late, net.endpoint(&listening)).await {
+        // Refused at once, or let in and put out again.
+        OwnedInput::ConnectFailed { .. } => {}
+        OwnedInput::Up { .. } => assert_eq!(end_of(&late).await, DownReason::Aborted),
+        other => panic!("{other:?}"),
+    }
+    drop(ports.pop());
+    end_of(&listening).await;
+    association_of(connect(&late, net.endpoint(&listening)).await);
+}
+
 async fn closing(net: Net) {
     let (server, client) = (net.start(), net.start());
     let listening = server.open(0, Some(0), true).await.unwrap();
@@ -418,6 +478,24 @@ async fn round_trip(net: Net) {
     // A tick less, since the kernel counts whole ones; not more than a delayed acknowledgement
     // and what a busy machine adds.
     assert!(micros + 10_000 >= least && micros < least + 2_000_000, "{micros} of {least}");
+}
+
+#[tokio::test]
+async fn all_addresses_of_a_peer_are_told() {
+    let Some(net) = Net::of(TransportChoice::Kernel) else { return };
+    let listening = net.start().open(0, None, true).await.unwrap();
+    let mut config = net.config();
+    let both = [IpAddr::from([127, 0, 0, 1]), IpAddr::from([127, 0, 0, 2])];
+    config.addresses = both.to_vec();
+    let port = Transport::start(config).open(0, None, false).await.unwrap();
+    association_of(connect(&port, net.endpoint(&listening)).await);
+    match next(&listening).await {
+        OwnedInput::Up { mut peer_addresses, .. } => {
+            peer_addresses.sort_unstable();
+            assert_eq!(peer_addresses, both);
+        }
+        other => panic!("{other:?}"),
+    }
 }
 
 #[tokio::test]
