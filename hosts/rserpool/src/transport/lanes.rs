@@ -3,7 +3,9 @@
 //! Every open SCTP port has a UDP port of its own: the same number, or its substitute. That
 //! makes SCTP ports unique on a machine, although no kernel looks after them: RFC 6951 tells
 //! associations apart by addresses and SCTP ports alone, so two processes must not use the same.
-//! A listening process has UDP 9899, too, if it is free.
+//! A listening process has UDP 9899, too, if it is free, and then sets its associations up from
+//! there: a kernel that has been told one UDP port for all its peers (as Linux is) has no other
+//! for them, and refuses what comes from another.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -50,7 +52,7 @@ impl Lanes {
         udp_port: Option<u16>,
         listen: bool,
     ) -> Result<PortLane, TransportError> {
-        let lane = match (port, udp_port) {
+        let mut lane = match (port, udp_port) {
             (0, None | Some(0)) => {
                 let udp_port = self.bind_any()?;
                 PortLane { port: udp_port, udp_port }
@@ -68,8 +70,9 @@ impl Lanes {
         };
         if listen && udp_port.is_none() {
             // Whoever else has it serves its own ports there.
-            if let Err(error) = self.bind(lane.port, SCTP_UDP_PORT) {
-                tracing::debug!(%error, "UDP {SCTP_UDP_PORT} is not ours");
+            match self.bind(lane.port, SCTP_UDP_PORT) {
+                Ok(()) => lane.udp_port = SCTP_UDP_PORT,
+                Err(error) => tracing::debug!(%error, "UDP {SCTP_UDP_PORT} is not ours"),
             }
         }
         Ok(lane)
@@ -167,6 +170,23 @@ mod tests {
         let lane = lanes.open(0, None, false).unwrap();
         assert_eq!(lane.port, lane.udp_port);
         assert_eq!(lanes.udp_ports(), [lane.udp_port]);
+    }
+
+    #[tokio::test]
+    async fn who_has_the_usual_udp_port_sets_associations_up_from_it() {
+        // Another address than that of other tests, which may have the port.
+        let lanes = || {
+            let (batches, _) = mpsc::channel(1);
+            Lanes::new(vec![Ipv4Addr::new(127, 77, 78, 79).into()], batches)
+        };
+        let (mut first, mut second) = (lanes(), lanes());
+        let lane = first.open(9_901, None, true).unwrap();
+        assert_eq!((lane.udp_port, first.udp_ports()), (9_899, vec![9_899, 19_901]));
+        let lane = second.open(3_863, None, true).unwrap();
+        assert_eq!((lane.udp_port, second.udp_ports()), (13_863, vec![13_863]));
+        // Who does not listen leaves it to those who do.
+        drop((first, second));
+        assert_eq!(lanes().open(4_000, None, false).unwrap().udp_port, 4_000);
     }
 
     #[tokio::test]

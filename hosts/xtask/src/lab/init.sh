@@ -17,6 +17,8 @@ done
 shift
 index=0
 for address; do
+    # The kernel appends words of its own.
+    case "$address" in *=*) continue ;; esac
     within=
     if [ "$index" != 0 ]; then
         ip netns add "$address"
