@@ -123,18 +123,18 @@ fn peer_says(peer: &mut Probe) -> Result<()> {
     };
     let (long, mixed) = (crafted::long_pool(), crafted::pool("MixedPool"));
     let first = of(0x4444_0001, &[ROUND_ROBIN]);
-    let tables = [
-        crafted::message(3, &[&between, &mixed, &first, &of(0x4444_0002, &[WEIGHTED_RANDOM, 0])]),
-        crafted::message(3, &[&between, &long, &first]),
-    ];
-    for table in tables {
-        // It asks for our table: first as it enters the scope, then for the checksum, which is
-        // another than that of what it knows of us.
-        peer.ask_enrp(&presence([0x12, 0x34]), |message| {
-            matches!(message, EnrpMessage::HandleTableRequest(_))
-        })?;
-        peer.send(Ppid::ENRP, &table)?;
-    }
+    let other = of(0x4444_0002, &[WEIGHTED_RANDOM, 0]);
+    // Another checksum than that of what it knows of us.
+    let different = presence([0x12, 0x34]);
+    let is_table_wanted =
+        |message: &EnrpMessage<'_>| matches!(message, EnrpMessage::HandleTableRequest(_));
+    // We are its mentor: it asks for a list, then for the table.
+    peer.ask_enrp(&different, |message| matches!(message, EnrpMessage::ListRequest(_)))?;
+    peer.send(Ppid::ENRP, &crafted::message(6, &[&between]))?;
+    peer.await_enrp(is_table_wanted).context("no table is asked for on the way in")?;
+    peer.send(Ppid::ENRP, &crafted::message(3, &[&between, &mixed, &first, &other]))?;
+    peer.ask_enrp(&different, is_table_wanted).context("no table is asked for in an audit")?;
+    peer.send(Ppid::ENRP, &crafted::message(3, &[&between, &long, &first]))?;
     let is_error = |message: &EnrpMessage<'_>| {
         matches!(message, EnrpMessage::Error(error)
             if cause_of(&error.error) == Some(Cause::INVALID_VALUES))
