@@ -40,7 +40,7 @@ use crate::time::Instant;
 use crate::wire::Policy;
 
 /// The pools of an operation scope and their elements.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Handlespace<S> {
     state: State,
     storage: S,

@@ -42,7 +42,7 @@ pub enum Resource {
 ///
 /// `OWNERS` counts the registrars that may own elements, `BLOCKS` the transports of more
 /// addresses than fit into an element (see [`INLINE_LEN`](super::slots::INLINE_LEN)).
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Inline<
     const ELEMENTS: usize,
     const POOLS: usize,

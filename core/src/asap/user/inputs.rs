@@ -88,11 +88,11 @@ impl<const POOLS: usize, const ELEMENTS: usize, const WAITING: usize>
         index: usize,
         response: &HandleResolutionResponse<'_>,
     ) -> End {
-        let pool = &mut self.pools[index];
+        let (pool, random) = (&mut self.pools[index], &mut self.random);
         // An update brings as many as the request that it goes back to.
         let items = pool.request.map_or(pool.items, |request| request.items);
         let fresh_until = now + self.config.timers.stale_cache;
-        if pool.fill(items, fresh_until, response.policy, response.elements) {
+        if pool.fill(items, fresh_until, response.policy, response.elements, random) {
             End::Resolved
         } else {
             End::Failed(ResolutionFailure::NoUsableElement)

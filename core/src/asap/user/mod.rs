@@ -13,6 +13,8 @@ mod inputs;
 mod output;
 mod pools;
 #[cfg(test)]
+mod selection_tests;
+#[cfg(test)]
 mod state_table;
 #[cfg(test)]
 mod tests;
@@ -335,7 +337,7 @@ impl<const POOLS: usize, const ELEMENTS: usize, const WAITING: usize>
         let entry = &mut self.pools[index];
         let end = entry.is_fresh(now, items).then_some(End::Resolved);
         if end.is_some() {
-            entry.turn(&mut self.random);
+            entry.select(&mut self.random);
         } else {
             let t1 = now + self.config.timers.t1_request;
             entry.want(items, t1);
@@ -377,7 +379,7 @@ impl<const POOLS: usize, const ELEMENTS: usize, const WAITING: usize>
         pe_id: PeId,
     ) -> Result<(), PoolUserFull> {
         if let Some(entry) = self.pools.iter_mut().find(|entry| entry.handle.as_handle() == pool) {
-            entry.elements.retain(|element| element.id != pe_id);
+            entry.remove(pe_id);
         }
         self.reports.retain(|report| report.sent.is_none_or(|sent| now < sent + REPORT_INTERVAL));
         let is_known = |report: &Report| report.pool.as_handle() == pool && report.pe_id == pe_id;

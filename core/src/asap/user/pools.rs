@@ -1,12 +1,17 @@
 //! The cache of resolved pools, the requests that fill it, and what a response must be like.
 
+use core::net::{IpAddr, Ipv4Addr};
+
 use heapless::Vec;
 
 use crate::asap::user_transport::UserTransport;
 use crate::entropy::Entropy;
+use crate::handlespace::{Cursor, Handlespace, Inline, NewElement};
 use crate::identifier::{PeId, PoolHandle, PoolHandleBuf, RegistrarId};
 use crate::time::Instant;
-use crate::wire::{self, Policy, PolicyType, PoolElements};
+use crate::wire::{
+    self, Policy, PolicyType, PoolElements, Protocol, RegistrationLife, TransportBuf, TransportUse,
+};
 
 /// A pool element as a user needs it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,6 +43,8 @@ impl ResolvedElement {
 pub(super) struct Pool<const ELEMENTS: usize> {
     pub(super) handle: PoolHandleBuf,
     pub(super) elements: Vec<ResolvedElement, ELEMENTS>,
+    /// What selects among them.
+    selection: Handlespace<Inline<ELEMENTS, 1, 1>>,
     /// Until then the elements are good for an answer.
     fresh_until: Instant,
     /// How many elements were asked for.
@@ -85,6 +92,7 @@ impl<const ELEMENTS: usize> Pool<ELEMENTS> {
         Self {
             handle: handle.to_buf(),
             elements: Vec::new(),
+            selection: Handlespace::new(Inline::new()),
             fresh_until: Instant::ZERO,
             items: 0,
             request: None,
@@ -114,22 +122,69 @@ impl<const ELEMENTS: usize> Pool<ELEMENTS> {
         }
     }
 
-    /// Answers from the cache take turns as the registrar's would, roughly: the list moves on
-    /// with round robin, by chance with the random policies, and not at all with the others.
-    pub(super) fn turn(&mut self, random: &mut impl Entropy) {
-        let Some(first) = self.elements.first() else { return };
-        let count = self.elements.len();
-        let by = match first.policy.policy_type() {
-            PolicyType::ROUND_ROBIN | PolicyType::WEIGHTED_ROUND_ROBIN => 1 % count,
-            PolicyType::RANDOM
-            | PolicyType::WEIGHTED_RANDOM
-            | PolicyType::RANDOMIZED_LEAST_USED
-            | PolicyType::WEIGHTED_RANDOM_DPF => {
-                usize::try_from(random.below(count as u64)).unwrap_or(0)
+    /// Answers from the cache are selected as the registrar would, by the pool's policy.
+    pub(super) fn select(&mut self, random: &mut impl Entropy) {
+        let (pool, elements) = (self.handle.as_handle(), &mut self.elements);
+        let mut place = 0;
+        // Where nothing may be selected the order stays as it is.
+        let _ = self.selection.resolve(pool, ELEMENTS, random, |view| {
+            let rest = elements.get_mut(place..).unwrap_or_default();
+            if let Some(at) = rest.iter().position(|element| element.id == view.pe_id()) {
+                rest[..=at].rotate_right(1);
+                place += 1;
             }
-            _ => 0,
+            true
+        });
+    }
+
+    /// Forgets an element.
+    pub(super) fn remove(&mut self, pe_id: PeId) {
+        self.elements.retain(|element| element.id != pe_id);
+        self.selection.deregister(self.handle.as_handle(), pe_id);
+    }
+
+    /// Selects among the elements as they are listed, of which the first has had its turn.
+    fn begin_selection(&mut self, random: &mut impl Entropy) {
+        self.selection = Handlespace::new(Inline::new());
+        self.enter_selection();
+        let _ = self.selection.resolve(self.handle.as_handle(), 1, random, |_| true);
+    }
+
+    /// Selects among the elements that there are now; who was there before keeps its turn.
+    fn go_on_with_selection(&mut self) {
+        let pool = self.handle;
+        let mut cursor = None;
+        // Each round passes an element.
+        while let Some(index) = self.selection.next_after(cursor.as_ref(), None) {
+            let pe_id = self.selection.element(index).pe_id();
+            cursor = Some(Cursor { pool, pe_id });
+            if !self.elements.iter().any(|element| element.id == pe_id) {
+                self.selection.remove(index);
+            }
+        }
+        if !self.enter_selection() {
+            // Another policy than before.
+            self.selection = Handlespace::new(Inline::new());
+            self.enter_selection();
+        }
+    }
+
+    /// Enters all elements; false if one does not fit to the others. Where they are is of no
+    /// matter to the selection.
+    fn enter_selection(&mut self) -> bool {
+        let pool = self.handle.as_handle();
+        let anywhere: &[IpAddr] = &[Ipv4Addr::LOCALHOST.into()];
+        let (protocol, purpose) = (Protocol::Sctp, TransportUse::Data);
+        let Ok(transport) = TransportBuf::<16>::new(protocol, 1, purpose, anywhere) else {
+            return false;
         };
-        self.elements.rotate_left(by);
+        self.elements.iter().all(|element| {
+            let (id, life) = (element.id, RegistrationLife::INFINITE);
+            let wire = wire::PoolElement::new(id, life, transport.as_transport(), element.policy);
+            let (owner, association) = (RegistrarId(1), None);
+            let new = NewElement { pool, element: &wire, owner, association };
+            self.selection.register(&new).is_ok()
+        })
     }
 
     /// Takes what a response lists and a user could use: elements of the pool's policy, each once,
@@ -142,6 +197,7 @@ impl<const ELEMENTS: usize> Pool<ELEMENTS> {
         fresh_until: Instant,
         policy: Option<Policy>,
         listed: PoolElements<'_>,
+        random: &mut impl Entropy,
     ) -> bool {
         let overall = policy.map_or(PolicyType::ROUND_ROBIN, |policy| policy.policy_type());
         self.elements.clear();
@@ -157,6 +213,11 @@ impl<const ELEMENTS: usize> Pool<ELEMENTS> {
             {
                 break;
             }
+        }
+        // An update is no selection.
+        match self.request {
+            Some(_) => self.begin_selection(random),
+            None => self.go_on_with_selection(),
         }
         !self.elements.is_empty()
     }

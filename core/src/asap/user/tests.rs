@@ -42,7 +42,7 @@ pub(super) fn user(registrars: u8) -> Trace<User> {
     user_with(Timers::of(Profile::Rsplib), registrars)
 }
 
-fn user_with_cache(milliseconds: u64) -> Trace<User> {
+pub(super) fn user_with_cache(milliseconds: u64) -> Trace<User> {
     let mut timers = Timers::of(Profile::Rsplib);
     timers.stale_cache = Duration::from_millis(milliseconds);
     user_with(timers, 1)
