@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use rserpool_core::enrp::{Event, Limit};
-use rserpool_core::identifier::{PoolHandle, RegistrarId};
+use rserpool_core::enrp::{Config, Event, Limit};
+use rserpool_core::identifier::{PeId, PoolHandle, RegistrarId};
 use rserpool_core::profile::Profile;
 use rserpool_core::wire::{Load, Policy};
 use rserpool_tests::scope::{Node, Scope};
@@ -256,4 +256,36 @@ fn distances_add_up_from_registrar_to_registrar() {
     };
     assert_eq!(distances(nodes[0]), [0, 50]);
     assert_eq!(distances(nodes[1]), [100, 150]);
+}
+
+#[test]
+fn elements_spread_to_a_registrar_that_comes_late_if_takeovers_are_suggested() {
+    for is_suggested in [false, true] {
+        let mut scope = Scope::new(Profile::Rsplib, 41);
+        let add = |scope: &mut Scope, id, peers: &[Node]| {
+            let mut config = Config::new(Profile::Rsplib);
+            config.identifier = RegistrarId(id);
+            config.suggest_takeover = is_suggested;
+            scope.add_registrar_with(config, peers)
+        };
+        let first = add(&mut scope, IDS[0], &[]);
+        scope.run_for(SECOND);
+        let elements: Vec<Node> =
+            (0..12).map(|_| scope.add_element(&[first], "Pool", Policy::RoundRobin)).collect();
+        scope.run_for(SECOND);
+        let second = add(&mut scope, IDS[1], &[first]);
+        // Suggested are those that register again, every 30 s.
+        scope.run_for(120 * SECOND);
+        assert_agreement(&scope, &[first, second], 12);
+        let best = |element: &Node| {
+            let PeId(id) = scope.element(*element).pe_id();
+            if is_suggested && IDS[1] ^ id > IDS[0] ^ id { IDS[1] } else { IDS[0] }
+        };
+        let mut expected: Vec<u32> = elements.iter().map(best).collect();
+        let mut homes = homes(&scope, first);
+        expected.sort_unstable();
+        homes.sort_unstable();
+        assert_eq!(homes, expected);
+        assert_eq!(homes.contains(&IDS[1]), is_suggested);
+    }
 }

@@ -106,6 +106,9 @@ pub struct Config {
     /// Whether to become the home of elements that a peer suggests
     /// (draft-dreibholz-rserpool-enrp-takeover).
     pub accept_takeover_suggestion: bool,
+    /// Whether to suggest to that peer whose identifier fits an element best that it become the
+    /// element's home (the same draft), so that elements spread again after a failure.
+    pub suggest_takeover: bool,
     /// Distances are rounded to multiples of this (draft-dreibholz-rserpool-delay), so that small
     /// changes make no updates. Zero: nothing is measured, and elements keep the distance that
     /// they name themselves.
@@ -176,6 +179,7 @@ impl Config {
             takeover_timeout: Duration::from_secs(5),
             lower_identifier_takes_over: !rfc,
             accept_takeover_suggestion: true,
+            suggest_takeover: false,
             distance_step: Duration::from_millis(50),
             // RSPLIB's numbers: what fits into a packet.
             table_len_max: 1_400,

@@ -14,6 +14,7 @@ use crate::call::{CALL_HELP, CallArgs};
 use crate::decode::DecodeArgs;
 use crate::failure::EXIT_CODES;
 use crate::hsdump::HsdumpArgs;
+use crate::limit::Limit;
 use crate::policy::PolicyChoice;
 use crate::service::ServiceOptions;
 use crate::status::StatusArgs;
@@ -133,6 +134,15 @@ pub(crate) enum Switch {
     Off,
 }
 
+/// Which takeover suggestions there are (draft-dreibholz-rserpool-enrp-takeover).
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Suggestions {
+    Off,
+    Accept,
+    Both,
+}
+
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum ProfileChoice {
@@ -184,6 +194,18 @@ pub(crate) struct RegistrarOptions {
     /// keep-alive-timeout are for the registrar's own elements.
     #[arg(long = "timer", value_name = "NAME=SPAN")]
     pub(crate) timers: Vec<Timer>,
+    /// One of its limits against floods; repeat the flag for more.
+    ///
+    /// registration-rate=20:256 (a second, and at once), handle-resolution-rate=20:100,
+    /// unreachable-rate=0.5:16, error-rate=5:20 of each association; elements-per-association=128,
+    /// reports-per-reporter=16, subscriptions-per-association=16, max-bad-pe-reports=3,
+    /// handle-resolution-items=3. Those are the defaults; a rate may be `off`.
+    #[arg(long = "limit", value_name = "NAME=VALUE")]
+    pub(crate) limits: Vec<Limit>,
+    /// Whether to become the home of elements that a peer suggests (accept), and to suggest others
+    /// as well (both), so that elements spread again after a failure. [default: accept]
+    #[arg(long, value_enum, value_name = "off|accept|both", help_heading = "Peers")]
+    pub(crate) takeover_suggestions: Option<Suggestions>,
     /// Over how many routers announces may go, and one more. [default: 30]
     #[arg(long, value_name = "TTL", help_heading = "Announces")]
     pub(crate) announce_ttl: Option<u8>,
@@ -226,7 +248,10 @@ pub(crate) struct ServeOptions {
     /// RoundRobin, for scripting LeastUsedDegradation]
     ///
     /// RoundRobin, WeightedRoundRobin:WEIGHT, Random, WeightedRandom:WEIGHT, Priority:PRIORITY,
-    /// LeastUsed, LeastUsedDegradation:PERCENT, PriorityLeastUsed:PERCENT, RandomizedLeastUsed.
+    /// LeastUsed, LeastUsedDegradation:PERCENT, PriorityLeastUsed:PERCENT, RandomizedLeastUsed;
+    /// with a share for each millisecond of distance, as the home registrar measures it,
+    /// WeightedRandomDPF:WEIGHT:PERCENT, LeastUsedDPF:PERCENT (0.001 makes 100 ms weigh like 0.1 %
+    /// of load), LeastUsedDegradationDPF:PERCENT:PERCENT.
     #[arg(long, value_name = "POLICY")]
     pub(crate) policy: Option<PolicyChoice>,
     /// How long a registration holds unless it is renewed. [default: 5m]
@@ -429,6 +454,8 @@ impl RegistrarOptions {
             enrp_port: self.enrp_port.or(file.enrp_port),
             // Those of the flags are set behind those of the file.
             timers: [file.timers, self.timers].concat(),
+            limits: [file.limits, self.limits].concat(),
+            takeover_suggestions: self.takeover_suggestions.or(file.takeover_suggestions),
             announce_ttl: self.announce_ttl.or(file.announce_ttl),
             tcp: self.tcp.or(file.tcp),
             exit_with_stdin: self.exit_with_stdin,
@@ -517,7 +544,7 @@ and one more if it serves pool users by TCP, too:
   registrar 0x1234abcd serves pool users by TCP at port 3863
 
 Configuration file: sections [scope] and [registrar], keys as the flags
-(`registrars`, `peers` and `timers` are lists), those about TCP in
+(`registrars`, `peers`, `timers` and `limits` are lists), those about TCP in
 [registrar.tcp]. See `rsp --help` for the exit codes.";
 
 const SERVE_HELP: &str = "\

@@ -108,4 +108,16 @@ mod tests {
         assert_eq!(config.service.session_count_max(), 7);
         assert_eq!(config.run.size.map(|size| size.width), Some(640));
     }
+
+    #[test]
+    fn limits_and_tcp_of_a_registrar_are_read() {
+        let text = "[registrar]\nlimits = [\"error-rate=off\", \"max-bad-pe-reports=9\"]\n\
+            takeover-suggestions = \"both\"\n\
+            [registrar.tcp]\ntcp = \"off\"\ntcp-connections = 7\n";
+        let config = Config::parse(text, Path::new("rsp.toml")).unwrap().registrar;
+        assert_eq!(config.limits.len(), 2);
+        assert_eq!(config.takeover_suggestions, Some(crate::cli::Suggestions::Both));
+        assert_eq!(config.tcp.tcp_connections, Some(7));
+        assert!(refusal("[registrar]\nlimits = [\"rate=1\"]\n").contains("is no limit"));
+    }
 }

@@ -8,6 +8,7 @@ mod decode;
 mod demo;
 mod failure;
 mod hsdump;
+mod limit;
 mod logging;
 mod picture;
 mod policy;

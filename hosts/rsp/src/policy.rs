@@ -17,6 +17,9 @@ pub(crate) enum PolicyChoice {
     LeastUsedDegradation { degradation_percent: f64 },
     PriorityLeastUsed { degradation_percent: f64 },
     RandomizedLeastUsed,
+    WeightedRandomDpf { weight: u32, dpf_percent: f64 },
+    LeastUsedDpf { dpf_percent: f64 },
+    LeastUsedDegradationDpf { degradation_percent: f64, dpf_percent: f64 },
 }
 
 impl FromStr for PolicyChoice {
@@ -36,6 +39,9 @@ impl FromStr for PolicyChoice {
             let percent = value.parse().ok().filter(|percent| (0.0..=100.0).contains(percent));
             percent.ok_or(format!("\"{value}\" is no percentage from 0 to 100 (in \"{text}\")"))
         };
+        if name.ends_with("DPF") {
+            return by_distance(name, value.unwrap_or_default());
+        }
         let choice = match name {
             "WeightedRoundRobin" => return Ok(Self::WeightedRoundRobin { weight: count()? }),
             "WeightedRandom" => return Ok(Self::WeightedRandom { weight: count()? }),
@@ -59,6 +65,30 @@ impl FromStr for PolicyChoice {
     }
 }
 
+/// The delay-sensitive ones, whose last number is what a millisecond of distance costs.
+fn by_distance(name: &str, value: &str) -> Result<PolicyChoice, String> {
+    let (first, dpf) = value.rsplit_once(':').unwrap_or(("", value));
+    let percent = |text: &str| {
+        let percent = text.parse().ok().filter(|percent| (0.0..=100.0).contains(percent));
+        percent.ok_or(format!("\"{text}\" is no percentage from 0 to 100 (in \"{name}:{value}\")"))
+    };
+    let dpf_percent = percent(dpf)?;
+    match (name, first) {
+        ("LeastUsedDPF", "") => Ok(PolicyChoice::LeastUsedDpf { dpf_percent }),
+        ("WeightedRandomDPF", weight) => {
+            let weight = weight.parse();
+            let weight =
+                weight.map_err(|_| format!("{name} needs numbers: {name}:WEIGHT:PERCENT"));
+            Ok(PolicyChoice::WeightedRandomDpf { weight: weight?, dpf_percent })
+        }
+        ("LeastUsedDegradationDPF", degradation) => {
+            let degradation_percent = percent(degradation)?;
+            Ok(PolicyChoice::LeastUsedDegradationDpf { degradation_percent, dpf_percent })
+        }
+        _ => Err(format!("\"{name}:{value}\" is no policy: choose one of {NAMES}")),
+    }
+}
+
 impl PolicyChoice {
     /// The policy, with no load yet.
     pub(crate) fn to_policy(self) -> Policy {
@@ -78,6 +108,17 @@ impl PolicyChoice {
                 Policy::PriorityLeastUsed { load, degradation: fraction(degradation_percent) }
             }
             Self::RandomizedLeastUsed => Policy::RandomizedLeastUsed { load },
+            // How far away it is, its home measures.
+            Self::WeightedRandomDpf { weight, dpf_percent } => {
+                Policy::WeightedRandomDpf { weight, dpf: fraction(dpf_percent), distance: 0 }
+            }
+            Self::LeastUsedDpf { dpf_percent } => {
+                Policy::LeastUsedDpf { load, dpf: fraction(dpf_percent), distance: 0 }
+            }
+            Self::LeastUsedDegradationDpf { degradation_percent, dpf_percent } => {
+                let (degradation, dpf) = (fraction(degradation_percent), fraction(dpf_percent));
+                Policy::LeastUsedDegradationDpf { load, degradation, dpf, distance: 0 }
+            }
         }
     }
 }
@@ -102,11 +143,11 @@ pub(crate) fn written(policy: &Policy) -> String {
             (vec![percent(degradation)], Some(load))
         }
         Policy::WeightedRandomDpf { weight, dpf, .. } => {
-            (vec![weight.to_string(), percent(dpf)], None)
+            (vec![weight.to_string(), finely(dpf)], None)
         }
-        Policy::LeastUsedDpf { load, dpf, .. } => (vec![percent(dpf)], Some(load)),
+        Policy::LeastUsedDpf { load, dpf, .. } => (vec![finely(dpf)], Some(load)),
         Policy::LeastUsedDegradationDpf { load, degradation, dpf, .. } => {
-            (vec![percent(degradation), percent(dpf)], Some(load))
+            (vec![percent(degradation), finely(dpf)], Some(load))
         }
         _ => (vec![], None),
     };
@@ -120,6 +161,12 @@ fn percent(fraction: Load) -> String {
     format!("{}", tenths / 10.0)
 }
 
+/// A fraction in percent, to a millionth.
+fn finely(fraction: Load) -> String {
+    let millionths = (f64::from(fraction.0) / f64::from(u32::MAX) * 100e6).round();
+    format!("{}", millionths / 1e6)
+}
+
 impl<'de> Deserialize<'de> for PolicyChoice {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
@@ -128,7 +175,8 @@ impl<'de> Deserialize<'de> for PolicyChoice {
 
 const NAMES: &str = "RoundRobin, WeightedRoundRobin:WEIGHT, Random, WeightedRandom:WEIGHT, \
     Priority:PRIORITY, LeastUsed, LeastUsedDegradation:PERCENT, PriorityLeastUsed:PERCENT, \
-    RandomizedLeastUsed";
+    RandomizedLeastUsed, WeightedRandomDPF:WEIGHT:PERCENT, LeastUsedDPF:PERCENT, \
+    LeastUsedDegradationDPF:PERCENT:PERCENT";
 
 #[cfg(test)]
 mod tests {
@@ -158,6 +206,9 @@ mod tests {
             "LeastUsedDegradation:12.5 (load 0 %)",
             "PriorityLeastUsed:100 (load 0 %)",
             "RandomizedLeastUsed (load 0 %)",
+            "WeightedRandomDPF:50:0.2",
+            "LeastUsedDPF:0.001 (load 0 %)",
+            "LeastUsedDegradationDPF:12.5:0.001 (load 0 %)",
         ] {
             let (choice, _) = text.split_once(" (").unwrap_or((text, ""));
             let policy = choice.parse::<PolicyChoice>().unwrap().to_policy();
@@ -179,6 +230,11 @@ mod tests {
             ("WeightedRandom:x", "is no number"),
             ("LeastUsedDegradation", "needs a degradation"),
             ("PriorityLeastUsed:101", "is no percentage"),
+            ("LeastUsedDPF", "is no percentage"),
+            ("LeastUsedDPF:1:1", "is no policy"),
+            ("WeightedRandomDPF:1", "needs numbers"),
+            ("LeastUsedDegradationDPF:1", "is no percentage"),
+            ("PriorityDPF:1", "is no policy"),
         ] {
             let refusal = text.parse::<PolicyChoice>().unwrap_err();
             assert!(refusal.contains(reason), "{text}: {refusal}");

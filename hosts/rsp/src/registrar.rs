@@ -7,7 +7,7 @@ use rserpool_core::enrp;
 use rserpool_core::identifier::RegistrarId;
 
 use crate::address::{ASAP_PORT, EnrpPort};
-use crate::cli::{RegistrarOptions, ScopeOptions, Switch};
+use crate::cli::{RegistrarOptions, ScopeOptions, Suggestions, Switch};
 use crate::failure::Failure;
 use crate::scope::{
     CLOSE_PATIENCE, announces, places, profile, reports, stop_signal, transport_failure,
@@ -28,7 +28,6 @@ pub(crate) async fn registrar(
     if let Some(identifier) = options.identifier {
         config.registrar.identifier = RegistrarId(identifier.0);
     }
-    options.timers.iter().for_each(|timer| timer.set(&mut config.registrar));
     (config.port, config.udp_port) = (port, udp_port);
     if scope.announces != Some(Switch::Off) {
         let mut announces = announces(&scope);
@@ -102,8 +101,14 @@ async fn peering(options: &RegistrarOptions) -> Result<Option<PeeringConfig>, Fa
     Ok(Some(peering))
 }
 
-/// How much it has room for.
+/// Its timers, its limits, and how much it has room for.
 fn set_limits(options: &RegistrarOptions, config: &mut RegistrarConfig) -> Result<(), Failure> {
+    options.timers.iter().for_each(|timer| timer.set(&mut config.registrar));
+    options.limits.iter().for_each(|limit| limit.set(&mut config.registrar));
+    if let Some(suggestions) = options.takeover_suggestions {
+        config.registrar.accept_takeover_suggestion = suggestions != Suggestions::Off;
+        config.registrar.suggest_takeover = suggestions == Suggestions::Both;
+    }
     let (elements, associations) = (options.max_elements, options.max_associations);
     config.element_count_max =
         count("--max-elements", elements, config.element_count_max, ELEMENTS_MAX)?;

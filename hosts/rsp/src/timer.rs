@@ -32,7 +32,8 @@ impl FromStr for Timer {
             return Err(format!("\"{name}\" is no timer: there are {}", names.join(", ")));
         };
         let Span(span) = span.parse()?;
-        if span.is_zero() {
+        // Zero measures no distances.
+        if span.is_zero() && name != "distance-step" {
             return Err(format!("{name} cannot be zero"));
         }
         Ok(Self { field: *field, span })
@@ -47,7 +48,7 @@ impl<'de> Deserialize<'de> for Timer {
 
 type Field = fn(&mut Config) -> &mut Duration;
 
-const TIMERS: [(&str, Field); 7] = [
+const TIMERS: [(&str, Field); 10] = [
     ("peer-heartbeat-cycle", |config| &mut config.peer_heartbeat_cycle),
     ("max-time-last-heard", |config| &mut config.max_time_last_heard),
     ("max-time-no-response", |config| &mut config.max_time_no_response),
@@ -55,6 +56,9 @@ const TIMERS: [(&str, Field); 7] = [
     ("takeover-timeout", |config| &mut config.takeover_timeout),
     ("keep-alive-interval", |config| &mut config.keep_alive_interval),
     ("keep-alive-timeout", |config| &mut config.keep_alive_timeout),
+    ("probe-interval-min", |config| &mut config.probe_interval_min),
+    ("subscription-interval-min", |config| &mut config.subscription_interval_min),
+    ("distance-step", |config| &mut config.distance_step),
 ];
 
 #[cfg(test)]
@@ -68,7 +72,7 @@ mod tests {
             format!("{name}={}ms", number + 1).parse::<Timer>().unwrap().set(&mut config);
         }
         let spans = TIMERS.map(|(_, field)| field(&mut config).as_millis());
-        assert_eq!(spans, [1, 2, 3, 4, 5, 6, 7]);
+        assert_eq!(spans, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
         assert_eq!(
             (config.takeover_timeout.as_millis(), config.keep_alive_timeout.as_millis()),
             (5, 7)
@@ -82,6 +86,7 @@ mod tests {
             ("mentor-timeout", "\"\" is no span of time"),
             ("mentor-timeout=5", "\"5\" is no span of time"),
             ("mentor-timeout=0s", "mentor-timeout cannot be zero"),
+            ("subscription-interval-min=0s", "subscription-interval-min cannot be zero"),
         ] {
             let refused = text.parse::<Timer>().unwrap_err();
             assert!(refused.starts_with(error), "{text}: {refused}");
