@@ -226,8 +226,6 @@ pub struct SessionCaller<C: Call> {
     owed: VecDeque<Transmit>,
     events: VecDeque<CallEvent<C::Event>>,
     statistics: CallStatistics,
-    /// The element has so much to read that it gets no more for now.
-    is_held: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -258,7 +256,6 @@ impl<C: Call> SessionCaller<C> {
             owed: VecDeque::new(),
             events: VecDeque::new(),
             statistics: CallStatistics::default(),
-            is_held: false,
         };
         caller.handle_timeout(now);
         caller
@@ -278,22 +275,6 @@ impl<C: Call> SessionCaller<C> {
         self.finish(Err(CallError::Cancelled));
     }
 
-    /// Whether the element has so much to read that it gets no more for now.
-    pub fn hold(&mut self, is_held: bool) {
-        self.is_held = is_held;
-    }
-
-    /// The association that messages go to, if there is one.
-    #[must_use]
-    pub fn association(&self) -> Option<AssociationId> {
-        match self.stage {
-            Stage::Up { association, .. } | Stage::Leaving { association, .. } => {
-                Some(association)
-            }
-            _ => None,
-        }
-    }
-
     /// Whether it is over, and nothing is owed.
     #[must_use]
     pub fn is_closed(&self) -> bool {
@@ -304,12 +285,6 @@ impl<C: Call> SessionCaller<C> {
     #[must_use]
     pub fn statistics(&self) -> CallStatistics {
         self.statistics
-    }
-
-    /// The client.
-    #[must_use]
-    pub fn client(&self) -> &C {
-        &self.client
     }
 
     /// The client, when it is over.
@@ -347,7 +322,6 @@ impl<C: Call> SessionCaller<C> {
         let is_resumed = self.session.cookie().is_some();
         self.stage = Stage::Up { association, has_heard: false };
         self.alone_since = None;
-        self.is_held = false;
         self.statistics.sessions += 1;
         self.statistics.resumed += u64::from(is_resumed);
         self.events.push_back(CallEvent::Up { element, is_resumed });
@@ -462,9 +436,6 @@ impl<C: Call> SessionCaller<C> {
             let Stage::Up { association, .. } = self.stage else { return None };
             if let Some(control) = self.session.poll_control(buf) {
                 return Some(control);
-            }
-            if self.is_held {
-                return None;
             }
             match self.client.poll(now)? {
                 Act::Message(bytes) => {

@@ -1,7 +1,8 @@
-//! All sessions of an element, as one machine: it numbers nothing, decides nothing about a
-//! protocol, and waits for nobody.
+//! All sessions of an element, as one machine: it decides nothing about a protocol, and waits for
+//! nobody. Absent: back-pressure; what an association cannot send yet waits in the transport, so
+//! services bound what they say (see their limits).
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::ops::Bound;
 use std::time::Duration;
 
@@ -170,8 +171,6 @@ pub struct SessionServer<S: Serve> {
     session_count_max: usize,
     /// Those that are sent away before they are sessions.
     unwanted: VecDeque<AssociationId>,
-    /// Those whose users do not read what they were sent.
-    held: BTreeSet<AssociationId>,
     /// Whose turn it was last.
     turn: AssociationId,
     load: Load,
@@ -216,7 +215,6 @@ impl<S: Serve> SessionServer<S> {
             sessions: BTreeMap::new(),
             session_count_max,
             unwanted: VecDeque::new(),
-            held: BTreeSet::new(),
             turn: AssociationId(0),
             load: Load::MIN,
             service_state: State::Serving,
@@ -249,13 +247,9 @@ impl<S: Serve> SessionServer<S> {
         let turns: Vec<_> = self.turns().collect();
         for association in turns {
             let Some(slot) = self.sessions.get_mut(&association) else { continue };
-            let is_held = self.held.contains(&association);
-            if slot.stage == Stage::Open && !is_held {
-                let has_more = self.service.run(now, &mut slot.session, units);
-                if has_more {
-                    self.turn = association;
-                    return true;
-                }
+            if slot.stage == Stage::Open && self.service.run(now, &mut slot.session, units) {
+                self.turn = association;
+                return true;
             }
         }
         false
@@ -267,20 +261,6 @@ impl<S: Serve> SessionServer<S> {
             self.service.on_outcome(now, &mut slot.session, outcome);
         }
         self.after();
-    }
-
-    /// Whether the user of a session has so much to read that it gets no more for now.
-    pub fn hold(&mut self, association: AssociationId, is_held: bool) {
-        if !is_held {
-            self.held.remove(&association);
-        } else if self.sessions.contains_key(&association) {
-            self.held.insert(association);
-        }
-    }
-
-    /// The sessions of users that do not read.
-    pub fn held(&self) -> impl Iterator<Item = AssociationId> {
-        self.held.iter().copied()
     }
 
     fn open(&mut self, now: Instant, association: AssociationId) {
@@ -301,7 +281,6 @@ impl<S: Serve> SessionServer<S> {
 
     fn close(&mut self, now: Instant, association: AssociationId) {
         self.unwanted.retain(|&unwanted| unwanted != association);
-        self.held.remove(&association);
         if let Some(slot) = self.sessions.remove(&association) {
             self.service.close(now, slot.session);
             self.events.push_back(ServerEvent::Closed { association });
@@ -375,7 +354,6 @@ impl<S: Serve> SessionServer<S> {
                 return Some(Transmit::Abort { association });
             }
             Stage::Leaving { .. } | Stage::Gone => return None,
-            Stage::Open if self.held.contains(&association) => return None,
             Stage::Open => {}
         }
         loop {

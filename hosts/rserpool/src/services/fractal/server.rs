@@ -195,9 +195,7 @@ impl Serve for Server {
                 let cookie = Cookie { parameter: work.parameter, next: work.unsent() };
                 return Some(Output::Cookie(cookie.to_bytes()));
             }
-            let is_failing =
-                self.limits.failure_after.is_some_and(|count| session.message_count >= count);
-            if session.is_leaving || is_failing {
+            if session.is_leaving || self.is_failing(session.message_count) {
                 return Some(Output::Close);
             }
             if work.is_ready() {
@@ -234,6 +232,11 @@ impl Serve for Server {
 }
 
 impl Server {
+    /// Whether a session has had all the messages that it is to have.
+    fn is_failing(&self, message_count: u64) -> bool {
+        self.limits.failure_after.is_some_and(|count| message_count >= count)
+    }
+
     /// The next message of a picture that has one.
     fn next_message(&self, now: Instant, session: &mut Session) -> Option<Vec<u8>> {
         let work = session.work.as_mut()?;
@@ -248,9 +251,8 @@ impl Server {
         work.data_at = now + self.limits.data_interval;
         session.message_count += 1;
         work.since_cookie += 1;
-        let is_failing =
-            self.limits.failure_after.is_some_and(|count| session.message_count >= count);
-        session.owes_cookie = is_failing || work.since_cookie >= self.limits.cookie_messages;
+        let is_failing = self.is_failing(session.message_count);
+        session.owes_cookie |= is_failing || work.since_cookie >= self.limits.cookie_messages;
         Some(message)
     }
 }

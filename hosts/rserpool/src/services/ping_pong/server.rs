@@ -131,7 +131,7 @@ mod tests {
     use super::*;
     use crate::services::recorded;
 
-    /// All that a session owes, by payload protocol identifier.
+    /// All that a session owes.
     fn owed(server: &mut Server, session: &mut Session) -> Vec<Output> {
         std::iter::from_fn(|| server.poll(Instant::ZERO, session)).take(1_000).collect()
     }
