@@ -16,6 +16,7 @@ mod our_trouble;
 mod ours;
 mod probe;
 mod rsplib;
+mod services;
 mod trouble;
 
 use std::time::Duration;
@@ -52,6 +53,9 @@ pub(crate) static CASES: &[Case] = &[
     mixed::ONE_OF_OURS,
     mixed::TWO_OF_OURS,
     mixed::TAKEOVER_TIME,
+    services::UDP,
+    services::KERNEL,
+    services::RSPLIB,
     boards::RAW,
     boards::UDP,
 ];
