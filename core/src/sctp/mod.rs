@@ -57,6 +57,7 @@ mod config;
 
 mod cookie;
 mod endpoint;
+pub mod lanes;
 pub(crate) mod packet;
 pub(crate) mod serial;
 mod statistics;

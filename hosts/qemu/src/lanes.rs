@@ -8,18 +8,9 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-/// The UDP port of SCTP (RFC 6951 §6).
-pub(crate) const SCTP_UDP_PORT: u16 = 9899;
-
-/// The UDP port of a process that serves SCTP port `port` and could not have 9899: the same, but
-/// for the two whose UDP twins carry multicast announcements.
-pub(crate) const fn fallback_udp_port(port: u16) -> u16 {
-    match port {
-        3863 => 13_863,
-        9901 => 19_901,
-        port => port,
-    }
-}
+use rserpool_core::sctp::lanes::{
+    ends_handshake, initiate_tag_of, is_init, is_init_ack, tag_of, usual_udp_ports,
+};
 
 /// An association, as seen from the board.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -67,7 +58,7 @@ impl<S: Copy> Lanes<S> {
     /// A packet that names no UDP port goes out: to which it goes.
     pub(crate) fn on_outgoing(&mut self, key: FlowKey, packet: &[u8]) -> Vec<u16> {
         let known = self.flows.get(&key).map(|flow| flow.udp_port);
-        let Some(initiate_tag) = initiate_tag_of(packet) else {
+        let Some(initiate_tag) = tag_of_init(packet) else {
             return known.map_or_else(|| candidates(key, None), |udp_port| vec![udp_port]);
         };
         let open = candidates(key, known);
@@ -98,59 +89,35 @@ impl<S: Copy> Lanes<S> {
     fn is_wanted(&mut self, key: FlowKey, udp_port: u16, packet: &[u8]) -> bool {
         let Some(race) = self.races.get_mut(&key) else { return true };
         let is_answer = tag_of(packet) == Some(race.initiate_tag);
-        match (first_chunk_of(packet), race.winner) {
-            (Some(INIT_ACK), None) if is_answer => {
+        match race.winner {
+            _ if !ends_handshake(packet) => true,
+            Some(winner) => winner == udp_port,
+            None if !is_answer => true,
+            None if is_init_ack(packet) => {
                 race.winner = Some(udp_port);
                 true
             }
-            (Some(INIT_ACK | ABORT), Some(winner)) => winner == udp_port,
-            (Some(ABORT), None) if is_answer => {
+            None => {
                 race.open.retain(|&open| open != udp_port);
                 race.open.is_empty()
             }
-            _ => true,
         }
     }
 }
 
 /// Where the peer may be, the most likely one first.
 fn candidates(key: FlowKey, known: Option<u16>) -> Vec<u16> {
-    let usual = [SCTP_UDP_PORT, fallback_udp_port(key.peer_port)];
+    let usual = usual_udp_ports(key.peer_port);
     let others = usual.into_iter().filter(|&udp_port| Some(udp_port) != known);
     let mut all: Vec<u16> = known.into_iter().chain(others).collect();
     all.dedup();
     all
 }
 
-/// The source and destination port of an SCTP packet.
-pub(crate) fn ports_of(packet: &[u8]) -> Option<(u16, u16)> {
-    if packet.len() < HEADER_LEN {
-        return None;
-    }
-    let [a, b, c, d] = *packet.first_chunk::<4>()?;
-    Some((u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d])))
+/// The tag that an INIT asks its peer to use; `None` if it is no INIT.
+fn tag_of_init(packet: &[u8]) -> Option<[u8; 4]> {
+    is_init(packet).then(|| initiate_tag_of(packet)).flatten()
 }
-
-fn tag_of(packet: &[u8]) -> Option<[u8; 4]> {
-    packet.get(4..8)?.try_into().ok()
-}
-
-fn first_chunk_of(packet: &[u8]) -> Option<u8> {
-    packet.get(HEADER_LEN).copied()
-}
-
-/// The tag that an INIT asks its peer to use; `None` if it is no INIT (RFC 9260 §3.3.2).
-fn initiate_tag_of(packet: &[u8]) -> Option<[u8; 4]> {
-    let is_init = first_chunk_of(packet) == Some(INIT) && tag_of(packet) == Some([0; 4]);
-    is_init.then(|| packet.get(16..20)?.try_into().ok()).flatten()
-}
-
-/// The common header of SCTP (RFC 9260 §3.1).
-const HEADER_LEN: usize = 12;
-
-const INIT: u8 = 1;
-const INIT_ACK: u8 = 2;
-const ABORT: u8 = 6;
 
 const RACE_COUNT_MAX: usize = 64;
 const FLOW_COUNT_MAX: usize = 1_024;
@@ -163,6 +130,10 @@ mod tests {
 
     const KEY: FlowKey =
         FlowKey { peer: IpAddr::V4(Ipv4Addr::LOCALHOST), peer_port: 3863, port: 50_000 };
+
+    const INIT: u8 = 1;
+    const INIT_ACK: u8 = 2;
+    const ABORT: u8 = 6;
 
     fn packet(tag: [u8; 4], chunk: u8) -> Vec<u8> {
         let mut packet = vec![0; 32];
@@ -207,11 +178,5 @@ mod tests {
         let _ = lanes.on_outgoing(KEY, &packet([0; 4], INIT));
         assert!(!lanes.on_incoming(KEY, flow(9899), &packet(*b"ours", ABORT)));
         assert!(lanes.on_incoming(KEY, flow(13_863), &packet(*b"ours", ABORT)));
-    }
-
-    #[test]
-    fn rubbish_has_no_ports() {
-        assert_eq!(ports_of(&[0; 11]), None);
-        assert_eq!(ports_of(&[0x0f, 0x17, 0, 7, 0, 0, 0, 0, 0, 0, 0, 0]), Some((3863, 7)));
     }
 }

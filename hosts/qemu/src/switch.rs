@@ -9,6 +9,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use rserpool_core::entropy::SplitMix64;
+use rserpool_core::sctp::UDP_PORT as SCTP_UDP_PORT;
+use rserpool_core::sctp::lanes::{fallback_udp_port, ports_of};
 use rserpool_core::time::Instant;
 use smoltcp::wire::EthernetAddress;
 
@@ -16,7 +18,7 @@ use crate::addresses::{self, Addresses};
 use crate::dhcp::{self, Lease, Outcome};
 use crate::frame::{self, Frame, Payload, ip_payload_len_max};
 use crate::impairment::Impairment;
-use crate::lanes::{Flow, FlowKey, Lanes, SCTP_UDP_PORT, fallback_udp_port, ports_of};
+use crate::lanes::{Flow, FlowKey, Lanes};
 use crate::neighbours;
 
 /// A board, numbered by the switch; no number is used twice.

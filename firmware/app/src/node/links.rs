@@ -6,10 +6,12 @@ use rserpool_core::association::{
     AssociationId, ConnectId, DownReason, Endpoint, Input, Transmit,
 };
 use rserpool_core::machine::Machine;
+use rserpool_core::sctp::lanes::{
+    Race, Verdict, ends_handshake, is_init, ports_of, usual_udp_ports,
+};
 use rserpool_core::sctp::{Connect, ConnectError, Datagram, Handle, Packet, UdpPorts};
 use rserpool_core::time::Instant;
 
-use super::race::{Race, Verdict, ends_handshake, is_init, ports_of};
 use super::{ASSOCIATIONS, LinkState, Node};
 
 /// An association that is up.
@@ -95,7 +97,9 @@ impl Node<'_> {
             return self.fail(now, connect);
         };
         let remote = SocketAddr::new(address, endpoint.port);
-        let race = Race::new(now, endpoint.port, endpoint.udp_port);
+        let usual = usual_udp_ports(endpoint.port);
+        let ports = endpoint.udp_port.as_ref().map_or(&usual[..], core::slice::from_ref);
+        let race = Race::new(now, ports);
         let attempt = Attempt { connect, remote, handle: None, race };
         if self.attempts.push(attempt).is_err() {
             self.fail(now, connect);

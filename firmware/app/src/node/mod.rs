@@ -8,8 +8,7 @@
 //!
 //! - this file: the surface, membership and link;
 //! - `links.rs`: associations, attempts, and how they travel;
-//! - `pump.rs`: what the machines inside have for each other;
-//! - `race.rs`: UDP lanes.
+//! - `pump.rs`: what the machines inside have for each other.
 //!
 //! Inside are three associations: the home registrar, one that is to become it, and one user. A
 //! port of its own for ASAP tells registrars that take the element over from users. The buffer
@@ -17,7 +16,6 @@
 
 mod links;
 mod pump;
-mod race;
 
 use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;

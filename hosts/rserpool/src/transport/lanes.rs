@@ -10,10 +10,11 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 
+use rserpool_core::sctp::UDP_PORT;
+use rserpool_core::sctp::lanes::fallback_udp_port;
 use tokio::sync::mpsc;
 
 use super::error::TransportError;
-use super::race::{SCTP_UDP_PORT, fallback_udp_port};
 use super::socket::{Batch, LaneSocket};
 
 /// The UDP sockets of a transport.
@@ -70,9 +71,9 @@ impl Lanes {
         };
         if listen && udp_port.is_none() {
             // Whoever else has it serves its own ports there.
-            match self.bind(lane.port, SCTP_UDP_PORT) {
-                Ok(()) => lane.udp_port = SCTP_UDP_PORT,
-                Err(error) => tracing::debug!(%error, "UDP {SCTP_UDP_PORT} is not ours"),
+            match self.bind(lane.port, UDP_PORT) {
+                Ok(()) => lane.udp_port = UDP_PORT,
+                Err(error) => tracing::debug!(%error, "UDP {UDP_PORT} is not ours"),
             }
         }
         Ok(lane)
@@ -81,7 +82,7 @@ impl Lanes {
     /// The UDP ports by which the outside may reach us, the usual one first.
     pub(crate) fn udp_ports(&self) -> Vec<u16> {
         let mut ports: Vec<u16> = self.sockets.iter().map(|socket| socket.udp_port).collect();
-        ports.sort_by_key(|&port| (port != SCTP_UDP_PORT, port));
+        ports.sort_by_key(|&port| (port != UDP_PORT, port));
         ports.dedup();
         ports
     }

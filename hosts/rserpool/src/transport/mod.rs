@@ -16,7 +16,6 @@ mod error;
 mod inbox;
 mod kernel;
 mod lanes;
-mod race;
 mod socket;
 mod storage;
 mod tables;
@@ -30,6 +29,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rserpool_core::association::{AssociationId, ConnectId, Endpoint, Ppid, StreamId, Transmit};
+use rserpool_core::sctp::UDP_PORT;
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use crate::announces::local_addresses;
@@ -172,7 +172,7 @@ impl Transport {
         }
         // Connecting a UDP socket sends nothing, but asks for a route.
         let socket = std::net::UdpSocket::bind(SocketAddr::new(*bound, 0)).ok()?;
-        socket.connect(SocketAddr::new(remote, race::SCTP_UDP_PORT)).ok()?;
+        socket.connect(SocketAddr::new(remote, UDP_PORT)).ok()?;
         socket.local_addr().ok().map(|address| address.ip())
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use rserpool_core::entropy::Entropy;
 use rserpool_core::machine::Machine;
+use rserpool_core::sctp::lanes::{Race, Verdict, is_init, ports_of, usual_udp_ports};
 use rserpool_core::sctp::{
     self, Closed, Connect, Datagram, Event, Handle, Packet, Received, SendError, UdpPorts,
     Unreachable,
@@ -14,12 +15,19 @@ use rserpool_core::time::Instant;
 use tokio::sync::mpsc;
 
 use super::lanes::{Lanes, PortLane};
-use super::race::{Race, RaceKey, SCTP_UDP_PORT, Verdict, fallback_udp_port, is_init, ports_of};
 use super::socket::Batch;
 use super::storage::{BufferLens, HeapStorage};
 use super::tables::Outgoing;
 use super::{TransportConfig, TransportError};
 use crate::clock::{Clock, OsEntropy};
+
+/// Which handshake a packet belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct RaceKey {
+    remote: IpAddr,
+    local_port: u16,
+    remote_port: u16,
+}
 
 /// The SCTP endpoint of a process, and the ways to reach others.
 pub(super) struct Userland {
@@ -126,7 +134,7 @@ impl Userland {
             return vec![pinned];
         }
         let remembered = self.remembered.get(&remote).copied();
-        let usual = [SCTP_UDP_PORT, fallback_udp_port(remote.port())];
+        let usual = usual_udp_ports(remote.port());
         let others = usual.into_iter().filter(|&lane| Some(lane) != remembered);
         let mut lanes: Vec<u16> = remembered.into_iter().chain(others).collect();
         lanes.dedup();
@@ -180,10 +188,10 @@ impl Userland {
         self.endpoint.handle_timeout(now);
         for (key, race) in &mut self.races {
             let Some(lane) = self.lane_of.get(&key.local_port) else { continue };
-            for udp_port in race.on_timeout(now) {
-                if let Some(socket) = self.lanes.socket(lane.udp_port, key.remote) {
-                    socket.send(SocketAddr::new(key.remote, udp_port), race.init()).await;
-                }
+            race.handle_timeout(now);
+            let Some(socket) = self.lanes.socket(lane.udp_port, key.remote) else { continue };
+            while let Some((udp_port, init)) = race.next_owed() {
+                socket.send(SocketAddr::new(key.remote, udp_port), init).await;
             }
         }
     }
@@ -216,9 +224,10 @@ impl Userland {
             && let Some((local_port, remote_port)) = ports_of(bytes)
             && let Some(race) =
                 self.races.get_mut(&RaceKey { remote: packet.remote, local_port, remote_port })
+            && race.on_init(now, bytes)
         {
-            for udp_port in race.on_init(now, bytes) {
-                socket.send(SocketAddr::new(packet.remote, udp_port), bytes).await;
+            while let Some((udp_port, init)) = race.next_owed() {
+                socket.send(SocketAddr::new(packet.remote, udp_port), init).await;
             }
             return;
         }
