@@ -71,6 +71,13 @@ impl Scope {
         node
     }
 
+    /// Adds a registrar that is set up like this, which enters the scope of `peers`.
+    pub fn add_registrar_with(&mut self, config: Config, peers: &[Node]) -> Node {
+        let node = self.add_empty();
+        self.start_registrar(node, config, TableSizes::AMPLE, peers);
+        node
+    }
+
     /// Starts a registrar anew that was killed, under the same identifier.
     pub fn restart_peer_registrar(&mut self, node: Node, identifier: u32, peers: &[Node]) {
         let mut config = Config::new(self.profile);

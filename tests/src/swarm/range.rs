@@ -43,7 +43,8 @@ impl Progress {
 }
 
 /// Runs the scopes of `count` seeds from `first` on, `jobs` at a time, shows how far it is every
-/// now and then, and tells of each violation at once. After `violations_max` violations no more are begun.
+/// now and then, and tells of each violation at once. After `violations_max` violations no more
+/// are begun.
 #[must_use]
 pub fn run(
     first: u64,
