@@ -250,8 +250,16 @@ mod tests {
         assert_eq!(outcome(&config, &text).await.0, STATUS_TIMEOUT);
         let id = std::fs::read_to_string(named).unwrap();
         let process = Path::new("/proc").join(id.trim()).join("status");
-        let state = std::fs::read_to_string(process).unwrap_or_else(|_| "State:\tZ".into());
-        assert!(state.contains("State:\tZ") || state.contains("State:\tX"), "{state}");
+        let is_over = || {
+            let state = std::fs::read_to_string(&process).unwrap_or_else(|_| "State:\tX".into());
+            state.contains("State:\tZ") || state.contains("State:\tX")
+        };
+        let ended = tokio::time::timeout(Duration::from_secs(30), async {
+            while !is_over() {
+                tokio::task::yield_now().await;
+            }
+        });
+        assert!(ended.await.is_ok(), "{} still runs", process.display());
     }
 
     #[tokio::test]

@@ -97,6 +97,7 @@ mod tests {
             [registrar]\nlisten = \"127.0.0.1:3863\"\nmax-elements = 10\nidentifier = \"0x7\"\n\
             timers = [\"mentor-timeout=1s\"]\n\
             [serve]\nslots = 3\naddresses = [\"10.0.0.7\"]\nreregistration-interval = \"5s\"\n\
+            [service]\nmax-sessions = 7\n\
             [run]\nsize = \"640x480\"\n";
         let config = Config::parse(text, Path::new("rsp.toml")).unwrap();
         assert_eq!(config.scope.registrars.len(), 2);
