@@ -25,13 +25,12 @@ rserpool_vectors::for_each_check!(checks);
 /// the processor sleeps through costs nothing.
 #[embedded_test::tests(default_timeout = 300)]
 mod virtual_hours {
-    use mps2_an385_bsp::host::print_line;
     use target_tests::BoardClock;
 
     #[test]
     fn the_timers_act_as_often_as_they_should() {
         let counts = rserpool_vectors::hours(&mut BoardClock::start());
-        print_line(core::format_args!("{counts:?}"));
+        semihosting::println!("{counts:?}");
     }
 }
 
