@@ -1,12 +1,12 @@
 //! Whole scopes drawn from a seed: registrars, elements and users under all kinds of trouble, then
 //! without any, and what must hold all the time and in the end.
 //!
-//! - [`plan`]: what a seed draws: sizes, timers, weather;
-//! - [`world`]: the scope, who is in it, and what is known of them for sure;
-//! - [`blows`]: what is done to it while nothing is promised but safety;
-//! - [`oracles`]: what must hold;
-//! - [`calm`]: after all is healed: agreement, and blows one at a time whose outcome is promised;
-//! - [`range`]: many seeds, several at a time.
+//! - `plan`: what a seed draws: sizes, timers, weather;
+//! - `world`: the scope, who is in it, and what is known of them for sure;
+//! - `blows`: what is done to it while nothing is promised but safety;
+//! - `oracles`: what must hold;
+//! - `calm`: after all is healed: agreement, and blows one at a time whose outcome is promised;
+//! - `range`: many seeds, several at a time.
 //!
 //! A violation is a panic; [`try_run`] makes a text of it. The same seed does the same, byte for
 //! byte: [`Report::digest`].

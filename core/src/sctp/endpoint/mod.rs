@@ -159,7 +159,7 @@ impl<S: Storage, E: Entropy> Endpoint<S, E> {
     ///
     /// # Errors
     ///
-    /// If there are more than [`LOCAL_ADDRESSES_MAX`].
+    /// If there are more than [`LOCAL_ADDRESSES_MAX`](crate::sctp::LOCAL_ADDRESSES_MAX).
     pub fn set_addresses(&mut self, addresses: &[IpAddr]) -> Result<(), TooManyAddresses> {
         self.engine.shared.addresses = addresses.try_into().map_err(|_| TooManyAddresses)?;
         Ok(())
