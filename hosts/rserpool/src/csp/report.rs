@@ -256,7 +256,7 @@ fn body(input: &[u8]) -> IResult<&[u8], Report> {
     let report = Report {
         sender: ComponentId(sender),
         is_final: false,
-        uptime: Duration::from_micros(uptime),
+        uptime: Duration::from_micros(uptime.min(NO_DURATION - 1)),
         interval: Duration::from_micros(interval.into()),
         location: Text::of_field(location),
         status: Text::of_field(status),
