@@ -1,10 +1,12 @@
 //! The system calls that scripts know.
 
+use std::time::Duration;
+
 use rserpool_core::sctp::{Config, State, Status};
 use rserpool_core::time::Instant;
 
 use crate::script::Call;
-use crate::sockets::{Descriptor, Outcome, Sockets, millis};
+use crate::sockets::{Descriptor, Outcome, Sockets};
 use crate::tree::Value;
 
 /// Makes a call and compares what it returns.
@@ -222,7 +224,7 @@ fn set_rto(config: &mut Config, field: &str, value: &Value) -> Option<()> {
     };
     match value {
         Value::Any | Value::Number(0) => {}
-        Value::Number(number) => *place = millis(*number),
+        Value::Number(number) => *place = Duration::from_millis(*number),
         _ => return None,
     }
     Some(())
@@ -238,7 +240,7 @@ fn set_init(config: &mut Config, field: &str, value: &Value) -> Option<()> {
         "sinit_num_ostreams" => config.outbound_streams = number,
         "sinit_max_instreams" => config.inbound_streams_max = number,
         "sinit_max_attempts" => config.init_retransmissions_max = u8::try_from(number).ok()?,
-        "sinit_max_init_timeo" => config.rto_init_max = millis(number.into()),
+        "sinit_max_init_timeo" => config.rto_init_max = Duration::from_millis(number.into()),
         _ => return None,
     }
     Some(())
@@ -268,7 +270,7 @@ fn set_path(config: &mut Config, field: &str, value: &Value) -> Option<()> {
             Value::Any | Value::Number(0),
         ) => Some(()),
         ("spp_hbinterval", Value::Number(number)) => {
-            config.heartbeat_interval = Some(millis(*number));
+            config.heartbeat_interval = Some(Duration::from_millis(*number));
             Some(())
         }
         ("spp_pathmtu", Value::Number(number)) => {

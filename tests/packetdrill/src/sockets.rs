@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::time::Duration;
 
 use rserpool_core::association::{DownReason, Ppid, StreamId};
 use rserpool_core::entropy::SplitMix64;
@@ -319,9 +318,4 @@ impl Sockets {
     pub(crate) fn is_open(&self, descriptor: Descriptor) -> bool {
         self.sockets.contains_key(&descriptor)
     }
-}
-
-/// A number of milliseconds from a script.
-pub(crate) fn millis(number: u64) -> Duration {
-    Duration::from_millis(number)
 }
