@@ -16,10 +16,11 @@ use heapless::Vec;
 use super::InputError;
 use super::answer::message_to;
 use super::user::ResolvedElement;
+use super::user_transport;
 use crate::association::{AssociationId, Ppid, Transmit};
 use crate::identifier::{PeId, PoolHandle, PoolHandleBuf};
 use crate::wire::asap::{AsapMessage, BusinessCard, BusinessCardBuilder, Cookie, CookieEcho};
-use crate::wire::{self, EmitError, Policy, TransportUse};
+use crate::wire::{self, EmitError, RegistrationLife, TransportUse};
 
 /// The longest cookie that a [`Session`] keeps unless told otherwise.
 pub const COOKIE_LEN_DEFAULT: usize = 1024;
@@ -108,15 +109,26 @@ impl<const CANDIDATES: usize, const COOKIE_LEN: usize> Session<CANDIDATES, COOKI
     /// last element recommended (RFC 5352 §3.9, BC2), then in the order of the resolution. `None`
     /// means to resolve again, and after that to [`forgive`](Self::forgive).
     pub fn next_element(&mut self) -> Option<&ResolvedElement> {
-        let failed = &self.failed;
-        let usable = |element: &&ResolvedElement| !failed.contains(&element.id);
-        let recommended = self.preferred.iter().find_map(|pe_id| {
-            self.candidates.iter().filter(usable).find(|element| element.id == *pe_id)
-        });
-        let chosen = recommended.or_else(|| self.candidates.iter().find(usable))?;
+        let index = self.recommended().or_else(|| {
+            self.candidates.iter().position(|element| !self.failed.contains(&element.id))
+        })?;
+        let chosen = self.candidates.get(index)?;
         let control = chosen.transport.transport_use == TransportUse::DataPlusControl;
         self.state = State::Chosen { pe_id: chosen.id, control };
         Some(chosen)
+    }
+
+    /// Whether [`next_element`](Self::next_element) chooses one that a business card recommends,
+    /// so that nobody needs to be asked.
+    #[must_use]
+    pub fn has_recommendation(&self) -> bool {
+        self.recommended().is_some()
+    }
+
+    /// The best candidate of those that the last element recommended.
+    fn recommended(&self) -> Option<usize> {
+        let mut usable = self.preferred.iter().filter(|pe_id| !self.failed.contains(pe_id));
+        usable.find_map(|pe_id| self.candidates.iter().position(|element| element.id == *pe_id))
     }
 
     /// The association to the chosen element is up. If there is a cookie, its echo is owed now,
@@ -133,6 +145,8 @@ impl<const CANDIDATES: usize, const COOKIE_LEN: usize> Session<CANDIDATES, COOKI
     pub fn on_failed(&mut self) -> Option<PeId> {
         let pe_id = self.current()?;
         self.state = State::Alone;
+        // A recommendation is good for one attempt.
+        self.preferred.retain(|preferred| *preferred != pe_id);
         if !self.failed.contains(&pe_id) {
             if self.failed.is_full() {
                 self.failed.remove(0);
@@ -168,6 +182,13 @@ impl<const CANDIDATES: usize, const COOKIE_LEN: usize> Session<CANDIDATES, COOKI
         if let State::Connected { owes_echo, .. } = &mut self.state {
             *owes_echo = false;
         }
+    }
+
+    /// What comes next has nothing to do with what was: forgets the cookie, and the order of
+    /// failover, so that the resolution alone chooses.
+    pub fn begin_anew(&mut self) {
+        self.drop_cookie();
+        self.preferred.clear();
     }
 
     /// Takes a message of the control channel.
@@ -206,10 +227,12 @@ impl<const CANDIDATES: usize, const COOKIE_LEN: usize> Session<CANDIDATES, COOKI
             if self.preferred.push(listed.id).is_err() {
                 break;
             }
-            let is_new = self.candidates.iter().all(|element| element.id != listed.id);
-            if is_new && let Some(element) = ResolvedElement::of_usable(&listed) {
+            let Some(element) = ResolvedElement::of_usable(&listed) else { continue };
+            match self.candidates.iter_mut().find(|known| known.id == element.id) {
+                // BC1: it may have moved.
+                Some(known) => *known = element,
                 // Without room the next resolution brings it.
-                let _ = self.candidates.push(element);
+                None => drop(self.candidates.push(element)),
             }
         }
         Ok(SessionNews::FailoverOrder)
@@ -276,17 +299,20 @@ pub fn emit_cookie(cookie: &[u8], buf: &mut [u8]) -> Result<usize, EmitError> {
 ///
 /// # Errors
 ///
-/// If not even the pool handle and the policy fit.
+/// If not even the pool handle fits.
 pub fn emit_business_card<'a>(
     pool: PoolHandle<'_>,
-    policy: Policy,
-    elements: impl IntoIterator<Item = wire::PoolElement<'a>>,
+    elements: impl IntoIterator<Item = &'a ResolvedElement>,
     buf: &mut [u8],
 ) -> Result<usize, EmitError> {
     let mut card = BusinessCardBuilder::new(buf, pool)?;
-    card.policy(policy)?;
     for element in elements {
-        if card.element(&element).is_err() {
+        // What cannot be registered was never resolved.
+        let Ok(transport) = user_transport::encode(&element.transport) else { continue };
+        let (life, transport) = (RegistrationLife::INFINITE, transport.as_transport());
+        let mut listed = wire::PoolElement::new(element.id, life, transport, element.policy);
+        listed.home = element.home;
+        if card.element(&listed).is_err() {
             break;
         }
     }
@@ -299,7 +325,7 @@ mod tests {
     use crate::asap::UserTransport;
     use crate::asap::trace::{bytes, hex, registrar};
     use crate::identifier::RegistrarId;
-    use crate::wire::{Protocol, RegistrationLife, TransportBuf};
+    use crate::wire::Policy;
 
     /// RSPLIB's, from `pingpong-failover-kill9`.
     const COOKIE: &str = "0b000018000d00143c50502d5444313e000000000000000b";
@@ -347,23 +373,9 @@ mod tests {
     }
 
     fn card(pool: PoolHandle<'_>, ids: &[u32]) -> std::vec::Vec<u8> {
-        let transport = TransportBuf::<16>::new(
-            Protocol::Sctp,
-            7_001,
-            TransportUse::DataPlusControl,
-            &[[10, 77, 0, 29].into()],
-        )
-        .unwrap();
-        let elements = ids.iter().map(|&id| {
-            wire::PoolElement::new(
-                PeId(id),
-                RegistrationLife(1),
-                transport.as_transport(),
-                Policy::RoundRobin,
-            )
-        });
+        let elements: std::vec::Vec<_> = ids.iter().map(|&id| element(id)).collect();
         let mut buf = [0; 512];
-        let len = emit_business_card(pool, Policy::RoundRobin, elements, &mut buf).unwrap();
+        let len = emit_business_card(pool, &elements, &mut buf).unwrap();
         buf[..len].to_vec()
     }
 
@@ -490,7 +502,54 @@ mod tests {
     fn a_business_card_takes_as_many_elements_as_fit() {
         let card = card(pool(), &[5; 40]);
         let Ok(Control::BusinessCard(card)) = read_control(&card) else { panic!("no card") };
-        assert_eq!(card.elements.iter().count(), (512 - 28) / 40);
+        assert_eq!(card.elements.iter().count(), (512 - 20) / 40);
+    }
+
+    #[test]
+    fn a_business_card_stands_on_the_wire_as_the_rfc_draws_it() {
+        let card = card(pool(), &[2]);
+        assert_eq!(
+            hex(&card),
+            "0d00003c0009001050696e67506f6e67506f6f6c000a002800000002\
+             11111111ffffffff000400100f170001000100080a4d00160008000800000001"
+        );
+    }
+
+    #[test]
+    fn a_recommendation_is_followed_once_and_a_new_session_follows_none() {
+        let mut session = session_of(&[1]);
+        next(&mut session);
+        session.on_up(AssociationId(1));
+        assert!(!session.has_recommendation());
+        session.on_control(AssociationId(1), &card(pool(), &[2, 3])).unwrap();
+        session.on_failed();
+        assert!(session.has_recommendation());
+        assert_eq!(next(&mut session), Some(2));
+        session.on_up(AssociationId(2));
+        session.forgive();
+        session.on_failed();
+        assert_eq!(next(&mut session), Some(3), "2 was tried");
+        session.on_up(AssociationId(3));
+        session.on_control(AssociationId(3), &card(pool(), &[2])).unwrap();
+        session.forgive();
+        session.begin_anew();
+        session.offer(&[element(1), element(2)]);
+        assert!(!session.has_recommendation());
+        assert_eq!(next(&mut session), Some(1));
+    }
+
+    #[test]
+    fn a_business_card_tells_where_an_element_is_now() {
+        let mut session = session_of(&[1, 2]);
+        next(&mut session);
+        session.on_up(AssociationId(1));
+        let mut moved = element(2);
+        moved.transport = UserTransport::sctp(registrar(77));
+        let mut buf = [0; 128];
+        let len = emit_business_card(pool(), [&moved], &mut buf).unwrap();
+        session.on_control(AssociationId(1), &buf[..len]).unwrap();
+        session.on_failed();
+        assert_eq!(session.next_element(), Some(&moved));
     }
 
     #[test]

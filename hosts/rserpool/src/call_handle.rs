@@ -191,6 +191,9 @@ impl<C: Call> Task<C> {
                         tracing::info!(%element, is_resumed, "session");
                     }
                     CallEvent::Cookie { element } => tracing::debug!(%element, "cookie"),
+                    CallEvent::BusinessCard { element } => {
+                        tracing::debug!(%element, "business card");
+                    }
                     CallEvent::Lost { element, why: Loss::Unwanted } => {
                         tracing::debug!(%element, "another element is wanted");
                     }

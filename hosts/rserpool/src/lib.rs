@@ -10,6 +10,7 @@
 //!
 //! In [`csp`] they tell a monitor how they are.
 
+mod alternates;
 mod announces;
 mod call_handle;
 pub mod capture;

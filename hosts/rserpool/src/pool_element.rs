@@ -15,12 +15,13 @@ use rserpool_core::wire::{Load, Policy};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
 
+use crate::alternates::Alternates;
 use crate::announces::{AnnounceConfig, Listener};
 use crate::clock::OsEntropy;
 use crate::csp::{self, ComponentId, CspConfig, Reporter, Status, Workload, report_due};
 use crate::driven::Driven;
 use crate::pool_user::StartError;
-use crate::service_thread::{self, ServiceConfig};
+use crate::service_thread::{self, CardSource, ServiceConfig};
 use crate::services::ServerEvent;
 use crate::transport::Transport;
 use crate::work::{Outlet, Slots, WorkerThread, Workplace};
@@ -55,6 +56,9 @@ pub struct PoolElementConfig {
     /// The service of RSPLIB that it serves instead of computing work packages, which key, slots
     /// and kernels are for.
     pub service: Option<ServiceConfig>,
+    /// Whether users of the service get business cards (RFC 5352 §3.9), by which they go on at
+    /// another element without asking a registrar. RSPLIB's users cannot read any.
+    pub gives_cards: bool,
     /// The SCTP port of the service; 0 takes a free one.
     pub port: u16,
     /// Pins its UDP port (RFC 6951); 0 takes a free one.
@@ -86,6 +90,7 @@ impl PoolElementConfig {
             slots: Slots::default(),
             kernels: None,
             service: None,
+            gives_cards: false,
             port: 0,
             udp_port: None,
             addresses: Vec::new(),
@@ -171,6 +176,13 @@ impl PoolElement {
         let (event_sender, events) = mpsc::channel(EVENT_COUNT_MAX);
         let (load_sender, loads) = watch::channel(Load(0));
         let (session_sender, sessions) = watch::channel(0);
+        let (alternates, cards) = match config.gives_cards && config.service.is_some() {
+            true => {
+                let (alternates, elements) = Alternates::prepare(transport, &config).await?;
+                (Some(alternates), Some(CardSource { pool: config.pool, identifier, elements }))
+            }
+            false => (None, None),
+        };
         let PoolElementConfig { pool, key, slots, kernels, .. } = config;
         let outlet =
             Outlet { loads: load_sender, sessions: session_sender, events: event_sender.clone() };
@@ -179,7 +191,7 @@ impl PoolElement {
                 let place = Workplace { pool, key, slots, kernels };
                 WorkerThread::start(service, place, outlet)?
             }
-            Some(config) => service_thread::start(service, config, outlet)?,
+            Some(config) => service_thread::start(service, config, cards, outlet)?,
         };
         let (deregister, deregistrations) = mpsc::channel(1);
         let policy = config.policy;
@@ -190,6 +202,7 @@ impl PoolElement {
         let reporter = Reporter::start(config.csp, id, place);
         let task = Task {
             driven,
+            alternates,
             listener,
             reporter,
             policy,
@@ -290,6 +303,7 @@ fn own_addresses(transport: &Transport, config: &PoolElementConfig) -> Vec<IpAdd
 /// Owns the machine that keeps the element registered.
 struct Task {
     driven: Driven<asap::PoolElement>,
+    alternates: Option<Alternates>,
     listener: Listener,
     reporter: Option<Reporter>,
     policy: Policy,
@@ -312,6 +326,11 @@ impl Task {
             self.driven.flush().await;
             while let Some(event) = self.driven.machine.poll_event() {
                 let _ = self.events.try_send(ElementEvent::Membership(event));
+                if let (PoolElementEvent::Registered { .. }, Some(others)) =
+                    (event, &mut self.alternates)
+                {
+                    others.on_registered();
+                }
                 let is_out = matches!(
                     event,
                     PoolElementEvent::Deregistered { .. } | PoolElementEvent::DeregistrationFailed

@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 use std::io;
 
+use rserpool_core::asap::ResolvedElement;
 use rserpool_core::association::AssociationId;
 use rserpool_core::compute::Stop;
+use rserpool_core::identifier::{PeId, PoolHandleBuf};
 use rserpool_core::machine::Machine;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 use crate::driven::Driven;
@@ -74,52 +76,85 @@ impl ServiceConfig {
     }
 }
 
-/// How a thread is told to stop.
-type Stops = mpsc::Receiver<Stop>;
+/// What business cards are made of.
+#[derive(Debug)]
+pub(crate) struct CardSource {
+    pub(crate) pool: PoolHandleBuf,
+    /// The element that gives them.
+    pub(crate) identifier: PeId,
+    /// All elements of the pool.
+    pub(crate) elements: watch::Receiver<Vec<ResolvedElement>>,
+}
+
+/// What a thread has beside its service.
+struct Equipment {
+    port: Port,
+    cards: Option<CardSource>,
+    outlet: Outlet,
+    /// By which it is told to stop.
+    stops: mpsc::Receiver<Stop>,
+}
 
 /// Starts a thread that serves on `port`.
 pub(crate) fn start(
     port: Port,
     service: ServiceConfig,
+    cards: Option<CardSource>,
     outlet: Outlet,
 ) -> io::Result<WorkerThread> {
-    WorkerThread::spawn(outlet, move |outlet, stops| run(port, service, outlet, stops))
+    WorkerThread::spawn(outlet, move |outlet, stops| {
+        run(service, Equipment { port, cards, outlet, stops })
+    })
 }
 
-async fn run(port: Port, service: ServiceConfig, outlet: Outlet, stops: Stops) {
+async fn run(service: ServiceConfig, with: Equipment) {
     match service {
         ServiceConfig::PingPong { session_count_max, failure_after } => {
-            serve(port, ping_pong::Server::new(session_count_max, failure_after), outlet, stops)
-                .await;
+            serve(ping_pong::Server::new(session_count_max, failure_after), None, with).await;
         }
         ServiceConfig::CalcApp(limits) => {
-            serve(port, calc_app::Server::new(limits), outlet, stops).await;
+            serve(calc_app::Server::new(limits), None, with).await;
         }
         ServiceConfig::Fractal(limits) => {
-            serve(port, fractal::Server::new(limits), outlet, stops).await;
+            serve(fractal::Server::new(limits), None, with).await;
         }
         ServiceConfig::Scripting { limits, scripts } => {
             let name = nix::unistd::gethostname().unwrap_or_default();
             let server = scripting::Server::new(limits, &name.to_string_lossy());
-            Place::new(port, server, Some(scripts)).serve(outlet, stops).await;
+            serve(server, Some(scripts), with).await;
         }
         ServiceConfig::Echo { session_count_max } => {
-            serve(port, basic::Server::new(basic::Kind::Echo, session_count_max), outlet, stops)
-                .await;
+            serve(basic::Server::new(basic::Kind::Echo, session_count_max), None, with).await;
         }
         ServiceConfig::Discard { session_count_max } => {
-            let server = basic::Server::new(basic::Kind::Discard, session_count_max);
-            serve(port, server, outlet, stops).await;
+            serve(basic::Server::new(basic::Kind::Discard, session_count_max), None, with).await;
         }
         ServiceConfig::Daytime { session_count_max } => {
             let kind = basic::Kind::Daytime { tell: time_of_day };
-            serve(port, basic::Server::new(kind, session_count_max), outlet, stops).await;
+            serve(basic::Server::new(kind, session_count_max), None, with).await;
         }
     }
 }
 
-async fn serve<S: Serve>(port: Port, service: S, outlet: Outlet, stops: Stops) {
-    Place::new(port, service, None).serve(outlet, stops).await;
+async fn serve<S: Serve>(service: S, scripts: Option<ScriptConfig>, with: Equipment) {
+    let Equipment { port, cards, outlet, stops } = with;
+    let mut place = Place::new(port, service, scripts);
+    let elements = cards.map(|source| {
+        place.driven.machine.give_cards(source.pool, source.identifier);
+        source.elements
+    });
+    place.serve(elements, outlet, stops).await;
+}
+
+/// Waits until there are others in the pool, or other ones; for ever if nobody wants to know.
+async fn changed(elements: &mut Option<watch::Receiver<Vec<ResolvedElement>>>) {
+    if let Some(elements) = elements
+        && elements.changed().await.is_ok()
+    {
+        return;
+    }
+    // When nobody tells any more, what is known stands.
+    std::future::pending().await
 }
 
 /// The time as RSPLIB's element writes it: `Sunday, 22-November-2026 08:51:47.438723`.
@@ -144,7 +179,12 @@ impl<S: Serve> Place<S> {
         Self { driven, scripts, running: BTreeMap::new(), outcome_sender, outcomes }
     }
 
-    async fn serve(mut self, outlet: Outlet, mut stops: Stops) {
+    async fn serve(
+        mut self,
+        mut elements: Option<watch::Receiver<Vec<ResolvedElement>>>,
+        outlet: Outlet,
+        mut stops: mpsc::Receiver<Stop>,
+    ) {
         loop {
             let now = self.driven.now();
             let has_more = self.driven.machine.run(now, SLICE_UNITS);
@@ -171,6 +211,11 @@ impl<S: Serve> Place<S> {
                     self.running.remove(&association);
                     let now = self.driven.now();
                     self.driven.machine.finish(now, association, outcome);
+                }
+                () = changed(&mut elements) => {
+                    if let Some(elements) = &mut elements {
+                        self.driven.machine.set_elements(&elements.borrow_and_update());
+                    }
                 }
                 () = tokio::task::yield_now(), if is_busy => {}
             }

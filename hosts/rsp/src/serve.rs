@@ -7,11 +7,12 @@ use rserpool::{ElementEvent, PoolElement, PoolElementConfig, Slots};
 use rserpool_core::asap::PoolElementEvent;
 use rserpool_core::asap::cookie::CookieKey;
 use rserpool_core::identifier::PeId;
+use rserpool_core::profile::Profile;
 use rserpool_core::sctp::LISTEN_PORTS_MAX;
 use rserpool_core::wire::Cause;
 use tokio::sync::mpsc;
 
-use crate::cli::{ScopeOptions, ServeOptions};
+use crate::cli::{ScopeOptions, ServeOptions, Switch};
 use crate::failure::{Failure, Status};
 use crate::scope::{
     CLOSE_PATIENCE, Registrars, no_registrar, places, pool_handle, profile, registrars, reports,
@@ -107,6 +108,10 @@ fn element_config(
         config.last_resort = config.registrars.pop();
     }
     config.profile = profile(scope);
+    config.gives_cards = match service.business_cards {
+        Some(said) => said == Switch::On,
+        None => config.profile == Profile::Rfc,
+    };
     config.identifier = options.identifier.map(|identifier| PeId(identifier.0));
     let policy = service.choice().policy(service.session_count_max());
     config.policy = options.policy.unwrap_or(policy).to_policy();

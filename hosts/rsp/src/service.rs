@@ -7,6 +7,7 @@ use rserpool::services::{calc_app, fractal, scripting};
 use rserpool::{ScriptConfig, ServiceConfig, Trust};
 use serde::Deserialize;
 
+use crate::cli::Switch;
 use crate::failure::Failure;
 use crate::policy::PolicyChoice;
 use crate::scope::POOL_DEFAULT;
@@ -56,6 +57,11 @@ pub(crate) struct ServiceOptions {
     /// scripting, 10 for calcapp, 500 for the others]
     #[arg(long, value_name = "COUNT", help_heading = "Services of RSPLIB")]
     pub(crate) max_sessions: Option<u32>,
+    /// Whether users get business cards, which say who else is in the pool, so that they go on
+    /// there without a registrar. RSPLIB's users cannot read any. [default: on with profile rfc,
+    /// off with profile rsplib]
+    #[arg(long, value_enum, value_name = "on|off", help_heading = "Services of RSPLIB")]
+    pub(crate) business_cards: Option<Switch>,
     /// pingpong, fractal: end each session after so many messages, to test failovers.
     #[arg(long, value_name = "COUNT", help_heading = "Services of RSPLIB")]
     pub(crate) failure_after: Option<u64>,
@@ -140,6 +146,7 @@ impl ServiceOptions {
         Self {
             kind: self.kind.or(file.kind),
             max_sessions: self.max_sessions.or(file.max_sessions),
+            business_cards: self.business_cards.or(file.business_cards),
             failure_after: self.failure_after.or(file.failure_after),
             capacity: self.capacity.or(file.capacity),
             cookie_interval: self.cookie_interval.or(file.cookie_interval),
@@ -273,6 +280,7 @@ impl ServiceOptions {
         let of_scripting = &[Scripting][..];
         let flags = [
             ("--max-sessions", self.max_sessions.is_some() && choice == Compute, &[][..]),
+            ("--business-cards", self.business_cards.is_some() && choice == Compute, &[]),
             ("--failure-after", self.failure_after.is_some(), &[Pingpong, Fractal]),
             ("--capacity", self.capacity.is_some(), &[Calcapp]),
             ("--cookie-interval", self.cookie_interval.is_some(), &[Calcapp, Fractal]),

@@ -136,6 +136,12 @@ pub enum CallEvent<E> {
         /// Which one.
         element: PeId,
     },
+    /// An element has given a business card: the others that it recommends are tried first when
+    /// it fails, without asking a registrar.
+    BusinessCard {
+        /// Which one.
+        element: PeId,
+    },
     /// The client says something.
     Client(E),
     /// It is over.
@@ -189,6 +195,8 @@ pub struct CallStatistics {
     pub resumed: u64,
     /// Cookies that came.
     pub cookies: u64,
+    /// Business cards that came.
+    pub business_cards: u64,
     /// Messages of the service that went out, and their bytes.
     pub sent: Traffic,
     /// Messages of the service that came in, and their bytes.
@@ -344,7 +352,15 @@ impl<C: Call> SessionCaller<C> {
         self.alone_since.get_or_insert(now);
         self.stage = Stage::Waiting { until: at };
         if at <= now {
-            self.resolve();
+            self.look_for_another(now);
+        }
+    }
+
+    /// Connects to the element that a business card recommends, or asks for some.
+    fn look_for_another(&mut self, now: Instant) {
+        match self.session.has_recommendation() {
+            true => self.choose(now),
+            false => self.resolve(),
         }
     }
 
@@ -363,9 +379,17 @@ impl<C: Call> SessionCaller<C> {
         }
         if ppid == Ppid::ASAP {
             let news = self.session.on_control(from, data)?;
-            if let (SessionNews::Cookie, Some(element)) = (news, self.session.current()) {
-                self.statistics.cookies += 1;
-                self.events.push_back(CallEvent::Cookie { element });
+            let Some(element) = self.session.current() else { return Ok(()) };
+            match news {
+                SessionNews::Cookie => {
+                    self.statistics.cookies += 1;
+                    self.events.push_back(CallEvent::Cookie { element });
+                }
+                SessionNews::FailoverOrder => {
+                    self.statistics.business_cards += 1;
+                    self.events.push_back(CallEvent::BusinessCard { element });
+                }
+                _ => {}
             }
             return Ok(());
         }
@@ -407,7 +431,7 @@ impl<C: Call> SessionCaller<C> {
     }
 
     fn wait_for_next(&mut self, now: Instant, at: Instant) {
-        self.session.drop_cookie();
+        self.session.begin_anew();
         self.alone_since = Some(at.max(now));
         self.stage = Stage::Waiting { until: at };
         if at <= now {
@@ -518,7 +542,7 @@ impl<C: Call> Machine for SessionCaller<C> {
             self.finish(Err(CallError::NoElement { patience }));
         }
         match self.stage {
-            Stage::Waiting { until } if until <= now => self.resolve(),
+            Stage::Waiting { until } if until <= now => self.look_for_another(now),
             Stage::Connecting { connect, give_up_at } if give_up_at <= now => {
                 self.owed.push_back(Transmit::CancelConnect { connect });
                 self.lose(now, Loss::Unreachable, now);

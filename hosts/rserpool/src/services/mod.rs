@@ -17,6 +17,7 @@ pub mod ping_pong;
 pub mod scripting;
 
 mod caller;
+mod cards;
 mod keep_alive;
 mod server;
 

@@ -6,13 +6,15 @@ use std::collections::{BTreeMap, VecDeque};
 use std::ops::Bound;
 use std::time::Duration;
 
-use rserpool_core::asap::{Control, InputError, emit_cookie, read_control};
+use rserpool_core::asap::{Control, InputError, ResolvedElement, emit_cookie, read_control};
 use rserpool_core::association::{AssociationId, Input, Ppid, StreamId, Transmit};
 use rserpool_core::compute::Stop;
+use rserpool_core::identifier::{PeId, PoolHandleBuf};
 use rserpool_core::machine::Machine;
 use rserpool_core::time::Instant;
 use rserpool_core::wire::Load;
 
+use super::cards::{Card, Cards};
 use super::codec::ParseError;
 use super::scripting::{Outcome, Run};
 
@@ -175,6 +177,10 @@ pub struct SessionServer<S: Serve> {
     turn: AssociationId,
     load: Load,
     service_state: State,
+    /// If users get any.
+    cards: Option<Cards>,
+    /// How many sessions there have been.
+    opened_count: usize,
     events: VecDeque<ServerEvent>,
 }
 
@@ -182,6 +188,7 @@ pub struct SessionServer<S: Serve> {
 struct Slot<T> {
     session: T,
     stage: Stage,
+    card: Card,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -218,7 +225,25 @@ impl<S: Serve> SessionServer<S> {
             turn: AssociationId(0),
             load: Load::MIN,
             service_state: State::Serving,
+            cards: None,
+            opened_count: 0,
             events: VecDeque::new(),
+        }
+    }
+
+    /// Gives each user a business card (RFC 5352 §3.9) of the element `pe_id` of `pool`, once
+    /// [`set_elements`](Self::set_elements) has said who else is there.
+    ///
+    /// RSPLIB's users cannot read business cards.
+    pub fn give_cards(&mut self, pool: PoolHandleBuf, pe_id: PeId) {
+        self.cards = Some(Cards::new(pool, pe_id));
+    }
+
+    /// Takes the elements of the pool, the one to be preferred first, for the business cards.
+    /// Users whose card is out of date get another.
+    pub fn set_elements(&mut self, elements: &[ResolvedElement]) {
+        if let Some(cards) = &mut self.cards {
+            cards.set_elements(elements);
         }
     }
 
@@ -269,7 +294,9 @@ impl<S: Serve> SessionServer<S> {
         let opened = (is_serving && !is_full).then(|| self.service.open(now)).flatten();
         match opened {
             Some(session) => {
-                self.sessions.insert(association, Slot { session, stage: Stage::Open });
+                let card = Card::new(self.opened_count);
+                self.opened_count = self.opened_count.wrapping_add(1);
+                self.sessions.insert(association, Slot { session, stage: Stage::Open, card });
                 self.events.push_back(ServerEvent::Opened { association });
             }
             None => {
@@ -356,6 +383,10 @@ impl<S: Serve> SessionServer<S> {
             Stage::Leaving { .. } | Stage::Gone => return None,
             Stage::Open => {}
         }
+        let stream = StreamId(0);
+        if let Some(len) = self.cards.as_ref().and_then(|cards| cards.poll(&mut slot.card, buf)) {
+            return Some(Transmit::Message { association, stream, ppid: Ppid::ASAP, len });
+        }
         loop {
             let (ppid, len) = match self.service.poll(now, &mut slot.session)? {
                 Output::Message(bytes) => {
@@ -372,7 +403,7 @@ impl<S: Serve> SessionServer<S> {
                     return Some(Transmit::Shutdown { association });
                 }
             };
-            return Some(Transmit::Message { association, stream: StreamId(0), ppid, len });
+            return Some(Transmit::Message { association, stream, ppid, len });
         }
     }
 }

@@ -302,6 +302,7 @@ impl<C> Done<C> {
         all.failovers += one.failovers;
         all.resumed += one.resumed;
         all.cookies += one.cookies;
+        all.business_cards += one.business_cards;
         for (all, one) in [(&mut all.sent, one.sent), (&mut all.received, one.received)] {
             all.messages += one.messages;
             all.bytes += one.bytes;
@@ -310,15 +311,15 @@ impl<C> Done<C> {
 
     /// Prints lines of a service's own and those of all, or all of it as JSON.
     fn print(&self, lines: &[(&str, String)], result: Value) {
-        let CallStatistics { sessions, failovers, resumed, cookies, sent, received, .. } =
-            self.statistics;
+        let CallStatistics { sessions, failovers, resumed, sent, received, .. } = self.statistics;
         if self.json {
             let summary = json!({
                 "seconds": self.elapsed.as_secs_f64(),
                 "sessions": sessions,
                 "failovers": failovers,
                 "resumed": resumed,
-                "cookies": cookies,
+                "cookies": self.statistics.cookies,
+                "business_cards": self.statistics.business_cards,
                 "sent": { "messages": sent.messages, "bytes": sent.bytes },
                 "received": { "messages": received.messages, "bytes": received.bytes },
                 "result": result,

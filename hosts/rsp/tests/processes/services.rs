@@ -95,6 +95,46 @@ fn all_jobs_are_done_when_an_element_is_killed() {
 }
 
 #[test]
+fn a_business_card_names_the_next_element_when_there_is_no_registrar_any_more() {
+    let (registrar, place) = Process::registrar(&[]);
+    let service = ["pingpong", "--business-cards", "on"];
+    let first = element(&place, &service);
+    let call = ["pingpong", "--count", "100", "--interval", "20ms", "--json"];
+    let call = caller(&place, &call);
+    // That it is alone is what the first card says.
+    call.logs(&["business card"]);
+    let _second = element(&place, &service);
+    call.logs(&["business card"]);
+    call.logs(&["cookie"]);
+    drop(registrar);
+    first.signal(Signal::SIGKILL);
+    let summary = summary(call.end());
+    assert_eq!(summary["result"]["pongs"], 100, "{summary}");
+    assert_eq!((&summary["failovers"], &summary["resumed"]), (&1.into(), &1.into()), "{summary}");
+}
+
+#[test]
+fn users_get_no_business_cards_unless_the_profile_or_a_flag_says_so() {
+    for (arguments, is_given) in [
+        (&["--profile", "rsplib"][..], false),
+        (&["--profile", "rfc", "--business-cards", "off"], false),
+        (&["--profile", "rfc"], true),
+    ] {
+        let (_registrar, place) = Process::registrar(&arguments[..2]);
+        let _element = element(&place, &[&["echo"], arguments].concat());
+        let profile = [&["echo", "--count", "100000", "hello"], &arguments[..2]].concat();
+        let call = caller(&place, &profile);
+        if is_given {
+            call.logs(&["business card"]);
+        } else {
+            let call = ["call", "echo", "--count", "2000", "hello", "--json"];
+            let call = [&call[..], &arguments[..2], &["--registrar", &place]].concat();
+            assert_eq!(summary(rsp(&call))["business_cards"], 0);
+        }
+    }
+}
+
+#[test]
 fn an_element_that_is_stopped_hands_its_jobs_on() {
     let (_registrar, place) = Process::registrar(&[]);
     let service = ["calcapp", "--grace", "1ms"];
