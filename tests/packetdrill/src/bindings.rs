@@ -5,7 +5,7 @@
 //! whose tag has a number of its own is the offer of a restart, and counts once its cookie was
 //! taken.
 
-use crate::chunk::{Body, Chunk, Content, HEARTBEAT_INFORMATION, STATE_COOKIE, kinds};
+use crate::chunk::{Body, Chunk, HEARTBEAT_INFORMATION, STATE_COOKIE, kinds};
 use crate::script::{Packet, PacketBody};
 use crate::wire::{RawChunk, Sent, tlvs, u32_at};
 
@@ -133,9 +133,7 @@ impl Bindings {
             Body::Tlvs(Some(tlvs)) if chunk.kind == kinds::HEARTBEAT => {
                 self.heartbeat = match tlvs.as_slice() {
                     [tlv] if tlv.kind == HEARTBEAT_INFORMATION => {
-                        let bytes = crate::wire::encode(std::slice::from_ref(chunk));
-                        let is_chosen_by_us = tlv.content == Content::Bytes(None);
-                        (is_chosen_by_us && tlv.len.is_some()).then(|| bytes[4..].to_vec())
+                        Some(crate::wire::encode(std::slice::from_ref(chunk))[4..].to_vec())
                     }
                     _ => None,
                 };
@@ -150,7 +148,12 @@ impl Bindings {
     /// # Errors
     ///
     /// If it contradicts what is bound, or the packet's tag is wrong.
-    pub(crate) fn on_sent(&mut self, expected: &[Chunk], sent: &Sent) -> Result<(), String> {
+    pub(crate) fn on_sent(
+        &mut self,
+        expected: &[Chunk],
+        expected_tag: Option<u32>,
+        sent: &Sent,
+    ) -> Result<(), String> {
         for (chunk, raw) in expected.iter().zip(&sent.chunks) {
             match (&chunk.body, raw.kind) {
                 (Body::Init(init), kinds::INIT | kinds::INIT_ACK) => {
@@ -160,6 +163,10 @@ impl Bindings {
                     let taken = self.offer.take_if(|offer| offer.peer_tag == Some(sent.tag));
                     if let Some(offer) = taken {
                         (self.local, self.peer_tag) = (Some(offer), offer.peer_tag);
+                    }
+                    // Both opened at once, and the peer's INIT counts.
+                    if self.init_tag == Some(sent.tag) {
+                        self.peer_tag = self.init_tag;
                     }
                 }
                 (_, kinds::HEARTBEAT_ACK) => {
@@ -171,7 +178,7 @@ impl Bindings {
                 _ => {}
             }
         }
-        self.check_tag(sent)
+        self.check_tag(expected_tag, sent)
     }
 
     fn on_init_sent(
@@ -223,8 +230,11 @@ impl Bindings {
         self.local.map_or(live, |local| local.tsn.to_script(live))
     }
 
-    /// RFC 9260 §8.5.
-    fn check_tag(&self, sent: &Sent) -> Result<(), String> {
+    /// RFC 9260 §8.5. A script may say what it is, too.
+    fn check_tag(&self, expected: Option<u32>, sent: &Sent) -> Result<(), String> {
+        if let Some(expected) = expected.filter(|&tag| tag != sent.tag) {
+            return Err(format!("tag={expected} expected, got {}", sent.tag));
+        }
         let has = |kind| sent.chunks.iter().any(|chunk| chunk.kind == kind);
         let is_reflected = sent.chunks.iter().any(|chunk| {
             matches!(chunk.kind, kinds::ABORT | kinds::SHUTDOWN_COMPLETE) && chunk.flags & 1 != 0
@@ -235,8 +245,11 @@ impl Bindings {
             [Some(self.answered_tag), None]
         } else if has(kinds::INIT_ACK) {
             [self.init_tag, None]
-        } else {
+        } else if has(kinds::ABORT) || has(kinds::ERROR) {
+            // It may be about the INIT, or the cookie that went with it.
             [self.peer_tag, self.init_tag]
+        } else {
+            [self.peer_tag, None]
         };
         if allowed == [None, None] || allowed.contains(&Some(sent.tag)) {
             return Ok(());

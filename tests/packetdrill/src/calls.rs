@@ -9,6 +9,26 @@ use crate::script::Call;
 use crate::sockets::{Descriptor, Outcome, Sockets};
 use crate::tree::Value;
 
+/// All of them.
+pub(crate) const NAMES: [&str; 14] = [
+    "socket",
+    "bind",
+    "listen",
+    "connect",
+    CONNECT_TO_SEVERAL,
+    "accept",
+    "read",
+    "write",
+    "shutdown",
+    "abort",
+    "close",
+    "fcntl",
+    "getsockopt",
+    "setsockopt",
+];
+/// Whose addresses a script cannot say.
+pub(crate) const CONNECT_TO_SEVERAL: &str = "sctp_connectx";
+
 /// Makes a call and compares what it returns.
 ///
 /// # Errors
@@ -56,9 +76,15 @@ fn on_descriptor(
         ("shutdown", [Value::Word(how)]) if how == "SHUT_WR" => sockets.shutdown(now, descriptor),
         ("abort", []) => sockets.abort(now, descriptor),
         ("close", []) => sockets.close(now, descriptor),
-        ("fcntl", [Value::Word(what), ..]) if what == "F_GETFL" || what == "F_SETFL" => {
-            // Nothing in a script blocks.
-            Outcome::Done(call.result)
+        // Nothing in a script blocks, so the flags mean nothing.
+        ("fcntl", [Value::Word(what)]) if what == "F_GETFL" => {
+            let flags = [O_RDWR, O_RDWR | O_NONBLOCK_LINUX, O_RDWR | O_NONBLOCK_FREEBSD];
+            Outcome::Done(if flags.contains(&call.result) { call.result } else { O_RDWR })
+        }
+        ("fcntl", [Value::Word(what), Value::Word(_) | Value::List(_) | Value::Number(_)])
+            if what == "F_SETFL" =>
+        {
+            Outcome::Done(0)
         }
         ("getsockopt", [level, name, value, Value::List(_)]) => {
             get_option(sockets, descriptor, (level, name), value)?
@@ -69,6 +95,10 @@ fn on_descriptor(
         (name, _) => return Err(format!("unknown call {name} with these arguments")),
     })
 }
+
+const O_RDWR: i64 = 0x2;
+const O_NONBLOCK_LINUX: i64 = 0x800;
+const O_NONBLOCK_FREEBSD: i64 = 0x4;
 
 /// A descriptor that no script has.
 const UNNAMED: Descriptor = u64::MAX;
@@ -231,19 +261,31 @@ fn set_rto(config: &mut Config, field: &str, value: &Value) -> Option<()> {
 }
 
 fn set_init(config: &mut Config, field: &str, value: &Value) -> Option<()> {
-    let number = match value {
-        Value::Any | Value::Number(0) => return Some(()),
-        Value::Number(number) => u16::try_from(*number).ok()?,
+    let set: fn(&mut Config, u16) -> Option<()> = match field {
+        "sinit_num_ostreams" => |config, number| {
+            config.outbound_streams = number;
+            Some(())
+        },
+        "sinit_max_instreams" => |config, number| {
+            config.inbound_streams_max = number;
+            Some(())
+        },
+        "sinit_max_attempts" => |config, number| {
+            config.init_retransmissions_max = u8::try_from(number).ok()?;
+            Some(())
+        },
+        "sinit_max_init_timeo" => |config, number| {
+            config.rto_init_max = Duration::from_millis(number.into());
+            Some(())
+        },
         _ => return None,
     };
-    match field {
-        "sinit_num_ostreams" => config.outbound_streams = number,
-        "sinit_max_instreams" => config.inbound_streams_max = number,
-        "sinit_max_attempts" => config.init_retransmissions_max = u8::try_from(number).ok()?,
-        "sinit_max_init_timeo" => config.rto_init_max = Duration::from_millis(number.into()),
-        _ => return None,
+    match value {
+        // As it is.
+        Value::Any | Value::Number(0) => Some(()),
+        Value::Number(number) => set(config, u16::try_from(*number).ok()?),
+        _ => None,
     }
-    Some(())
 }
 
 fn set_path(config: &mut Config, field: &str, value: &Value) -> Option<()> {

@@ -118,7 +118,7 @@ impl Chunk {
             return raw_chunk(Fields::of(node));
         }
         let kind = kinds::by_name(&node.name)
-            .ok_or_else(|| ScriptError::new(node.line, format!("unknown chunk {}", node.name)))?;
+            .ok_or_else(|| ScriptError::new(node.at, format!("unknown chunk {}", node.name)))?;
         let mut fields = Fields::of(node);
         let flags = flags(&mut fields, kind)?;
         let mut len = None;
@@ -243,7 +243,7 @@ fn nodes(
 }
 
 fn parameter(node: Node) -> Result<Tlv, ScriptError> {
-    let (name, line) = (node.name.clone(), node.line);
+    let (name, at) = (node.name.clone(), node.at);
     let mut fields = Fields::of(node);
     let mut len = None;
     let (kind, content) = match name.as_str() {
@@ -269,7 +269,7 @@ fn parameter(node: Node) -> Result<Tlv, ScriptError> {
             len = fields.number("len")?;
             (kind, Content::Bytes(fields.numbers("val")?))
         }
-        _ => return Err(ScriptError::new(line, format!("unknown parameter {name}"))),
+        _ => return Err(ScriptError::new(at, format!("unknown parameter {name}"))),
     };
     fields.end()?;
     Ok(Tlv { kind, len, content })
@@ -316,7 +316,7 @@ fn address_types(fields: &mut Fields) -> Result<Option<Vec<u8>>, ScriptError> {
 }
 
 fn cause(node: Node) -> Result<Tlv, ScriptError> {
-    let (name, line) = (node.name.clone(), node.line);
+    let (name, at) = (node.name.clone(), node.at);
     let mut fields = Fields::of(node);
     let (kind, content) = match name.as_str() {
         "INVALID_STREAM_IDENTIFIER" => {
@@ -362,7 +362,7 @@ fn cause(node: Node) -> Result<Tlv, ScriptError> {
         "COOKIE_RECEIVED_WHILE_SHUTDOWN" => (10, Content::Bytes(Some(Vec::new()))),
         "USER_INITIATED_ABORT" => (12, Content::Bytes(info(&mut fields)?)),
         "PROTOCOL_VIOLATION" => (13, Content::Bytes(info(&mut fields)?)),
-        _ => return Err(ScriptError::new(line, format!("unknown error cause {name}"))),
+        _ => return Err(ScriptError::new(at, format!("unknown error cause {name}"))),
     };
     fields.end()?;
     Ok(Tlv { kind, len: None, content })

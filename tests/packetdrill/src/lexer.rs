@@ -5,13 +5,13 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use crate::error::ScriptError;
+use crate::error::{At, ScriptError};
 
-/// A token and the line that it begins in.
+/// A token and where it begins.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Token {
     pub(crate) kind: Kind,
-    pub(crate) line: u32,
+    pub(crate) at: At,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -40,26 +40,27 @@ pub(crate) fn preprocess(
     is_defined: impl Fn(&str) -> bool,
 ) -> Result<(String, bool), ScriptError> {
     let mut kept = String::with_capacity(text.len());
-    let mut open: Option<(u32, bool)> = None;
+    let mut open: Option<(At, bool)> = None;
     let mut has_blocks = false;
     for (index, line) in text.lines().enumerate() {
-        let number = index as u32 + 1;
+        let indent = line.len() - line.trim_start().len();
+        let at = At { line: index as u32 + 1, column: indent as u32 + 1 };
         let mut words = line.split_whitespace();
         match (words.next(), open) {
             (Some("#ifdef"), None) => {
-                let name = words.next().ok_or(ScriptError::new(number, "#ifdef of what?"))?;
-                open = Some((number, is_defined(name)));
+                let name = words.next().ok_or(ScriptError::new(at, "#ifdef of what?"))?;
+                open = Some((at, is_defined(name)));
                 has_blocks = true;
             }
             (Some("#ifdef"), Some(_)) => {
-                return Err(ScriptError::new(number, "an #ifdef in an #ifdef"));
+                return Err(ScriptError::new(at, "an #ifdef in an #ifdef"));
             }
             (Some("#endif"), Some(_)) => open = None,
             (Some("#endif"), None) => {
-                return Err(ScriptError::new(number, "an #endif without an #ifdef"));
+                return Err(ScriptError::new(at, "an #endif without an #ifdef"));
             }
             (Some(word), _) if word.starts_with('#') => {
-                return Err(ScriptError::new(number, format!("unknown directive {word}")));
+                return Err(ScriptError::new(at, format!("unknown directive {word}")));
             }
             (_, None | Some((_, true))) => kept.push_str(line),
             (_, Some((_, false))) => {}
@@ -67,14 +68,14 @@ pub(crate) fn preprocess(
         kept.push('\n');
     }
     match open {
-        Some((line, _)) => Err(ScriptError::new(line, "an #ifdef without an #endif")),
+        Some((at, _)) => Err(ScriptError::new(at, "an #ifdef without an #endif")),
         None => Ok((kept, has_blocks)),
     }
 }
 
 /// The tokens of `text`.
 pub(crate) fn tokens(text: &str) -> Result<Vec<Token>, ScriptError> {
-    let mut lexer = Lexer { rest: text, line: 1 };
+    let mut lexer = Lexer { rest: text, at: At { line: 1, column: 1 } };
     let mut tokens = Vec::new();
     while let Some(token) = lexer.next_token()? {
         tokens.push(token);
@@ -84,13 +85,14 @@ pub(crate) fn tokens(text: &str) -> Result<Vec<Token>, ScriptError> {
 
 struct Lexer<'t> {
     rest: &'t str,
-    line: u32,
+    /// Where `rest` begins.
+    at: At,
 }
 
 impl<'t> Lexer<'t> {
     fn next_token(&mut self) -> Result<Option<Token>, ScriptError> {
         self.skip_blanks();
-        let line = self.line;
+        let at = self.at;
         let Some(first) = self.rest.chars().next() else { return Ok(None) };
         let kind = match first {
             '"' => Kind::Text(self.quoted('"')?.to_owned()),
@@ -112,7 +114,7 @@ impl<'t> Lexer<'t> {
                 Kind::Mark(first)
             }
         };
-        Ok(Some(Token { kind, line }))
+        Ok(Some(Token { kind, at }))
     }
 
     fn word_or_number(&mut self, first: char) -> Result<Kind, ScriptError> {
@@ -138,17 +140,18 @@ impl<'t> Lexer<'t> {
     }
 
     fn number(&mut self) -> Result<Kind, ScriptError> {
-        let bad = |line, digits: &str| ScriptError::new(line, format!("{digits} is no number"));
+        let at = self.at;
+        let bad = |digits: &str| ScriptError::new(at, format!("{digits} is no number"));
         let hexadecimal =
             self.rest.strip_prefix("0x").or_else(|| self.rest.strip_prefix("0X")).is_some();
         if hexadecimal {
             self.take(2);
             let digits = self.take_while(|c| c.is_ascii_alphanumeric());
-            let number = u64::from_str_radix(digits, 16).map_err(|_| bad(self.line, digits))?;
+            let number = u64::from_str_radix(digits, 16).map_err(|_| bad(digits))?;
             return Ok(Kind::Number(number));
         }
         let digits = self.take_while(|c| c.is_ascii_digit());
-        let whole: u64 = digits.parse().map_err(|_| bad(self.line, digits))?;
+        let whole: u64 = digits.parse().map_err(|_| bad(digits))?;
         let has_fraction = self
             .rest
             .strip_prefix('.')
@@ -159,25 +162,21 @@ impl<'t> Lexer<'t> {
         self.take(1);
         let fraction = self.take_while(|c| c.is_ascii_digit());
         let micros: String = fraction.chars().chain("000000".chars()).take(6).collect();
-        let micros: u64 = micros.parse().map_err(|_| bad(self.line, fraction))?;
+        let micros: u64 = micros.parse().map_err(|_| bad(fraction))?;
         let seconds = whole.checked_mul(1_000_000).and_then(|whole| whole.checked_add(micros));
-        seconds.map(Kind::Seconds).ok_or(bad(self.line, digits))
+        seconds.map(Kind::Seconds).ok_or(bad(digits))
     }
 
     fn quoted(&mut self, quote: char) -> Result<&'t str, ScriptError> {
-        let line = self.line;
         let text = &self.rest[1..];
-        let end = text.find(quote).ok_or(ScriptError::new(line, "a quotation without end"))?;
-        self.line += text[..end].matches('\n').count() as u32;
+        let end = text.find(quote).ok_or(ScriptError::new(self.at, "a quotation without end"))?;
         self.take(end + 2);
         Ok(&text[..end])
     }
 
     fn skip_blanks(&mut self) {
         loop {
-            let blanks = self.peek_while(char::is_whitespace);
-            self.line += blanks.matches('\n').count() as u32;
-            self.take(blanks.len());
+            self.take_while(char::is_whitespace);
             if !self.rest.starts_with("//") {
                 return;
             }
@@ -197,7 +196,15 @@ impl<'t> Lexer<'t> {
     }
 
     fn take(&mut self, len: usize) {
-        self.rest = &self.rest[len..];
+        let (taken, rest) = self.rest.split_at(len);
+        match taken.rfind('\n') {
+            Some(end) => {
+                self.at.line += taken.matches('\n').count() as u32;
+                self.at.column = taken[end..].chars().count() as u32;
+            }
+            None => self.at.column += taken.chars().count() as u32,
+        }
+        self.rest = rest;
     }
 }
 
@@ -231,8 +238,10 @@ mod tests {
         let text = "a // b\n#ifdef X\nc\n#endif\nd \"x\ny\" e\n";
         let (kept, has_blocks) = preprocess(text, |_| false).unwrap();
         assert!(has_blocks);
-        let lines: Vec<u32> = tokens(&kept).unwrap().iter().map(|token| token.line).collect();
+        let lines: Vec<u32> = tokens(&kept).unwrap().iter().map(|token| token.at.line).collect();
         assert_eq!(lines, [1, 5, 5, 6]);
+        let columns: Vec<u32> = tokens("a\n  b c").unwrap().iter().map(|t| t.at.column).collect();
+        assert_eq!(columns, [1, 3, 5]);
         for bad in ["#else\n", "#ifdef A\n#ifdef B\n", "#endif\n", "#ifdef A\n"] {
             assert!(preprocess(bad, |_| true).is_err(), "{bad}");
         }

@@ -14,6 +14,10 @@ mod chunk;
 mod error;
 mod lexer;
 mod matching;
+#[cfg(test)]
+mod mutations;
+#[cfg(test)]
+mod respelling;
 mod runner;
 mod script;
 mod sockets;
@@ -105,7 +109,7 @@ pub fn run_script(name: &str, text: &str, options: Options) -> Verdict {
 fn is_unscriptable(name: &str, script: &Script) -> bool {
     UNSCRIPTABLE.iter().any(|purpose| name.ends_with(purpose))
         || script.events.iter().any(|event| match &event.action {
-            Action::Call(call) => call.name == "sctp_connectx",
+            Action::Call(call) => call.name == calls::CONNECT_TO_SEVERAL,
             _ => false,
         })
 }

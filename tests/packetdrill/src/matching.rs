@@ -2,7 +2,7 @@
 
 use crate::bindings::Bindings;
 use crate::chunk::{Body, Chunk, Content, Init, Sack, Tlv, kinds};
-use crate::script::PacketBody;
+use crate::script::{Packet, PacketBody};
 use crate::wire::{RawChunk, RawTlv, Sent, tlvs, u16_at, u32_at};
 
 /// Compares `sent` with what is expected.
@@ -10,12 +10,8 @@ use crate::wire::{RawChunk, RawTlv, Sent, tlvs, u16_at, u32_at};
 /// # Errors
 ///
 /// The first thing that is not as expected.
-pub(crate) fn check(
-    expected: &PacketBody,
-    sent: &Sent,
-    bindings: &mut Bindings,
-) -> Result<(), String> {
-    let PacketBody::Chunks(expected) = expected else {
+pub(crate) fn check(packet: &Packet, sent: &Sent, bindings: &mut Bindings) -> Result<(), String> {
+    let PacketBody::Chunks(expected) = &packet.body else {
         return Err("raw bytes can only be injected".into());
     };
     if expected.len() != sent.chunks.len() {
@@ -28,7 +24,7 @@ pub(crate) fn check(
         }
         check_chunk(chunk, raw, Some(bindings)).map_err(|reason| format!("{name}: {reason}"))?;
     }
-    bindings.on_sent(expected, sent)
+    bindings.on_sent(expected, packet.tag, sent)
 }
 
 fn check_chunk(chunk: &Chunk, raw: &RawChunk, bindings: Option<&Bindings>) -> Result<(), String> {
@@ -50,7 +46,10 @@ fn check_chunk(chunk: &Chunk, raw: &RawChunk, bindings: Option<&Bindings>) -> Re
         Body::Init(init) => check_init(init, value),
         Body::Sack(sack) => check_sack(sack, value),
         Body::Tlvs(tlvs) => check_tlvs(tlvs.as_deref(), value),
-        Body::Cumulative(expected) => equal("cum_tsn", *expected, u32_at(value, 0)),
+        Body::Cumulative(expected) => {
+            equal("len", Some(8), Some(raw.len))?;
+            equal("cum_tsn", *expected, u32_at(value, 0))
+        }
         Body::Bytes(bytes) => check_bytes(bytes.as_deref(), value),
         Body::Nothing => equal("len", Some(4), Some(raw.len)),
     }

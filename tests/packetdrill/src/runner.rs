@@ -7,10 +7,10 @@ use rserpool_core::time::Instant;
 
 use crate::bindings::Bindings;
 use crate::calls;
-use crate::error::ScriptError;
+use crate::error::{At, ScriptError};
 use crate::matching;
 use crate::script::{Action, Event, Packet, PacketBody, Script, Time};
-use crate::sockets::{LOCAL, REMOTE, Sockets};
+use crate::sockets::{Emitted, LOCAL, REMOTE, Sockets};
 use crate::wire;
 
 /// Virtual time that a script may take, and that `*` waits.
@@ -28,8 +28,8 @@ pub(crate) struct Runner {
     now_us: u64,
     /// When the previous event was over.
     previous_us: u64,
-    /// What the endpoint sent, and when.
-    queue: VecDeque<(u64, Vec<u8>)>,
+    /// What the endpoint sent and no event was about yet.
+    queue: VecDeque<Emitted>,
     tolerance_us: u64,
     is_strict: bool,
     steps: u32,
@@ -51,7 +51,7 @@ impl Runner {
         for event in &script.events {
             runner.on_event(event).map_err(|reason| {
                 let (s, us) = (runner.now_us / 1_000_000, runner.now_us % 1_000_000);
-                ScriptError::new(event.line, format!("{reason} (at {s}.{us:06} s)"))
+                ScriptError::new(At::line(event.line), format!("{reason} (at {s}.{us:06} s)"))
             })?;
         }
         Ok(())
@@ -65,6 +65,9 @@ impl Runner {
         };
         if target_us.is_some_and(|us| us > SCRIPT_US_MAX) {
             return Err("the script takes too long".into());
+        }
+        if target_us.is_some_and(|us| us.saturating_add(self.tolerance_us) < self.previous_us) {
+            return Err("the event before it was over later than this one is to be".into());
         }
         match &event.action {
             Action::Expect(packet) => self.expect(packet, target_us),
@@ -115,10 +118,13 @@ impl Runner {
                 return Err(format!("expected {}, nothing was sent", describe(&packet.body)));
             }
         }
-        let (emitted_us, bytes) = self.queue.pop_front().ok_or("nothing was sent")?;
-        let sent = wire::parse(&bytes).map_err(|reason| format!("bad packet: {reason}"))?;
+        let emitted = self.queue.pop_front().ok_or("nothing was sent")?;
+        let sent =
+            wire::parse(&emitted.bytes).map_err(|reason| format!("bad packet: {reason}"))?;
         let wrong = |reason: String| format!("{reason}; sent was {sent}");
-        matching::check(&packet.body, &sent, &mut self.bindings).map_err(wrong)?;
+        matching::check(packet, &sent, &mut self.bindings).map_err(wrong)?;
+        check_addresses(packet, &emitted).map_err(wrong)?;
+        let emitted_us = emitted.at_us;
         if let Some(target_us) = target_us.filter(|us| us.abs_diff(emitted_us) > tolerance_us) {
             let (late, by) = (emitted_us > target_us, target_us.abs_diff(emitted_us));
             let word = if late { "late" } else { "early" };
@@ -164,9 +170,7 @@ impl Runner {
                 return Err("the endpoint does not come to rest".into());
             }
             match self.sockets.next_packet(self.now()) {
-                Some((remote, bytes)) if counts(remote, &bytes) => {
-                    self.queue.push_back((self.now_us, bytes));
-                }
+                Some(emitted) if counts(&emitted) => self.queue.push_back(emitted),
                 Some(_) => {}
                 None => break,
             }
@@ -177,11 +181,23 @@ impl Runner {
 }
 
 /// Scripts do not have the probes of the peer's further addresses.
-fn counts(remote: IpAddr, bytes: &[u8]) -> bool {
-    let is_probe = wire::parse(bytes).is_ok_and(|sent| {
+fn counts(emitted: &Emitted) -> bool {
+    let is_probe = wire::parse(&emitted.bytes).is_ok_and(|sent| {
         sent.chunks.iter().all(|chunk| chunk.kind == crate::chunk::kinds::HEARTBEAT)
     });
-    remote == IpAddr::V4(REMOTE) || !is_probe
+    emitted.remote == IpAddr::V4(REMOTE) || !is_probe
+}
+
+fn check_addresses(packet: &Packet, emitted: &Emitted) -> Result<(), String> {
+    let Some((source, destination)) = packet.addresses else { return Ok(()) };
+    let is_source = emitted.local.is_none_or(|local| local == IpAddr::V4(source));
+    match is_source && emitted.remote == IpAddr::V4(destination) {
+        true => Ok(()),
+        false => Err(format!(
+            "{source} > {destination} expected, got {:?} > {}",
+            emitted.local, emitted.remote
+        )),
+    }
 }
 
 fn describe(body: &PacketBody) -> String {

@@ -2,8 +2,9 @@
 
 use std::net::Ipv4Addr;
 
+use crate::calls;
 use crate::chunk::Chunk;
-use crate::error::ScriptError;
+use crate::error::{At, ScriptError};
 use crate::lexer::{self, Kind};
 use crate::tree::{Cursor, Value};
 
@@ -48,7 +49,7 @@ pub(crate) enum Action {
 
 #[derive(Clone, Debug)]
 pub(crate) struct Packet {
-    /// Source and destination, where they are not the usual ones.
+    /// Source and destination, where the script names them.
     pub(crate) addresses: Option<(Ipv4Addr, Ipv4Addr)>,
     pub(crate) has_bad_checksum: bool,
     pub(crate) tag: Option<u32>,
@@ -83,14 +84,14 @@ impl Script {
         let mut script = Self { tolerance_us: TOLERANCE_US, events: Vec::new(), has_blocks };
         while let Some(Kind::Option(option)) = cursor.peek() {
             script.tolerance_us = tolerance(option)
-                .ok_or_else(|| ScriptError::new(cursor.line(), format!("unknown --{option}")))?;
+                .ok_or_else(|| ScriptError::new(cursor.at(), format!("unknown --{option}")))?;
             cursor.next();
         }
         while cursor.peek().is_some() {
             script.events.push(event(&mut cursor)?);
         }
         if script.events.is_empty() {
-            return Err(ScriptError::new(1, "the script has no events"));
+            return Err(ScriptError::new(At::line(1), "the script has no events"));
         }
         Ok(script)
     }
@@ -101,7 +102,7 @@ fn tolerance(option: &str) -> Option<u64> {
 }
 
 fn event(cursor: &mut Cursor<'_>) -> Result<Event, ScriptError> {
-    let line = cursor.line();
+    let at = cursor.at();
     let time = time(cursor)?;
     let action = match cursor.peek() {
         Some(Kind::Mark('<')) => {
@@ -110,7 +111,12 @@ fn event(cursor: &mut Cursor<'_>) -> Result<Event, ScriptError> {
         }
         Some(Kind::Mark('>')) => {
             cursor.next();
-            Action::Expect(packet(cursor)?)
+            let (at, packet) = (cursor.at(), packet(cursor)?);
+            if packet.has_bad_checksum || matches!(packet.body, PacketBody::Bytes(_)) {
+                let reason = "the endpoint is to send chunks, with the right checksum";
+                return Err(ScriptError::new(at, reason));
+            }
+            Action::Expect(packet)
         }
         Some(Kind::Shell) => {
             cursor.next();
@@ -119,9 +125,9 @@ fn event(cursor: &mut Cursor<'_>) -> Result<Event, ScriptError> {
         _ => Action::Call(call(cursor)?),
     };
     if time == Time::Any && !matches!(action, Action::Expect(_)) {
-        return Err(ScriptError::new(line, "'*' is for packets that the endpoint sends"));
+        return Err(ScriptError::new(at, "'*' is for packets that the endpoint sends"));
     }
-    Ok(Event { line, time, action })
+    Ok(Event { line: at.line, time, action })
 }
 
 fn time(cursor: &mut Cursor<'_>) -> Result<Time, ScriptError> {
@@ -150,8 +156,9 @@ fn packet(cursor: &mut Cursor<'_>) -> Result<Packet, ScriptError> {
         }
         _ => None,
     };
+    let at = cursor.at();
     if cursor.word()? != "sctp" {
-        return Err(cursor.wrong("'sctp' before"));
+        return Err(ScriptError::new(at, "a packet begins with 'sctp'"));
     }
     let mut packet = Packet {
         addresses,
@@ -160,24 +167,23 @@ fn packet(cursor: &mut Cursor<'_>) -> Result<Packet, ScriptError> {
         body: PacketBody::Bytes(Vec::new()),
     };
     if cursor.is_at('(') {
-        let options = cursor.list(('(', ')'), |cursor| match cursor.word()? {
-            "bad_crc32c" => Ok(None),
-            "tag" => {
-                cursor.expect('=')?;
-                let tag = u32::try_from(cursor.number()?);
-                tag.map(Some).map_err(|_| cursor.wrong("a tag of 32 bits before"))
+        let options = cursor.list(('(', ')'), |cursor| {
+            let at = cursor.at();
+            match cursor.word()? {
+                "bad_crc32c" => Ok(None),
+                "tag" => {
+                    cursor.expect('=')?;
+                    cursor.number().map(Some)
+                }
+                other => Err(ScriptError::new(at, format!("unknown option {other}"))),
             }
-            other => Err(ScriptError::new(cursor.line(), format!("unknown option {other}"))),
         })?;
         packet.has_bad_checksum = options.contains(&None);
         packet.tag = options.into_iter().flatten().last();
     }
     cursor.expect(':')?;
     packet.body = if cursor.is_at('[') {
-        PacketBody::Bytes(cursor.list(('[', ']'), |cursor| {
-            let byte = u8::try_from(cursor.number()?);
-            byte.map_err(|_| cursor.wrong("a byte before"))
-        })?)
+        PacketBody::Bytes(cursor.list(('[', ']'), Cursor::number)?)
     } else {
         let mut chunks = vec![Chunk::from_node(cursor.node()?)?];
         while cursor.eat(';') {
@@ -189,11 +195,15 @@ fn packet(cursor: &mut Cursor<'_>) -> Result<Packet, ScriptError> {
 }
 
 fn call(cursor: &mut Cursor<'_>) -> Result<Call, ScriptError> {
+    let at = cursor.at();
     let name = cursor.word()?.to_owned();
+    if !calls::NAMES.contains(&name.as_str()) {
+        return Err(ScriptError::new(at, format!("unknown call {name}")));
+    }
     let arguments = cursor.list(('(', ')'), Cursor::value)?;
     cursor.expect('=')?;
     let sign = if cursor.eat('-') { -1 } else { 1 };
-    let result = i64::try_from(cursor.number()?).map_err(|_| cursor.wrong("a result before"))?;
+    let result: i64 = cursor.number()?;
     let errno = match cursor.peek() {
         Some(Kind::Word(word)) => {
             cursor.next();
@@ -201,11 +211,13 @@ fn call(cursor: &mut Cursor<'_>) -> Result<Call, ScriptError> {
         }
         _ => None,
     };
-    if cursor.eat('(') {
-        while !cursor.eat(')') {
-            if cursor.next().is_none() {
-                return Err(cursor.wrong("')'"));
-            }
+    let mut depth = u32::from(cursor.eat('('));
+    while depth > 0 {
+        match cursor.next() {
+            Some(Kind::Mark('(')) => depth += 1,
+            Some(Kind::Mark(')')) => depth -= 1,
+            Some(_) => {}
+            None => return Err(cursor.wrong("')'")),
         }
     }
     Ok(Call { name, arguments, result: sign * result, errno })

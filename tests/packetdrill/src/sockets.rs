@@ -55,6 +55,16 @@ impl Connection {
     }
 }
 
+/// A packet that the endpoint sent, and when.
+#[derive(Debug)]
+pub(crate) struct Emitted {
+    pub(crate) at_us: u64,
+    /// Where it comes from, if the endpoint cares.
+    pub(crate) local: Option<IpAddr>,
+    pub(crate) remote: IpAddr,
+    pub(crate) bytes: Vec<u8>,
+}
+
 /// Sockets over one endpoint, and its clock.
 pub(crate) struct Sockets {
     endpoint: Box<Host>,
@@ -102,12 +112,13 @@ impl Sockets {
         let _ = self.endpoint.handle_input(now, Input::Datagram(datagram));
     }
 
-    /// The next packet that the endpoint sends, and to whom.
-    pub(crate) fn next_packet(&mut self, now: Instant) -> Option<(IpAddr, Vec<u8>)> {
-        let mut buf = vec![0; 1_500];
-        let packet = self.endpoint.poll_transmit(now, &mut buf)?;
-        buf.truncate(packet.len);
-        Some((packet.remote, buf))
+    /// The next packet that the endpoint sends.
+    pub(crate) fn next_packet(&mut self, now: Instant) -> Option<Emitted> {
+        let mut bytes = vec![0; 1_500];
+        let packet = self.endpoint.poll_transmit(now, &mut bytes)?;
+        bytes.truncate(packet.len);
+        let (local, remote) = (packet.local, packet.remote);
+        Some(Emitted { at_us: now.as_micros(), local, remote, bytes })
     }
 
     /// Takes all events.

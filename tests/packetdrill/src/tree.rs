@@ -2,20 +2,20 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use crate::error::ScriptError;
+use crate::error::{At, ScriptError};
 use crate::lexer::{Kind, Token};
 
 /// `NAME[item, item]`: a chunk, parameter or error cause.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Node {
     pub(crate) name: String,
-    pub(crate) line: u32,
+    pub(crate) at: At,
     pub(crate) items: Vec<Item>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Item {
-    Field(String, Value),
+    Field(At, String, Value),
     Node(Node),
     /// `...`.
     Any,
@@ -43,27 +43,28 @@ pub(crate) enum Value {
 /// A place in the tokens of a script.
 pub(crate) struct Cursor<'t> {
     tokens: &'t [Token],
-    line: u32,
+    /// Of the token before.
+    at: At,
 }
 
 impl<'t> Cursor<'t> {
     pub(crate) fn new(tokens: &'t [Token]) -> Self {
-        Self { tokens, line: 1 }
+        Self { tokens, at: At { line: 1, column: 1 } }
     }
 
     pub(crate) fn peek(&self) -> Option<&'t Kind> {
         self.tokens.first().map(|token| &token.kind)
     }
 
-    /// The line of the next token, or of the last one.
-    pub(crate) fn line(&self) -> u32 {
-        self.tokens.first().map_or(self.line, |token| token.line)
+    /// Where the next token is, or the last one was.
+    pub(crate) fn at(&self) -> At {
+        self.tokens.first().map_or(self.at, |token| token.at)
     }
 
     pub(crate) fn next(&mut self) -> Option<&'t Kind> {
         let (first, rest) = self.tokens.split_first()?;
         self.tokens = rest;
-        self.line = first.line;
+        self.at = first.at;
         Some(&first.kind)
     }
 
@@ -94,14 +95,14 @@ impl<'t> Cursor<'t> {
         }
     }
 
-    pub(crate) fn number(&mut self) -> Result<u64, ScriptError> {
-        match self.peek() {
-            Some(&Kind::Number(number)) => {
-                self.next();
-                Ok(number)
-            }
-            _ => Err(self.wrong("a whole number")),
-        }
+    /// A whole number that a `T` can be.
+    pub(crate) fn number<T: TryFrom<u64>>(&mut self) -> Result<T, ScriptError> {
+        let Some(&Kind::Number(number)) = self.peek() else {
+            return Err(self.wrong("a whole number"));
+        };
+        let at = self.at();
+        self.next();
+        T::try_from(number).map_err(|_| ScriptError::new(at, format!("{number} is too large")))
     }
 
     /// The error that `wanted` does not come next.
@@ -112,7 +113,7 @@ impl<'t> Cursor<'t> {
             Some(Kind::Word(word)) => format!("'{word}'"),
             Some(other) => format!("{other:?}"),
         };
-        ScriptError::new(self.line(), format!("expected {wanted}, found {found}"))
+        ScriptError::new(self.at(), format!("expected {wanted}, found {found}"))
     }
 
     /// What stands between `open` and `close`, separated by commas.
@@ -134,10 +135,10 @@ impl<'t> Cursor<'t> {
 
     /// `NAME[...]`.
     pub(crate) fn node(&mut self) -> Result<Node, ScriptError> {
-        let line = self.line();
+        let at = self.at();
         let name = self.word()?.to_owned();
         let items = self.list(('[', ']'), Self::item)?;
-        Ok(Node { name, line, items })
+        Ok(Node { name, at, items })
     }
 
     fn item(&mut self) -> Result<Item, ScriptError> {
@@ -148,8 +149,9 @@ impl<'t> Cursor<'t> {
         if self.word_is_followed_by('[') {
             return self.node().map(Item::Node);
         }
+        let at = self.at();
         let (name, value) = self.field()?;
-        Ok(Item::Field(name, value))
+        Ok(Item::Field(at, name, value))
     }
 
     fn field(&mut self) -> Result<(String, Value), ScriptError> {
@@ -212,25 +214,29 @@ impl<'t> Cursor<'t> {
 /// The fields of a node, taken in their order.
 pub(crate) struct Fields {
     name: String,
-    line: u32,
+    /// Where the field is that was taken last, or the name.
+    at: At,
     items: std::vec::IntoIter<Item>,
 }
 
 impl Fields {
     pub(crate) fn of(node: Node) -> Self {
-        Self { name: node.name, line: node.line, items: node.items.into_iter() }
+        Self { name: node.name, at: node.at, items: node.items.into_iter() }
     }
 
     pub(crate) fn wrong(&self, reason: &str) -> ScriptError {
-        ScriptError::new(self.line, format!("{}: {reason}", self.name))
+        ScriptError::new(self.at, format!("{}: {reason}", self.name))
     }
 
     /// The value of the field `name`, which must be the next one.
     pub(crate) fn value(&mut self, name: &str) -> Result<Value, ScriptError> {
         match self.items.next() {
-            Some(Item::Field(found, value)) if found == name => Ok(value),
-            Some(Item::Field(found, _)) => {
-                Err(self.wrong(&format!("expected {name}=, found {found}=")))
+            Some(Item::Field(at, found, value)) => {
+                self.at = at;
+                match found == name {
+                    true => Ok(value),
+                    false => Err(self.wrong(&format!("expected {name}=, found {found}="))),
+                }
             }
             _ => Err(self.wrong(&format!("{name}= is missing"))),
         }
@@ -282,7 +288,8 @@ impl Fields {
             match item {
                 Item::Any if nodes.is_empty() && self.items.len() == 0 => return Ok(None),
                 Item::Node(node) => nodes.push(node),
-                Item::Field(name, _) => {
+                Item::Field(at, name, _) => {
+                    self.at = at;
                     return Err(self.wrong(&format!("{name}= is out of place")));
                 }
                 Item::Any => return Err(self.wrong("'...' is out of place")),
@@ -299,7 +306,12 @@ impl Fields {
     pub(crate) fn end(&mut self) -> Result<(), ScriptError> {
         match self.items.next() {
             None => Ok(()),
-            Some(_) => Err(self.wrong("there are more fields than it has")),
+            Some(item) => {
+                if let Item::Field(at, ..) | Item::Node(Node { at, .. }) = item {
+                    self.at = at;
+                }
+                Err(self.wrong("there are more fields than it has"))
+            }
         }
     }
 }

@@ -69,7 +69,11 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Sent, String> {
         let value = rest.get(4..usize::from(len)).ok_or("a chunk's length is wrong")?;
         chunks.push(RawChunk { kind, flags, len, value: value.to_vec() });
         let padded = usize::from(len).next_multiple_of(4);
-        rest = rest.get(padded..).ok_or("the last chunk is not padded")?;
+        let padding = rest.get(usize::from(len)..padded).ok_or("the last chunk is not padded")?;
+        if padding.iter().any(|&byte| byte != 0) {
+            return Err("its padding is not zero".into());
+        }
+        rest = &rest[padded..];
     }
     if chunks.is_empty() {
         return Err("it has no chunks".into());
@@ -88,6 +92,9 @@ pub(crate) fn tlvs(mut bytes: &[u8]) -> Result<Vec<RawTlv>, String> {
         let value = bytes.get(4..usize::from(len)).ok_or("a parameter's length is wrong")?;
         tlvs.push(RawTlv { kind, len, value: value.to_vec() });
         let padded = usize::from(len).next_multiple_of(4).min(bytes.len());
+        if bytes[usize::from(len)..padded].iter().any(|&byte| byte != 0) {
+            return Err("a parameter's padding is not zero".into());
+        }
         bytes = &bytes[padded..];
     }
     Ok(tlvs)

@@ -10,15 +10,16 @@ use rserpool_packetdrill::{Line, Options, Verdict, run_script};
 const PURPOSE_COUNT: usize = 115;
 const SKIPPED: [&str; 2] = ["as-i-1-15", "rt-i-11-3"];
 
-#[test]
-fn every_test_purpose_passes() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("purposes");
+/// Runs the scripts in a folder; their names, and lines about those that do not end as they
+/// should.
+fn run_all(folder: &str, options: Options) -> (BTreeSet<String>, Vec<String>) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
     let mut names = BTreeSet::new();
     let mut failures = Vec::new();
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         let name = path.file_stem().unwrap().to_string_lossy().into_owned();
-        let verdict = run_script(&name, &fs::read_to_string(&path).unwrap(), Options::default());
+        let verdict = run_script(&name, &fs::read_to_string(&path).unwrap(), options);
         let is_right = match verdict {
             Verdict::Pass { .. } => true,
             Verdict::Skip { .. } => SKIPPED.contains(&name.as_str()),
@@ -29,6 +30,21 @@ fn every_test_purpose_passes() {
         }
         names.insert(name);
     }
+    failures.sort();
+    (names, failures)
+}
+
+#[test]
+fn every_test_purpose_passes() {
+    let (names, failures) = run_all("purposes", Options::default());
     assert_eq!(failures, [""; 0]);
     assert_eq!(names.len(), PURPOSE_COUNT);
+}
+
+/// Same purposes otherwise spelt, and what no purpose asks for. They say when things happen to the
+/// millisecond.
+#[test]
+fn every_variant_passes() {
+    let (_, failures) = run_all("variants", Options { is_strict: true, ..Options::default() });
+    assert_eq!(failures, [""; 0]);
 }
