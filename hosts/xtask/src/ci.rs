@@ -5,7 +5,7 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 
 use crate::process::{cargo, root, run};
-use crate::setup::TARGETS;
+use crate::setup::{TARGETS, has_usrsctp};
 use crate::{firmware, fuzz, lab, mutations, swarm, tidy};
 
 /// Tests that miri runs in the short form: parsers, containers, what they rest on, and machines
@@ -82,16 +82,21 @@ fn tests() -> Result<()> {
 pub(crate) fn test(arguments: &[String]) -> Result<()> {
     let mut command = cargo(None, &["test", "--no-fail-fast"]);
     if !arguments.iter().any(|argument| argument == "-p" || argument == "--package") {
-        command.arg("--workspace");
+        command.arg("--workspace").args(features());
     }
     command.args(arguments);
     run(command)
 }
 
+/// What of the workspace is optional and can be built here.
+fn features() -> &'static [&'static str] {
+    if has_usrsctp() { &["--features", "rserpool-tests/usrsctp"] } else { &[] }
+}
+
 fn lints() -> Result<()> {
     let workspace = ["clippy", "--workspace", "--all-targets"];
     let deny = ["--", "-D", "warnings"];
-    run(cargo(None, &[&workspace[..], &deny[..]].concat()))?;
+    run(cargo(None, &[&workspace[..], features(), &deny[..]].concat()))?;
     for feature in ["log", "defmt", "crc-slicing", "small"] {
         let core = ["clippy", "-p", "rserpool-core", "--lib", "--features", feature];
         run(cargo(None, &[&core[..], &deny[..]].concat()))?;

@@ -1,5 +1,6 @@
 //! `cargo xtask setup`: installs what building and testing need.
 
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::Result;
@@ -24,6 +25,16 @@ const PROGRAMS: [(&str, &str, &str); 4] = [
     ("c++", "g++", "builds libFuzzer"),
 ];
 
+/// The C library that `rserpool-tests` has as a peer with its feature `usrsctp`.
+const LIBRARY: (&str, &str, &str) =
+    ("libusrsctp.a", "libusrsctp-dev", "an SCTP peer in tests and benchmarks");
+
+/// Whether that library is there: the C compiler gives the whole path only of what it finds.
+pub(crate) fn has_usrsctp() -> bool {
+    let found = output(command("cc", [format!("-print-file-name={}", LIBRARY.0)]));
+    Path::new(found.trim()).is_absolute()
+}
+
 /// Installs what is missing (with `lab` also for the interop lab), or with `dry_run` only says
 /// what that is.
 ///
@@ -34,6 +45,7 @@ pub(crate) fn run_steps(lab: bool, dry_run: bool) -> Result<()> {
     let mut steps: Vec<(String, Command)> = Vec::new();
     let of_lab: &[_] = if lab { &lab::PROGRAMS } else { &[] };
     let mut missing: Vec<_> = PROGRAMS.iter().filter(|(program, ..)| !exists(program)).collect();
+    missing.extend((!has_usrsctp()).then_some(&LIBRARY));
     missing.extend(of_lab.iter().filter(|(program, ..)| !lab::is_there(program)));
     if !missing.is_empty() {
         let reasons: Vec<_> = missing.iter().map(|(_, p, why)| format!("{p} ({why})")).collect();

@@ -1,5 +1,9 @@
-//! Our SCTP endpoint against other people's: the crates dcsctp and sctp-proto, in process and in
-//! virtual time. Their tags are random, so runs of the same seed differ.
+//! Our SCTP endpoint against other people's: the crates dcsctp and sctp-proto and, with the
+//! feature `usrsctp`, the C library of that name, in process and in virtual time. Their tags are
+//! random, so runs of the same seed differ.
+
+#[cfg(feature = "usrsctp")]
+mod usrsctp;
 
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
