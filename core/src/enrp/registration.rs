@@ -160,7 +160,7 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
             self.start_keep_alive(now, registered.index);
         }
         self.announce(registered.index, UpdateAction::ADD);
-        self.suggest_takeover(registered.index);
+        self.suggest_takeover(now, registered.index);
         if is_news {
             self.on_pool_change(pool);
         }

@@ -98,6 +98,9 @@ pub struct Scratch {
     pub round: u8,
     /// When the registration ends, in whole seconds of the registrar's clock; 0 for never.
     pub expires_s: u32,
+    /// Until when it is suggested to no other home, in whole seconds of the registrar's clock; 0
+    /// if that may be done now, all ones if never again.
+    pub settled_s: u32,
 }
 
 /// What a pool is, apart from its place in the tree of pools.
@@ -189,7 +192,7 @@ impl Element {
         blocks: [0; 2],
         lens: [0; 2],
         owed: 0,
-        scratch: Scratch { bad_reports: 0, flags: 0, round: 0, expires_s: 0 },
+        scratch: Scratch { bad_reports: 0, flags: 0, round: 0, expires_s: 0, settled_s: 0 },
         inline: [0; INLINE_LEN],
     };
 }

@@ -134,6 +134,7 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
         self.stop_adoption(index);
         let life = self.handlespace.element(index).registration_life();
         self.note_expiry(now, index, life);
+        self.settle(now, index);
         if self.handlespace.element(index).home() != self.identifier
             && self.handlespace.set_owner(index, self.identifier).is_ok()
         {

@@ -22,6 +22,7 @@ mod download;
 mod learn;
 mod output;
 mod presence;
+mod suggestion;
 mod table;
 mod takeover;
 #[cfg(test)]
@@ -211,25 +212,7 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
         self.announce_to(index, action, RegistrarId::UNKNOWN, false);
     }
 
-    /// Tells the peer whose identifier fits an element of ours best, if it fits better than ours,
-    /// that it had better be the element's home (draft-dreibholz-rserpool-enrp-takeover). The fit
-    /// grows with each move, so that registrars with different peers send nobody in circles.
-    pub(super) fn suggest_takeover(&mut self, index: ElementIndex) {
-        if !self.config.suggest_takeover {
-            return;
-        }
-        let view = self.handlespace.element(index);
-        let fit = |registrar: RegistrarId| registrar.0 ^ view.pe_id().0;
-        let own = fit(self.identifier);
-        let peers = self.tables.lend().peers.iter();
-        let alive = peers.filter(|peer| peer.state == PeerState::Active && peer.link.is_some());
-        let best = alive.map(|peer| peer.id).max_by_key(|&id| fit(id));
-        if let Some(best) = best.filter(|&best| fit(best) > own) {
-            self.announce_to(index, UpdateAction::ADD, best, true);
-        }
-    }
-
-    fn announce_to(
+    pub(super) fn announce_to(
         &mut self,
         index: ElementIndex,
         action: UpdateAction,

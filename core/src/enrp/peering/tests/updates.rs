@@ -144,3 +144,67 @@ fn what_is_rejected_is_not_told() {
     assert_eq!(bench.knows(), ["A/10@2"]);
     assert_eq!(bench.said(), [""; 0]);
 }
+
+/// A registrar that suggests; elements 8 and 24 would be better off with peer 3.
+fn suggests() -> Bench {
+    let mut bench = Bench::new(Profile::Rsplib, |config| {
+        config.suggest_takeover = true;
+        // Nobody is missed.
+        config.max_time_last_heard = 3_600 * SECOND;
+        config.keep_alive_interval = 3_600 * SECOND;
+    });
+    bench.starts(&[]);
+    for peer in [2, 3] {
+        bench.links(peer);
+        bench.hears(peer, presence(peer, false, NOTHING)).unwrap();
+    }
+    bench.said();
+    bench
+}
+
+/// Who is suggested to whom.
+fn suggested(bench: &mut Bench) -> Vec<String> {
+    bench.said_to_elements();
+    bench.said().into_iter().filter(|line| line.contains("UPDATE T")).collect()
+}
+
+#[test]
+fn an_element_is_suggested_once_in_the_life_of_its_registration() {
+    let mut bench = suggests();
+    bench.registers("A", 8);
+    assert_eq!(suggested(&mut bench), ["3 UPDATE T 1>3 ADD A/8@1"]);
+    // It registers often, as with each change of its load, for a life of 300 s.
+    for _ in 0..9 {
+        bench.passes(30 * SECOND);
+        bench.registers("A", 8);
+        bench.registers("A", 8);
+        assert_eq!(suggested(&mut bench), [""; 0], "at {:?}", bench.now);
+    }
+    bench.passes(32 * SECOND);
+    bench.registers("A", 8);
+    assert_eq!(suggested(&mut bench), ["3 UPDATE T 1>3 ADD A/8@1"]);
+}
+
+#[test]
+fn an_element_that_has_just_come_is_suggested_to_nobody() {
+    let mut bench = suggests();
+    // Peer 2 suggests it to us, though 3 would fit it better.
+    let mut suggestion = adds(2, "A", 8);
+    suggestion[1] |= 1;
+    bench.hears(2, suggestion).unwrap();
+    bench.passes(Duration::ZERO);
+    bench.said_to_elements();
+    let (association, connect) = (AssociationId(77), Some(ConnectId(0)));
+    let peer_addresses = &["10.0.1.1".parse().unwrap()];
+    let up = Input::Up { association, connect, peer_addresses, peer_port: 3_000 };
+    bench.registrar.handle_input(bench.now, up).unwrap();
+    bench.said_to_elements();
+    bench.acks(77, "A", 8);
+    assert_eq!(bench.knows(), ["A/8@1"]);
+    bench.said();
+    bench.registers("A", 8);
+    assert_eq!(suggested(&mut bench), [""; 0]);
+    // Others are, as soon as they register.
+    bench.registers("A", 24);
+    assert_eq!(suggested(&mut bench), ["3 UPDATE T 1>3 ADD A/24@1"]);
+}
