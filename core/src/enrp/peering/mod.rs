@@ -20,6 +20,7 @@ mod adoption;
 mod changes;
 mod download;
 mod learn;
+mod links;
 mod output;
 mod presence;
 mod suggestion;
@@ -28,11 +29,11 @@ mod takeover;
 #[cfg(test)]
 mod tests;
 
-use core::net::{IpAddr, SocketAddr};
+use core::net::SocketAddr;
 
 use heapless::Vec;
 
-use crate::association::{AssociationId, ConnectId, Endpoint, Input, Ppid, Transmit};
+use crate::association::{AssociationId, Endpoint, Input, Ppid, Transmit};
 use crate::entropy::Entropy;
 use crate::handlespace::{ElementIndex, Storage};
 use crate::identifier::RegistrarId;
@@ -46,7 +47,7 @@ use super::registrar::Registrar;
 use super::tables::{AssociationState, Tables};
 
 use changes::{Changes, RECORD_LEN_MAX};
-use table::{PeerState, owes};
+use table::PeerState;
 use takeover::HandOver;
 
 pub use table::{AdoptionSlot, LinkSlot, PEERS_MAX, PeerSlot};
@@ -261,138 +262,6 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
         next
     }
 
-    pub(super) fn link(&mut self, id: AssociationId) -> Option<&mut LinkSlot> {
-        let links = self.tables.lend().links.iter_mut();
-        links.filter(|link| link.state != AssociationState::Free).find(|link| link.id == id)
-    }
-
-    /// Decides to end an association with a peer.
-    fn end_link(&mut self, id: AssociationId, how: AssociationState) {
-        if let Some(link) = self.link(id)
-            && link.state == AssociationState::Up
-        {
-            link.state = how;
-        }
-        self.untie(id);
-    }
-
-    /// The peer that an association was with has none.
-    fn untie(&mut self, id: AssociationId) {
-        let peers = self.tables.lend().peers.iter_mut();
-        for peer in peers.filter(|peer| peer.link == Some(id)) {
-            peer.link = None;
-            peer.owes = 0;
-            peer.cursor = None;
-        }
-    }
-
-    /// Ends all associations with peers, as the registrar stops.
-    pub(super) fn end_links(&mut self) {
-        for link in self.tables.lend().links.iter_mut() {
-            if link.state == AssociationState::Up {
-                link.state = AssociationState::ShutdownOwed;
-            }
-        }
-        self.peering.is_on = false;
-        self.find_peer_deadline();
-    }
-
-    /// Whether an association with a peer is left.
-    pub(super) fn has_links(&mut self) -> bool {
-        self.tables.lend().links.iter().any(|link| link.state != AssociationState::Free)
-    }
-
-    fn on_link_up(
-        &mut self,
-        now: Instant,
-        id: AssociationId,
-        connect: Option<ConnectId>,
-        addresses: &[IpAddr],
-        port: u16,
-    ) -> Result<(), InputError> {
-        if !self.peering.is_on || !self.is_running() {
-            let _ = self.peering.refused.push(id);
-            return Err(InputError::Stopped);
-        }
-        if self.link(id).is_some() {
-            return Err(InputError::KnownAssociation);
-        }
-        let patience = self.config.max_time_last_heard;
-        let links = &mut self.tables.lend().links;
-        let Some(link) = links.iter_mut().find(|link| link.state == AssociationState::Free) else {
-            let _ = self.peering.refused.push(id);
-            return Err(self.limited(id, Limit::Peers));
-        };
-        *link = LinkSlot { state: AssociationState::Up, id, port, ..LinkSlot::FREE };
-        link.deadline = now + patience;
-        for (place, address) in link.addresses.iter_mut().zip(addresses) {
-            *place = address.to_canonical();
-            link.address_count += 1;
-        }
-        let peers = &mut self.tables.lend().peers;
-        let is_meant = |peer: &PeerSlot| match connect {
-            Some(_) => peer.connect == connect,
-            None => peer.link.is_none() && peer.is_at(addresses, port),
-        };
-        if let Some(place) = peers.iter().position(|peer| peer.is_used() && is_meant(peer)) {
-            self.tie(place, id);
-        }
-        Ok(())
-    }
-
-    /// Speaks with a peer on an association from now on.
-    fn tie(&mut self, place: usize, id: AssociationId) {
-        let end = self.peering.changes.end();
-        let peer = &mut self.tables.lend().peers[place];
-        (peer.link, peer.connect, peer.told) = (Some(id), None, end);
-        peer.is_stale = true;
-        peer.owes |= match peer.state {
-            PeerState::Active => owes::PRESENCE,
-            _ => owes::PRESENCE_QUESTION,
-        };
-    }
-
-    fn on_link_down(&mut self, now: Instant, id: AssociationId) -> Result<(), InputError> {
-        let link = self.link(id).ok_or(InputError::UnknownAssociation)?;
-        *link = LinkSlot::FREE;
-        let lost = self.tables.lend().peers.iter().position(|peer| peer.link == Some(id));
-        self.untie(id);
-        if let Some(place) = lost {
-            self.suspect(now, place);
-        }
-        self.stopped_if_alone();
-        Ok(())
-    }
-
-    fn on_link_restarted(&mut self, id: AssociationId) -> Result<(), InputError> {
-        self.link(id).ok_or(InputError::UnknownAssociation)?;
-        let peers = &self.tables.lend().peers;
-        let place = peers.iter().position(|peer| peer.link == Some(id));
-        self.untie(id);
-        if let Some(place) = place {
-            self.tie(place, id);
-            self.tables.lend().peers[place].owes |= owes::PRESENCE_QUESTION;
-        }
-        Ok(())
-    }
-
-    fn on_peer_connect_failed(
-        &mut self,
-        now: Instant,
-        connect: ConnectId,
-    ) -> Result<(), InputError> {
-        let peers = &mut self.tables.lend().peers;
-        let place = peers.iter().position(|peer| peer.connect == Some(connect));
-        let place = place.ok_or(InputError::Unexpected)?;
-        let peer = &mut peers[place];
-        (peer.connect, peer.connect_at) = (None, now + RECONNECT_INTERVAL);
-        // RFC 5353 §3.4.3: if the send fails, the peer is dead.
-        if peer.state == PeerState::Suspect {
-            self.on_peer_dead(now, place);
-        }
-        Ok(())
-    }
-
     fn on_peer_message(
         &mut self,
         now: Instant,
@@ -511,25 +380,7 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
         self.on_hand_over_due(now);
         self.find_peer_deadline();
     }
-
-    /// Whoever has an association and does not say who it is loses it.
-    fn on_link_deadline(&mut self, now: Instant, place: usize) {
-        let patience = self.config.max_time_last_heard;
-        let lent = self.tables.lend();
-        let link = &mut lent.links[place];
-        if link.state != AssociationState::Up || link.deadline > now {
-            return;
-        }
-        if lent.peers.iter().any(|peer| peer.link == Some(link.id)) {
-            link.deadline = now + patience;
-        } else {
-            link.state = AssociationState::AbortOwed;
-        }
-    }
 }
-
-/// How soon after a failed attempt the next one follows.
-const RECONNECT_INTERVAL: core::time::Duration = core::time::Duration::from_secs(1);
 
 impl<S: Storage, T: Tables, E: Entropy> Machine for PeerSide<'_, S, T, E> {
     type Input<'a> = Input<'a>;

@@ -16,7 +16,7 @@ use std::string::{String, ToString};
 use std::vec::Vec;
 
 use super::*;
-use crate::association::{DownReason, StreamId};
+use crate::association::{ConnectId, DownReason, StreamId};
 use crate::enrp::{Config, InlineTables, WithPeers};
 use crate::entropy::SplitMix64;
 use crate::handlespace::Inline;
