@@ -4,7 +4,10 @@
 use rserpool_tests::swarm::{self, range};
 
 /// Seeds whose scopes violated something once.
-const SEEDS: [u64; 8] = [12, 22, 43, 83, 92, 202, 459, 941];
+const SEEDS: [u64; 16] = [
+    12, 22, 43, 83, 92, 202, 459, 941, 2_808, 3_617, 5_078, 11_432, 13_854, 1_000_865, 1_010_042,
+    1_014_313,
+];
 
 #[test]
 fn what_failed_once_does_not_fail_again() {

@@ -100,7 +100,12 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
     }
 
     /// Sets the element's deadline, or the end of its registration if that comes first.
-    fn set_deadline(&mut self, index: ElementIndex, at: Option<Instant>, kind: DeadlineKind) {
+    pub(super) fn set_deadline(
+        &mut self,
+        index: ElementIndex,
+        at: Option<Instant>,
+        kind: DeadlineKind,
+    ) {
         let expires_s = self.handlespace.element(index).scratch().expires_s;
         let expiry = (expires_s != 0)
             .then(|| Instant::from_micros(u64::from(expires_s).saturating_mul(1_000_000)));

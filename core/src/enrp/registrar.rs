@@ -185,6 +185,10 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
         matches!(self.phase, Phase::Running)
     }
 
+    pub(super) fn has_association_room(&mut self) -> bool {
+        (self.associations.count() as usize) < self.tables.lend().associations.len()
+    }
+
     pub(super) fn shut_down(&mut self, id: AssociationId) {
         let slots = self.tables.lend().associations;
         self.associations.end(slots, id, AssociationState::ShutdownOwed);
@@ -283,9 +287,8 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
         peer_addresses: &[IpAddr],
         peer_port: u16,
     ) -> Result<(), InputError> {
-        let refuse = ReplySlot { kind: ReplyKind::Abort, association: id, ..ReplySlot::FREE };
         if self.phase != Phase::Running {
-            self.reply(refuse);
+            self.refuse(now, id, connect);
             return Err(InputError::Stopped);
         }
         let slots = self.tables.lend().associations;
@@ -301,10 +304,18 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
             }
             Err(AddError::Known) => Err(InputError::KnownAssociation),
             Err(AddError::Full) => {
-                self.reply(refuse);
+                self.refuse(now, id, connect);
                 self.counters.aborts += 1;
                 Err(self.limited(id, Limit::Associations))
             }
+        }
+    }
+
+    /// Has the driver abort an association that is not to be, though it may be one that we wanted.
+    fn refuse(&mut self, now: Instant, id: AssociationId, connect: Option<ConnectId>) {
+        self.reply(ReplySlot { kind: ReplyKind::Abort, association: id, ..ReplySlot::FREE });
+        if let Some(connect) = connect {
+            self.on_adoption_refused(now, connect);
         }
     }
 

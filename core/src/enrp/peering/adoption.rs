@@ -57,11 +57,11 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
             return;
         }
         let connect = ConnectId(self.peering.next_connect);
-        let is_under_way = self.is_connecting_to(&endpoint);
+        let may_connect = self.has_association_room() && !self.is_connecting_to(&endpoint);
         let slots = &mut self.tables.lend().adoptions;
         let free = slots.iter_mut().find(|slot| slot.state == AdoptionState::Free);
-        let Some(slot) = free.filter(|_| !is_under_way) else {
-            self.handlespace.set_deadline(index, now + PAUSE, ADOPTION);
+        let Some(slot) = free.filter(|_| may_connect) else {
+            self.try_again(now, index);
             return;
         };
         let (state, element) = (AdoptionState::ConnectOwed, Some(index));
@@ -69,6 +69,12 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
         self.peering.next_connect = connect.0.wrapping_add(1);
         let at = now + self.config.keep_alive_timeout;
         self.handlespace.set_deadline(index, at, KEEP_ALIVE_TIMEOUT);
+    }
+
+    /// There is no room for an attempt at the moment, but maybe soon. Who finds none until the end
+    /// of its registration is forgotten, since nobody has looked after it all that time.
+    fn try_again(&mut self, now: Instant, index: ElementIndex) {
+        self.set_deadline(index, Some(now + PAUSE), ADOPTION);
     }
 
     /// Asks the element on this association whether it lives and, by the flag, to take us as its
@@ -216,6 +222,13 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
         match self.take_adoption(connect).flatten() {
             Some(index) => self.reach(now, index, association, flag::HOME),
             None => self.shut_down(association),
+        }
+    }
+
+    /// An association that we wanted is up, and there is no room for it.
+    pub(in super::super) fn on_adoption_refused(&mut self, now: Instant, connect: ConnectId) {
+        if let Some(index) = self.take_adoption(connect).flatten() {
+            self.try_again(now, index);
         }
     }
 

@@ -78,6 +78,7 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
         let links = &mut self.tables.lend().links;
         let Some(link) = links.iter_mut().find(|link| link.state == AssociationState::Free) else {
             let _ = self.peering.refused.push(id);
+            self.try_to_reach_later(now, connect);
             return Err(self.limited(id, Limit::Peers));
         };
         *link = LinkSlot { state: AssociationState::Up, id, port, ..LinkSlot::FREE };
@@ -95,6 +96,14 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
             self.tie(place, id);
         }
         Ok(())
+    }
+
+    /// There was no room for an association that we wanted; there may be later.
+    fn try_to_reach_later(&mut self, now: Instant, connect: Option<ConnectId>) {
+        let peers = self.tables.lend().peers.iter_mut();
+        for peer in peers.filter(|peer| connect.is_some() && peer.connect == connect) {
+            (peer.connect, peer.connect_at) = (None, now + RECONNECT_INTERVAL);
+        }
     }
 
     /// Speaks with a peer on an association from now on.

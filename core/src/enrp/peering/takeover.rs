@@ -127,6 +127,9 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
                 continue;
             }
             elements = elements.saturating_add(1);
+            // Its home was dead for a while, and nobody could renew its registration.
+            let life = self.handlespace.element(index).registration_life();
+            self.note_end(now, index, life);
             self.start_adoption(now, index);
         }
         self.counters.takeovers += 1;

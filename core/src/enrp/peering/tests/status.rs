@@ -114,3 +114,24 @@ fn who_cannot_be_reached_is_dead_at_once() {
     assert_eq!(bench.state_of(2), Some(PeerState::Claimed));
     assert_eq!(bench.said(), ["3 INIT_TAKEOVER 1>0 of 2"]);
 }
+
+#[test]
+fn a_peer_for_whose_association_there_was_no_room_is_sought_again() {
+    let mut bench = Bench::new(Profile::Rfc, |_| {});
+    bench.starts(&[2]);
+    assert_eq!(bench.said(), ["connect 0 10.0.0.2:9901"]);
+    for stranger in 11..17 {
+        bench.links(stranger);
+    }
+    let Endpoint { addresses, port, .. } = endpoint(2);
+    let (association, connect) = (AssociationId(2), Some(ConnectId(0)));
+    let peer_addresses = &addresses[..];
+    let up = Input::Up { association, connect, peer_addresses, peer_port: port };
+    let refused = bench.registrar.peers().handle_input(bench.now, up);
+    assert_eq!(refused, Err(InputError::Limited(Limit::Peers)));
+    assert_eq!(bench.said(), ["abort 2"]);
+    bench.passes(Duration::from_millis(999));
+    assert_eq!(bench.said(), [""; 0]);
+    bench.now += Duration::from_millis(1);
+    assert_eq!(bench.said(), ["connect 1 10.0.0.2:9901"]);
+}

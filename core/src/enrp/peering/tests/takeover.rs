@@ -58,15 +58,65 @@ fn the_elements_are_asked_to_take_their_new_home() {
     bench.hears(3, init_takeover_ack(3, 4)).unwrap();
     bench.passes(Duration::ZERO);
     assert_eq!(bench.said_to_elements(), ["connect 0 10.0.1.1:3000"]);
-    let (association, connect) = (AssociationId(77), Some(ConnectId(0)));
-    let peer_addresses = &["10.0.1.1".parse().unwrap()];
-    let up = Input::Up { association, connect, peer_addresses, peer_port: 3_000 };
-    bench.registrar.handle_input(bench.now, up).unwrap();
+    assert!(reaches(&mut bench, 0));
     assert_eq!(bench.said_to_elements(), ["77 KEEP_ALIVE H 1"]);
     bench.acks(77, "A", 10);
     bench.passes(10 * SECOND);
     assert_eq!(bench.registrar.counters.adoptions, 1);
     assert_eq!(bench.knows(), ["A/10@1"]);
+}
+
+/// An association with the element of a dead peer, which we wanted, is up. Whether there is room.
+fn reaches(bench: &mut Bench, connect: u32) -> bool {
+    let (association, connect) = (AssociationId(77), Some(ConnectId(connect)));
+    let peer_addresses = &["10.0.1.1".parse().unwrap()];
+    let up = Input::Up { association, connect, peer_addresses, peer_port: 3_000 };
+    bench.registrar.handle_input(bench.now, up).is_ok()
+}
+
+/// Associations that come while we wait for the one with the element of a dead peer.
+fn crowd(bench: &mut Bench) {
+    for number in 0..8 {
+        bench.asap_up(100 + number, "10.0.2.1");
+    }
+}
+
+#[test]
+fn an_element_for_whose_association_there_is_no_room_is_asked_when_there_is() {
+    let mut bench = claims(Profile::Rsplib);
+    bench.hears(2, init_takeover_ack(2, 4)).unwrap();
+    bench.hears(3, init_takeover_ack(3, 4)).unwrap();
+    bench.passes(Duration::ZERO);
+    assert_eq!(bench.said_to_elements(), ["connect 0 10.0.1.1:3000"]);
+    crowd(&mut bench);
+    assert!(!reaches(&mut bench, 0));
+    assert_eq!(bench.said_to_elements(), ["abort 77"]);
+    assert_eq!(bench.registrar.usage().adoptions, 0);
+    // As long as there is no room nobody is bothered.
+    bench.passes(20 * SECOND);
+    assert_eq!(bench.said_to_elements(), [""; 0]);
+    assert_eq!(bench.knows(), ["A/10@1"]);
+    let (association, reason) = (AssociationId(100), DownReason::Lost);
+    bench.registrar.handle_input(bench.now, Input::Down { association, reason }).unwrap();
+    bench.passes(SECOND);
+    assert_eq!(bench.said_to_elements(), ["connect 1 10.0.1.1:3000"]);
+    assert!(reaches(&mut bench, 1));
+    assert_eq!(bench.said_to_elements(), ["77 KEEP_ALIVE H 1"]);
+}
+
+#[test]
+fn an_element_that_there_is_never_room_to_ask_lasts_as_long_as_its_registration() {
+    let mut bench = claims(Profile::Rsplib);
+    crowd(&mut bench);
+    bench.said_to_elements();
+    bench.hears(2, init_takeover_ack(2, 4)).unwrap();
+    bench.hears(3, init_takeover_ack(3, 4)).unwrap();
+    // Nobody could renew it while its home was dead.
+    bench.passes(299 * SECOND);
+    assert_eq!(bench.knows(), ["A/10@1"]);
+    bench.passes(2 * SECOND);
+    assert_eq!(bench.knows(), [""; 0]);
+    assert_eq!(bench.said_to_elements(), [""; 0]);
 }
 
 #[test]
@@ -166,10 +216,7 @@ fn asks_the_suggested() -> Bench {
     bench.hears(2, suggestion).unwrap();
     bench.passes(Duration::ZERO);
     assert_eq!(bench.said_to_elements(), ["connect 0 10.0.1.1:3000"]);
-    let (association, connect) = (AssociationId(77), Some(ConnectId(0)));
-    let peer_addresses = &["10.0.1.1".parse().unwrap()];
-    let up = Input::Up { association, connect, peer_addresses, peer_port: 3_000 };
-    bench.registrar.handle_input(bench.now, up).unwrap();
+    assert!(reaches(&mut bench, 0));
     assert_eq!(bench.said_to_elements(), ["77 KEEP_ALIVE H 1"]);
     bench.said();
     bench
