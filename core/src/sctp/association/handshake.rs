@@ -106,6 +106,18 @@ fn listed_address(parameter: &RawParameter<'_>, source: IpAddr) -> Option<IpAddr
     (!is_useless).then_some(address)
 }
 
+/// The addresses that an INIT lists beside the one that it came from.
+pub(in crate::sctp) fn listed_addresses(
+    init: &Init<'_>,
+    source: IpAddr,
+) -> impl Iterator<Item = IpAddr> {
+    let addresses = init.tlvs().filter(|parameter| {
+        let kind = ParameterType(parameter.kind);
+        kind == ParameterType::IPV4_ADDRESS || kind == ParameterType::IPV6_ADDRESS
+    });
+    addresses.filter_map(move |parameter| listed_address(&parameter, source))
+}
+
 /// Adds a parameter to a report, if there is room for all of it.
 fn report(report: &mut Report, parameter: &RawParameter<'_>) {
     let len = parameter.bytes.len().next_multiple_of(4);
@@ -375,7 +387,7 @@ impl Association<'_> {
     }
 
     /// An INIT for an association that exists. RFC 9260 §5.2.1, §5.2.2.
-    pub(super) fn on_init(
+    pub(in crate::sctp) fn on_init(
         &mut self,
         context: &mut Context<'_>,
         init: &Init<'_>,
@@ -437,10 +449,13 @@ impl Association<'_> {
             let listed = listed_address(parameter, context.source.remote);
             is_address && listed.is_some_and(|address| !self.tcb.is_at(address))
         };
-        let Some(first_new) = init.tlvs().find(is_new) else { return false };
+        let first_new = init.tlvs().find(is_new).map(|parameter| parameter.bytes);
+        // It may come from a new address, and list those that we know.
+        let is_from_new = !self.tcb.is_at(context.source.remote);
+        let Some(info) = first_new.or(is_from_new.then_some(&[])) else { return false };
         let route = context.source.route(self.tcb.local_port, self.tcb.remote_port, init.tag);
         let cause = Cause::RESTART_WITH_NEW_ADDRESSES;
-        refuse(context, &route, &Refusal { cause, info: first_new.bytes });
+        refuse(context, &route, &Refusal { cause, info });
         true
     }
 

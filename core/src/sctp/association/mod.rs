@@ -29,7 +29,7 @@ use super::types::{Received, SendError};
 use crate::association::{DownReason, Ppid, StreamId};
 use crate::time::Instant;
 
-pub(super) use handshake::{Refusal, StrangerInit, refuse};
+pub(super) use handshake::{Refusal, StrangerInit, listed_addresses, refuse};
 pub(super) use path::{Addresses, PATHS_MAX, Path};
 pub(super) use probe::Probe;
 pub use status::{State, Status};
@@ -142,7 +142,7 @@ pub(super) struct Tcb {
     /// Bit n: the user is to be told about path n.
     pub(super) paths_changed: u8,
     /// The peer has addresses that are not kept.
-    has_more_addresses: bool,
+    pub(super) has_more_addresses: bool,
     pub(super) paths: [Path; PATHS_MAX],
     pub(super) transfers: [PathTransfer; PATHS_MAX],
     sender: SenderState,

@@ -106,6 +106,10 @@ impl Association<'_> {
         let mut has_data = false;
         let mut result = Ok(());
         for raw in chunks {
+            // RFC 9260 §12.3: an INIT in company, or with a tag, hides what follows it.
+            if ChunkType(raw.kind) == ChunkType::INIT {
+                break;
+            }
             has_data |= ChunkType(raw.kind) == ChunkType::DATA;
             match self.on_chunk(context, raw) {
                 Ok(Walk::Stop) => break,

@@ -1,15 +1,19 @@
 //! Packets that belong to no association: RFC 9260 §5.1, §8.4.
 
+use core::net::IpAddr;
+
 use super::context::{Context, Source};
 use super::engine::Engine;
 use super::replies::REFLECTED;
 use super::table::Table;
 use crate::entropy::Entropy;
-use crate::sctp::association::{Association, Refusal, StrangerInit, refuse};
+use crate::sctp::association::{
+    Association, Refusal, State, StrangerInit, listed_addresses, refuse,
+};
 use crate::sctp::cookie::Cookie;
 use crate::sctp::packet::{Cause, Chunk, ChunkType, Chunks, CommonHeader, Init};
 use crate::sctp::serial::Tsn;
-use crate::sctp::storage::Storage;
+use crate::sctp::storage::{Slot, Storage};
 use crate::sctp::types::InputError;
 use crate::time::Instant;
 
@@ -35,8 +39,15 @@ impl Engine {
         let init = match Chunk::parse(first) {
             Chunk::Init(init) if header.tag == 0 && is_alone && init.tag != 0 => Some(init),
             _ if header.tag == 0 => return Err(InputError::OutOfTheBlue),
+            // RFC 9260 §12.3.
+            _ if ChunkType(first.kind) == ChunkType::INIT => return Err(InputError::OutOfTheBlue),
             _ => None,
         };
+        if let Some(init) = init
+            && let Some(peer) = self.peer_that_lists(storage.slots(), source, ports, &init)
+        {
+            return self.on_init_of_peer(now, storage, entropy, source, peer, &init);
+        }
         let mut context =
             Context { now, entropy: &mut *entropy, shared: &mut self.shared, source };
         // Nobody has a cookie of ours without having answered from where it went: a flood of
@@ -65,6 +76,43 @@ impl Engine {
             self.shared.replies.push_cause(&route, kind, REFLECTED, Cause::NONE, &[]);
         }
         Err(InputError::OutOfTheBlue)
+    }
+
+    /// The association with one of the addresses that an INIT lists, and that address. RFC 9260
+    /// §5.1.2.
+    fn peer_that_lists(
+        &self,
+        slots: &[Slot],
+        source: &Source,
+        ports: (u16, u16),
+        init: &Init<'_>,
+    ) -> Option<(usize, IpAddr)> {
+        let mut listed = listed_addresses(init, source.remote).take(LISTED_MAX);
+        let found = |at| Some((self.table.find(slots, ports.0, ports.1, at, 0)?, at));
+        let (index, at) = listed.find_map(found)?;
+        // One that has addresses which are not kept may well write from one of them.
+        slots.get(index).is_some_and(|slot| !slot.tcb.has_more_addresses).then_some((index, at))
+    }
+
+    /// An INIT that does not come from where the peer is known to be. The answer to one that
+    /// crosses ours goes to an address that our user named. RFC 9260 §5.2.1, §5.2.2.
+    fn on_init_of_peer(
+        &mut self,
+        now: Instant,
+        storage: &mut dyn Storage,
+        entropy: &mut dyn Entropy,
+        source: &Source,
+        (index, listed): (usize, IpAddr),
+        init: &Init<'_>,
+    ) -> Result<(), InputError> {
+        let tcb = storage.slots().get(index).map(|slot| &slot.tcb);
+        let has_crossed = tcb.is_some_and(|tcb| tcb.state == State::CookieWait);
+        let remote = if has_crossed { listed } else { source.remote };
+        let source = Source { remote, ..*source };
+        let handled = self.with(now, storage, entropy, &source, index, |association, context| {
+            association.on_init(context, init)
+        });
+        handled.unwrap_or(Err(InputError::OutOfTheBlue))
     }
 
     fn on_stranger_init(
@@ -145,6 +193,9 @@ impl Engine {
         handled.unwrap_or(Ok(()))
     }
 }
+
+/// How many of the addresses that an INIT lists are looked up.
+const LISTED_MAX: usize = 8;
 
 fn reports_stale_cookie(chunks: Chunks<'_>) -> bool {
     chunks.into_iter().any(|raw| match Chunk::parse(raw) {

@@ -9,6 +9,7 @@ mod lossy;
 mod many;
 mod multihoming;
 mod robust;
+mod rows;
 mod setup;
 mod state_table;
 mod stranger;

@@ -12,9 +12,9 @@ use crate::association::{DownReason, Ppid, StreamId};
 use crate::machine::Machine;
 use crate::sctp::{Config, Connect, Event, InputError};
 
-const NEW_TAG: u32 = 0x0b0b_0b0b;
+pub(super) const NEW_TAG: u32 = 0x0b0b_0b0b;
 
-fn cookie_ack(tag: u32) -> Reply {
+pub(super) fn cookie_ack(tag: u32) -> Reply {
     Reply { tag, chunks: vec![vec![11, 0, 0, 4]] }
 }
 
@@ -39,7 +39,7 @@ pub(super) fn init_ack(parameters: &[u8]) -> Vec<u8> {
 
 pub(super) const COOKIE: [u8; 8] = [0, 7, 0, 8, b'c', b'o', b'o', b'k'];
 
-fn cookie_echo() -> Reply {
+pub(super) fn cookie_echo() -> Reply {
     Reply { tag: PEER_TAG, chunks: vec![vec![10, 0, 0, 8, b'c', b'o', b'o', b'k']] }
 }
 

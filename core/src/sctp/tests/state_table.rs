@@ -41,7 +41,7 @@ fn the_state_table_is_as_documented() {
     assert!(TABLES.contains(&table), "docs/state-machines.md differs");
 }
 
-const STATES: [State; 7] = [
+pub(super) const STATES: [State; 7] = [
     State::CookieWait,
     State::CookieEchoed,
     State::Established,
@@ -51,12 +51,12 @@ const STATES: [State; 7] = [
     State::ShutdownAckSent,
 ];
 
-fn state_of(bench: &Bench) -> State {
+pub(super) fn state_of(bench: &Bench) -> State {
     bench.host.endpoint.status(bench.handle.unwrap()).map_or(State::Closed, |status| status.state)
 }
 
 /// How the association ended, if it has.
-fn end_of(bench: &mut Bench) -> Option<DownReason> {
+pub(super) fn end_of(bench: &mut Bench) -> Option<DownReason> {
     bench.replies();
     bench.host.events.iter().find_map(|event| match event {
         Event::Down { reason, .. } => Some(*reason),
@@ -66,7 +66,7 @@ fn end_of(bench: &mut Bench) -> Option<DownReason> {
 
 /// An association that got into `state` by the usual way; where data is unacknowledged, one
 /// chunk.
-fn in_state(state: State) -> Bench {
+pub(super) fn in_state(state: State) -> Bench {
     let mut bench = match state {
         State::CookieWait | State::CookieEchoed => opening(),
         _ => Bench::established(),
@@ -100,7 +100,7 @@ fn cookie(bench: &mut Bench, tag: u32) -> Option<(u32, Vec<u8>)> {
 }
 
 /// Lets nobody answer, for more timeouts than any limit.
-fn time_out(bench: &mut Bench) {
+pub(super) fn time_out(bench: &mut Bench) {
     for _ in 0..100 {
         bench.replies();
         if let Some(at) = bench.host.endpoint.poll_timeout() {

@@ -10,7 +10,7 @@ use crate::association::{DownReason, Ppid, StreamId};
 use crate::machine::Machine;
 use crate::sctp::{Event, SendError};
 
-fn reply(kind: u8, value: &[u8]) -> Reply {
+pub(super) fn reply(kind: u8, value: &[u8]) -> Reply {
     Reply { tag: PEER_TAG, chunks: vec![chunk(kind, 0, value)] }
 }
 
@@ -28,7 +28,7 @@ pub(super) fn shut_down(bench: &mut Bench) {
     bench.host.endpoint.shutdown(now, handle).unwrap();
 }
 
-fn down(bench: &Bench, reason: DownReason) -> Event {
+pub(super) fn down(bench: &Bench, reason: DownReason) -> Event {
     let cause = 0;
     Event::Down { handle: bench.handle.unwrap(), was_up: true, reason, cause }
 }
@@ -153,7 +153,7 @@ fn a_peer_that_restarts_ends_its_own_shutdown() {
 }
 
 /// A SACK of `acked` that closes the window.
-fn closed_window(acked: [u8; 4]) -> Vec<u8> {
+pub(super) fn closed_window(acked: [u8; 4]) -> Vec<u8> {
     chunk(3, 0, &[&acked[..], &[0; 8]].concat())
 }
 

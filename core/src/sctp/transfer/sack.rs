@@ -74,6 +74,9 @@ impl Sender<'_> {
         self.count_misses(miss_end, paths);
         self.state.peer_window = sack.a_rwnd.saturating_sub(self.state.outstanding);
         self.state.has_heard = true;
+        // What was sent while the window was open and found it closed probes it from now on.
+        let is_closed = sack.a_rwnd < u32::from(self.chunk(0).len);
+        self.state.is_probing |= is_closed && self.state.sent_count > 0;
         let answered_path = self.answered_probe_path();
         self.recover_probe(now, paths);
         let mut outcome = Self::finish(now, steps, paths);
