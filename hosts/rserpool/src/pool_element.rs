@@ -289,11 +289,13 @@ fn service_endpoint(
 }
 
 /// The address by which the first registrar that can be reached sees us. One that announces
-/// itself may see any of those that we are bound to.
+/// itself may see any of those that we are bound to. Peers that are told of several addresses may
+/// use them all.
 fn own_addresses(transport: &Transport, config: &PoolElementConfig) -> Vec<IpAddr> {
     let registrars = config.registrars.iter().filter_map(|registrar| registrar.addresses.first());
     let towards = registrars.filter_map(|&registrar| transport.address_towards(registrar)).next();
     let mut addresses = Vec::from_iter(towards);
+    addresses.extend(transport.told_addresses());
     if config.announces.is_some() {
         addresses.extend(transport.local_addresses());
     }

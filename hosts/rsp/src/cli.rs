@@ -21,7 +21,7 @@ use crate::status::StatusArgs;
 use crate::tcp::TcpOptions;
 use crate::timer::Timer;
 use crate::transport::TransportArg;
-use crate::values::{Group, Identifier, KernelChoice, Point, PoolKey, Size, Span};
+use crate::values::{Group, Identifier, KernelChoice, Point, PoolKey, Size, Span, Suggestions};
 
 /// Reliable Server Pooling: registrar, pool elements that compute, and their users.
 #[derive(Debug, Parser)]
@@ -101,6 +101,12 @@ pub(crate) struct ScopeOptions {
     /// Which SCTP to use. [default: auto]
     #[arg(long, value_enum)]
     pub(crate) transport: Option<TransportArg>,
+    /// An address of this machine to use, beside that of --listen; repeat the flag for more.
+    /// [default: all]
+    ///
+    /// Peers are told of several, so that associations survive the loss of a path.
+    #[arg(long = "local", value_name = "IP")]
+    pub(crate) locals: Vec<IpAddr>,
     /// Whose habits decide where the RFCs and RSPLIB differ. [default: rsplib]
     #[arg(long, value_enum)]
     pub(crate) profile: Option<ProfileChoice>,
@@ -132,15 +138,6 @@ pub(crate) struct ScopeOptions {
 pub(crate) enum Switch {
     On,
     Off,
-}
-
-/// Which takeover suggestions there are (draft-dreibholz-rserpool-enrp-takeover).
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, ValueEnum)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum Suggestions {
-    Off,
-    Accept,
-    Both,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, ValueEnum)]
@@ -430,6 +427,7 @@ impl ScopeOptions {
         Self {
             registrars: if_empty(self.registrars, file.registrars),
             transport: self.transport.or(file.transport),
+            locals: if_empty(self.locals, file.locals),
             profile: self.profile.or(file.profile),
             announces: self.announces.or(file.announces),
             announce_groups: if_empty(self.announce_groups, file.announce_groups),

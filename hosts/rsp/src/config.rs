@@ -117,7 +117,7 @@ mod tests {
             [registrar.tcp]\ntcp = \"off\"\ntcp-connections = 7\n";
         let config = Config::parse(text, Path::new("rsp.toml")).unwrap().registrar;
         assert_eq!(config.limits.len(), 2);
-        assert_eq!(config.takeover_suggestions, Some(crate::cli::Suggestions::Both));
+        assert_eq!(config.takeover_suggestions, Some(crate::values::Suggestions::Both));
         assert_eq!(config.tcp.tcp_connections, Some(7));
         assert!(refusal("[registrar]\nlimits = [\"rate=1\"]\n").contains("is no limit"));
     }

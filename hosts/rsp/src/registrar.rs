@@ -7,12 +7,13 @@ use rserpool_core::enrp;
 use rserpool_core::identifier::RegistrarId;
 
 use crate::address::{ASAP_PORT, EnrpPort};
-use crate::cli::{RegistrarOptions, ScopeOptions, Suggestions, Switch};
+use crate::cli::{RegistrarOptions, ScopeOptions, Switch};
 use crate::failure::Failure;
 use crate::scope::{
     CLOSE_PATIENCE, announces, places, profile, reports, stop_signal, transport_failure,
 };
-use crate::transport::listen_at;
+use crate::transport::{check_udp_port, listen_at};
+use crate::values::Suggestions;
 
 /// Runs a registrar until a signal comes.
 pub(crate) async fn registrar(
@@ -21,7 +22,7 @@ pub(crate) async fn registrar(
 ) -> Result<(), Failure> {
     let stopped = stop_signal(options.exit_with_stdin)?;
     let (mut transport_config, port, udp_port) =
-        listen_at(scope.transport, options.listen.as_ref(), ASAP_PORT).await?;
+        listen_at(&scope, options.listen.as_ref(), ASAP_PORT).await?;
     let mut config = RegistrarConfig::default();
     config.registrar = enrp::Config::new(profile(&scope));
     config.registrar.observed_address = options.observed_addresses;
@@ -36,7 +37,7 @@ pub(crate) async fn registrar(
     }
     config.csp = reports(&scope).await?;
     config.tcp = options.tcp.config()?;
-    config.peering = peering(&options).await?;
+    config.peering = peering(&scope, &options).await?;
     if let (Some(peering), Some(announces)) = (&mut config.peering, &config.announces) {
         let mut of_peers = AnnounceConfig::of_peers();
         (of_peers.interfaces, of_peers.ttl) = (announces.interfaces.clone(), announces.ttl);
@@ -85,7 +86,10 @@ pub(crate) async fn registrar(
 }
 
 /// How the registrar meets its peers, if it is to have any.
-async fn peering(options: &RegistrarOptions) -> Result<Option<PeeringConfig>, Failure> {
+async fn peering(
+    scope: &ScopeOptions,
+    options: &RegistrarOptions,
+) -> Result<Option<PeeringConfig>, Failure> {
     if options.peers.is_empty() && options.enrp_port.is_none() {
         return Ok(None);
     }
@@ -94,6 +98,7 @@ async fn peering(options: &RegistrarOptions) -> Result<Option<PeeringConfig>, Fa
         (peering.port, peering.udp_port) = (port, udp_port);
     }
     for peer in &options.peers {
+        check_udp_port(scope.transport, "--peer", peer)?;
         let mut endpoint = Endpoint::new(peer.lookup(ENRP_PORT).await?);
         endpoint.udp_port = peer.udp_port;
         peering.peers.push(endpoint);

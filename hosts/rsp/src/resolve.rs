@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use rserpool::transport::{Transport, TransportConfig};
+use rserpool::transport::Transport;
 use rserpool::{PoolUser, PoolUserConfig, ResolveError};
 use rserpool_core::asap::ResolvedElement;
 use rserpool_core::identifier::PoolHandleBuf;
@@ -15,7 +15,7 @@ use crate::scope::{
     CLOSE_PATIENCE, no_registrar, pool_handle, profile, registrars, reports, resolve_failure,
     start_failure, stop_signal,
 };
-use crate::transport::by;
+use crate::transport::to_connect;
 
 /// Prints the elements of a pool.
 pub(crate) async fn resolve(scope: ScopeOptions, options: ResolveOptions) -> Result<(), Failure> {
@@ -30,7 +30,7 @@ pub(crate) async fn resolve(scope: ScopeOptions, options: ResolveOptions) -> Res
     config.profile = profile(&scope);
     config.csp = reports(&scope).await?;
     config.by_tcp = options.tcp;
-    let transport = Transport::start(by(scope.transport, TransportConfig::default()));
+    let transport = Transport::start(to_connect(&scope)?);
     let started = PoolUser::start(&transport, config).await;
     let user = started.map_err(|error| start_failure(&error))?;
     if options.watch {

@@ -8,7 +8,7 @@ use rserpool::job::{
     FractalJob, FractalView, Job, JobError, MonteCarloJob, RunnerConfig, ShaPrefixJob,
     SyntheticJob,
 };
-use rserpool::transport::{Transport, TransportConfig};
+use rserpool::transport::Transport;
 use rserpool::{JobHandle, JobOutcome, JobSnapshot, PoolUser, PoolUserConfig, ResolveError};
 use rserpool_core::compute::kernels::{FractalKind, Integrand};
 use serde_json::{Value, json};
@@ -21,7 +21,7 @@ use crate::scope::{
     CLOSE_PATIENCE, POOL_DEFAULT, Registrars, no_registrar, pool_handle, profile, registrars,
     reports, resolve_failure, start_failure, stop_signal,
 };
-use crate::transport::by;
+use crate::transport::to_connect;
 use crate::values::{Point, Size};
 use crate::view::{JobView, json_of};
 
@@ -153,7 +153,7 @@ async fn compute<J: Job + Send + 'static>(
     user_config.announces.clone_from(&registrars.announces);
     user_config.profile = profile(scope);
     user_config.csp = reports(scope).await?;
-    let mut transport_config = by(scope.transport, TransportConfig::default());
+    let mut transport_config = to_connect(scope)?;
     transport_config.receive_buffer_len = RECEIVE_BUFFER_LEN;
     let transport = Transport::start(transport_config);
     let started = PoolUser::start(&transport, user_config).await;

@@ -17,6 +17,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::address::{ASAP_PORT, Address};
 use crate::cli::{ProfileChoice, ScopeOptions, Switch};
 use crate::failure::{Failure, Status};
+use crate::transport::check_udp_port;
 use crate::values::Span;
 
 /// The pool that computes unless another is named.
@@ -54,6 +55,7 @@ pub(crate) async fn registrars(options: &ScopeOptions) -> Result<Registrars, Fai
     };
     let mut configured = Vec::with_capacity(addresses.len());
     for address in addresses {
+        check_udp_port(options.transport, "--registrar", address)?;
         let mut endpoint = Endpoint::new(address.lookup(ASAP_PORT).await?);
         endpoint.udp_port = address.udp_port;
         configured.push(endpoint);
@@ -150,8 +152,11 @@ pub(crate) fn transport_failure(error: &TransportError) -> Failure {
     let status = match error {
         TransportError::AddressInUse { .. }
         | TransportError::KernelPortInUse { .. }
+        | TransportError::RawPortInUse { .. }
         | TransportError::PortOpen { .. } => Status::AddressInUse,
-        TransportError::NoSuchAddress { .. } => Status::Usage,
+        TransportError::NoSuchAddress { .. } | TransportError::TooManyAddresses { .. } => {
+            Status::Usage
+        }
         _ => Status::Failed,
     };
     let failure = Failure::new(status, error);
@@ -162,6 +167,10 @@ pub(crate) fn transport_failure(error: &TransportError) -> Failure {
             "`ss -lSp` tells which program has it; --listen HOST:0 takes a free port, and \
              --transport udp does without the kernel's SCTP",
         ),
+        TransportError::NoRawSockets { .. } => {
+            failure.hint("--transport udp needs no such right; peers must have SCTP over UDP then")
+        }
+        TransportError::KernelSctpLoaded => failure.hint("--transport kernel uses it"),
         TransportError::NoKernelSctp { .. } => failure.hint(
             "`modprobe sctp` loads it where there is such a module; --transport udp does without",
         ),

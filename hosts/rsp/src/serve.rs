@@ -29,8 +29,7 @@ pub(crate) async fn serve(
     service: &ServiceOptions,
 ) -> Result<(), Failure> {
     let stopped = stop_signal(options.exit_with_stdin)?;
-    let (transport_config, port, udp_port) =
-        listen_at(scope.transport, options.listen.as_ref(), 0).await?;
+    let (transport_config, port, udp_port) = listen_at(&scope, options.listen.as_ref(), 0).await?;
     let registrars = registrars(&scope).await?;
     let mut config = element_config(&scope, &options, service, &registrars)?;
     (config.port, config.udp_port) = (port, udp_port);

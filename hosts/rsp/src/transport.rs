@@ -1,10 +1,13 @@
 //! Which SCTP a command uses, and where it listens.
 
+use std::net::IpAddr;
+
 use clap::ValueEnum;
 use rserpool::transport::{TransportChoice, TransportConfig};
 use serde::Deserialize;
 
 use crate::address::Address;
+use crate::cli::ScopeOptions;
 use crate::failure::Failure;
 
 /// `--transport`.
@@ -17,6 +20,8 @@ pub(crate) enum TransportArg {
     Kernel,
     /// Our SCTP over UDP alone.
     Udp,
+    /// Our SCTP right over IP alone; it takes the capability CAP_NET_RAW.
+    Raw,
 }
 
 impl TransportArg {
@@ -26,6 +31,7 @@ impl TransportArg {
             Self::Auto => "auto",
             Self::Kernel => "kernel",
             Self::Udp => "udp",
+            Self::Raw => "raw",
         }
     }
 
@@ -34,6 +40,7 @@ impl TransportArg {
             Self::Auto => TransportChoice::Auto,
             Self::Kernel => TransportChoice::Kernel,
             Self::Udp => TransportChoice::Udp,
+            Self::Raw => TransportChoice::Raw,
         }
     }
 }
@@ -46,22 +53,86 @@ pub(crate) fn by(said: Option<TransportArg>, mut config: TransportConfig) -> Tra
     config
 }
 
+/// The transport of a command that only connects.
+pub(crate) fn to_connect(scope: &ScopeOptions) -> Result<TransportConfig, Failure> {
+    with_locals(by(scope.transport, TransportConfig::default()), None, &scope.locals)
+}
+
 /// A transport that listens at `listen`: its addresses, SCTP port and UDP port.
 pub(crate) async fn listen_at(
-    said: Option<TransportArg>,
+    scope: &ScopeOptions,
     listen: Option<&Address>,
     port_default: u16,
 ) -> Result<(TransportConfig, u16, Option<u16>), Failure> {
+    let config = by(scope.transport, TransportConfig::default());
     let Some(listen) = listen else {
-        return Ok((by(said, TransportConfig::default()), port_default, None));
+        return Ok((with_locals(config, None, &scope.locals)?, port_default, None));
     };
-    if said == Some(TransportArg::Kernel) && listen.udp_port.is_some_and(|port| port != 0) {
+    let pins = listen.udp_port.is_some_and(|port| port != 0);
+    if scope.transport == Some(TransportArg::Kernel) && pins {
         return Err(Failure::usage(format!(
             "--listen {listen}: with --transport kernel nothing listens at a UDP port of ours"
         ))
         .hint("leave /UDPPORT out; the kernel's SCTP has that of sysctl net.sctp.udp_port"));
     }
+    if pins {
+        check_udp_port(scope.transport, "--listen", listen)?;
+    }
     let address = listen.lookup(port_default).await?;
-    let config = by(said, TransportConfig::at(address.ip()));
+    let config = with_locals(config, Some(address.ip()), &scope.locals)?;
     Ok((config, address.port(), listen.udp_port))
+}
+
+/// Refuses a UDP port where nothing goes by UDP.
+pub(crate) fn check_udp_port(
+    said: Option<TransportArg>,
+    flag: &str,
+    address: &Address,
+) -> Result<(), Failure> {
+    match (said, address.udp_port) {
+        (Some(TransportArg::Raw), Some(1..)) => Err(Failure::usage(format!(
+            "{flag} {address}: with --transport raw nothing goes by UDP"
+        ))
+        .hint("leave /UDPPORT out, or choose --transport udp")),
+        _ => Ok(()),
+    }
+}
+
+/// `config` at the address `listen`, if there is one, and `locals`, if there are any.
+fn with_locals(
+    mut config: TransportConfig,
+    listen: Option<IpAddr>,
+    locals: &[IpAddr],
+) -> Result<TransportConfig, Failure> {
+    let mut addresses = Vec::from_iter(listen);
+    for local in locals {
+        if !addresses.contains(local) {
+            addresses.push(*local);
+        }
+    }
+    if addresses.len() > 1 && addresses.iter().any(IpAddr::is_unspecified) {
+        return Err(Failure::usage("a wildcard stands for all addresses, and is alone")
+            .hint("name the addresses, one by --listen and the others by --local, or none"));
+    }
+    if !addresses.is_empty() {
+        config.addresses = addresses;
+    }
+    Ok(config)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_of_all_flags_are_used_once() {
+        let [one, other] = ["10.0.0.1", "10.1.0.1"].map(|text| text.parse::<IpAddr>().unwrap());
+        let of = |listen, locals: &[IpAddr]| {
+            with_locals(TransportConfig::default(), listen, locals).map(|config| config.addresses)
+        };
+        assert_eq!(of(Some(one), &[other, one]).unwrap(), [one, other]);
+        assert_eq!(of(None, &[other]).unwrap(), [other]);
+        assert_eq!(of(None, &[]).unwrap(), TransportConfig::default().addresses);
+        assert!(of(Some("0.0.0.0".parse().unwrap()), &[other]).is_err());
+    }
 }

@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 use std::time::Duration;
 
+use clap::ValueEnum;
 use rserpool_core::compute::kernels::StandardKernels;
 use rserpool_core::compute::{KernelId, KernelSet};
 use serde::{Deserialize, Deserializer};
@@ -242,6 +243,15 @@ const SIDE_MAX: u32 = 16_384;
 
 /// A year; a longer span is a slip of the pen.
 const SPAN_MS_MAX: u64 = 366 * 86_400_000;
+
+/// Which takeover suggestions there are (draft-dreibholz-rserpool-enrp-takeover).
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Suggestions {
+    Off,
+    Accept,
+    Both,
+}
 
 #[cfg(test)]
 mod tests {

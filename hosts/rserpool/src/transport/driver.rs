@@ -5,6 +5,8 @@
 //! peer that lets that grow beyond its limit does not read what it asked for, and is aborted.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,6 +25,8 @@ use crate::clock::Clock;
 
 pub(super) struct Driver {
     pub(super) clock: Clock,
+    /// Our own SCTP goes right over IP.
+    is_raw: bool,
     pub(super) userland: Option<Userland>,
     pub(super) kernel: Option<Kernel>,
     commands: mpsc::Receiver<Command>,
@@ -47,12 +51,14 @@ struct Closing {
 impl Driver {
     pub(super) fn new(config: &TransportConfig, commands: mpsc::Receiver<Command>) -> Self {
         let clock = Clock::start();
-        let wants_kernel = config.choice != TransportChoice::Udp;
+        let wants_kernel =
+            matches!(config.choice, TransportChoice::Auto | TransportChoice::Kernel);
         let wants_userland = config.choice != TransportChoice::Kernel;
         Self {
             userland: wants_userland.then(|| Userland::new(config, clock)),
             kernel: (wants_kernel && kernel::probe().is_ok()).then(|| Kernel::new(config)),
             clock,
+            is_raw: config.choice == TransportChoice::Raw,
             commands,
             room: Arc::default(),
             ports: BTreeMap::new(),
@@ -115,8 +121,10 @@ impl Driver {
     fn on_event(&mut self, event: Event) {
         match event {
             Event::Up { handle, passive, local_port, remote, .. } => {
+                let userland = self.userland.as_ref();
+                let addresses = userland.map_or_else(Vec::new, |it| it.peer_addresses(handle));
                 let link = Link::Userland(handle);
-                self.on_up(link, passive, local_port, (vec![remote.ip()], remote.port()));
+                self.on_up(link, passive, local_port, (addresses, remote.port()));
             }
             Event::Readable { handle } => {
                 if let Some(id) = self.associations.id(Link::Userland(handle)) {
@@ -130,6 +138,9 @@ impl Driver {
             }
             Event::Restarted { handle } => self.on_restarted(Link::Userland(handle)),
             Event::Down { handle, reason, .. } => self.on_down(Link::Userland(handle), reason),
+            Event::Path { handle, remote, is_reachable } => {
+                self.on_path(Link::Userland(handle), remote, is_reachable);
+            }
             other => tracing::debug!(?other, "unknown event of the SCTP endpoint"),
         }
     }
@@ -172,6 +183,9 @@ impl Driver {
             KernelEvent::Message { link, stream, ppid, data } => {
                 self.on_kernel_message(link, stream, ppid, data);
             }
+            KernelEvent::Path { link, remote, is_reachable } => {
+                self.on_path(Link::Kernel(link), remote, is_reachable);
+            }
             KernelEvent::Restarted { link } => self.on_restarted(Link::Kernel(link)),
             KernelEvent::Down { link, reason } => self.on_down(Link::Kernel(link), reason),
         }
@@ -197,6 +211,15 @@ impl Driver {
         if let Some(association) = self.associations.get_mut(id) {
             let port = association.port;
             self.tell(port, OwnedInput::Restarted { association: id });
+        }
+    }
+
+    /// An address of a peer with several works, or does not any more. Machines need not know.
+    fn on_path(&self, link: Link, remote: IpAddr, is_reachable: bool) {
+        let Some(id) = self.associations.id(link) else { return };
+        match is_reachable {
+            true => tracing::info!(?id, %remote, "the path works"),
+            false => tracing::warn!(?id, %remote, "the path does not work any more"),
         }
     }
 
@@ -343,6 +366,9 @@ impl Driver {
         if self.ports.contains_key(&port) {
             return Err(TransportError::PortOpen { port });
         }
+        if self.is_raw && Path::new(KERNEL_SCTP).exists() {
+            return Err(TransportError::KernelSctpLoaded);
+        }
         let mut tries_left = OPEN_TRY_COUNT;
         let number = loop {
             match self.open_both(port, udp_port, listen) {
@@ -423,6 +449,9 @@ async fn next_ready(
 
 /// Events of one kernel socket that are handled before others have their turn.
 const EVENT_COUNT_MAX: usize = 256;
+
+/// It exists in each network namespace of a kernel that has SCTP loaded.
+pub(super) const KERNEL_SCTP: &str = "/proc/thread-self/net/sctp";
 
 /// How often a free port is looked for that both SCTPs have free.
 const OPEN_TRY_COUNT: usize = 16;

@@ -66,6 +66,55 @@ pub enum TransportError {
         /// The SCTP port that was wanted.
         port: u16,
     },
+    /// The process may not send and receive SCTP right over IP.
+    #[error(
+        "cannot speak SCTP right over IP at {address}: raw sockets take the capability \
+         CAP_NET_RAW; run this as root, or give the program the capability \
+         (`setcap cap_net_raw+ep PROGRAM`)"
+    )]
+    NoRawSockets {
+        /// The address that was wanted.
+        address: IpAddr,
+    },
+    /// The operating system refuses a raw socket.
+    #[error("cannot open a raw socket for SCTP at {address}: {source}")]
+    RawSocket {
+        /// Where.
+        address: IpAddr,
+        /// What the operating system says.
+        source: io::Error,
+    },
+    /// The kernel has SCTP, too, and would abort what our own sets up.
+    #[error(
+        "cannot speak SCTP right over IP: the kernel has its own SCTP loaded, which would abort \
+         our associations; use the kernel's, or unload it (`modprobe -r sctp`)"
+    )]
+    KernelSctpLoaded,
+    /// Another program has the SCTP port right over IP.
+    #[error(
+        "cannot use SCTP port {port} right over IP: another program has it; \
+         stop that program, or choose another port"
+    )]
+    RawPortInUse {
+        /// The SCTP port that was wanted.
+        port: u16,
+    },
+    /// The operating system does not let an SCTP port be claimed.
+    #[error("cannot claim SCTP port {port} right over IP: {source}")]
+    Claim {
+        /// The SCTP port that was wanted.
+        port: u16,
+        /// What the operating system says.
+        source: io::Error,
+    },
+    /// More addresses than peers can be told of.
+    #[error("cannot use {count} addresses: peers are told of {max} at most; choose fewer")]
+    TooManyAddresses {
+        /// How many were wanted.
+        count: usize,
+        /// How many there may be.
+        max: usize,
+    },
     /// The SCTP port is open in this process already.
     #[error("SCTP port {port} is open already; choose another port")]
     PortOpen {
@@ -90,6 +139,15 @@ impl TransportError {
             io::ErrorKind::AddrInUse => Self::AddressInUse { port, address },
             io::ErrorKind::AddrNotAvailable => Self::NoSuchAddress { address: address.ip() },
             _ => Self::Socket { address, source },
+        }
+    }
+
+    /// The error of opening a raw socket at `address`.
+    pub(crate) fn of_raw(address: IpAddr, source: io::Error) -> Self {
+        match source.kind() {
+            io::ErrorKind::PermissionDenied => Self::NoRawSockets { address },
+            io::ErrorKind::AddrNotAvailable => Self::NoSuchAddress { address },
+            _ => Self::RawSocket { address, source },
         }
     }
 }

@@ -37,6 +37,7 @@ pub(crate) struct SocketId(u32);
 pub(super) enum KernelEvent {
     Up { link: KernelLink, passive: bool, addresses: Vec<IpAddr>, port: u16 },
     Message { link: KernelLink, stream: StreamId, ppid: Ppid, data: Vec<u8> },
+    Path { link: KernelLink, remote: IpAddr, is_reachable: bool },
     Restarted { link: KernelLink },
     Down { link: KernelLink, reason: DownReason },
 }
@@ -373,14 +374,18 @@ impl PortSocket {
             }
             Notification::AddressChange { association, address, change } => {
                 let state = self.associations.get_mut(&association)?;
-                match change {
-                    AddressChange::Unreachable => state.unreachable.insert(address.ip()),
-                    AddressChange::Available | AddressChange::Confirmed => {
-                        state.unreachable.remove(&address.ip())
-                    }
-                    _ => false,
+                let remote = address.ip();
+                let is_reachable = match change {
+                    AddressChange::Unreachable => false,
+                    AddressChange::Available | AddressChange::Confirmed => true,
+                    _ => return None,
                 };
-                None
+                match is_reachable {
+                    true => state.unreachable.remove(&remote),
+                    false => state.unreachable.insert(remote),
+                };
+                let link = KernelLink { socket: id, association };
+                Some(KernelEvent::Path { link, remote, is_reachable })
             }
             Notification::PartialDeliveryAborted { association, .. } => {
                 self.associations.get_mut(&association)?.partial.clear();

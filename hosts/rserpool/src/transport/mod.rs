@@ -1,5 +1,5 @@
 //! SCTP by the kernel where it has it, and by ourselves over UDP (RFC 6951), which needs neither a
-//! kernel nor privileges.
+//! kernel nor privileges; or by ourselves right over IP, which takes the capability CAP_NET_RAW.
 //!
 //! One task owns our SCTP endpoint with its UDP sockets and the kernel's sockets. A machine's task
 //! opens a [`Port`] and sees nothing but [`Input`](rserpool_core::association::Input) and
@@ -11,6 +11,7 @@
 //! connects tries both, 50 ms apart, and stays with the first that answers.
 
 mod actions;
+mod claims;
 mod driver;
 mod error;
 mod inbox;
@@ -24,17 +25,17 @@ mod tcp;
 mod tests;
 mod userland;
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use rserpool_core::association::{AssociationId, ConnectId, Endpoint, Ppid, StreamId, Transmit};
-use rserpool_core::sctp::UDP_PORT;
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use crate::announces::local_addresses;
 pub use error::TransportError;
 pub(crate) use inbox::{Inbox, OwnedInput};
+use lanes::source_towards;
 use tcp::Tcp;
 pub use tcp::TcpConfig;
 
@@ -44,7 +45,9 @@ pub use tcp::TcpConfig;
 pub struct TransportConfig {
     /// By which SCTP.
     pub choice: TransportChoice,
-    /// The addresses to bind, one of each family at most.
+    /// The addresses to bind. Of several that are no wildcards peers are told, so that
+    /// associations survive the loss of a path; our own SCTP has
+    /// [`LOCAL_ADDRESSES_MAX`](rserpool_core::sctp::LOCAL_ADDRESSES_MAX) at most.
     pub addresses: Vec<IpAddr>,
     /// The most associations at a time.
     pub association_count_max: usize,
@@ -65,6 +68,9 @@ pub enum TransportChoice {
     Kernel,
     /// Ours over UDP alone.
     Udp,
+    /// Ours right over IP (protocol 132) alone. It takes the capability CAP_NET_RAW, and a kernel
+    /// that has no SCTP of its own loaded.
+    Raw,
 }
 
 impl Default for TransportConfig {
@@ -146,6 +152,11 @@ impl Transport {
         &self.addresses
     }
 
+    /// The addresses that peers are told of, if there are several.
+    pub(crate) fn told_addresses(&self) -> Vec<IpAddr> {
+        told_addresses(&self.addresses)
+    }
+
     /// The addresses by which others may reach it, loopback last: those that it is bound to, and
     /// for a wildcard all of this machine but link-local ones.
     #[must_use]
@@ -166,14 +177,15 @@ impl Transport {
     /// `remote` has.
     #[must_use]
     pub fn address_towards(&self, remote: IpAddr) -> Option<IpAddr> {
-        let bound = self.addresses.iter().find(|address| address.is_ipv4() == remote.is_ipv4())?;
-        if !bound.is_unspecified() {
-            return Some(*bound);
+        let same_family = |address: &&IpAddr| address.is_ipv4() == remote.is_ipv4();
+        let mut bound = self.addresses.iter().copied().filter(|address| same_family(&address));
+        let first = bound.clone().next()?;
+        if !first.is_unspecified() && bound.clone().nth(1).is_none() {
+            return Some(first);
         }
-        // Connecting a UDP socket sends nothing, but asks for a route.
-        let socket = std::net::UdpSocket::bind(SocketAddr::new(*bound, 0)).ok()?;
-        socket.connect(SocketAddr::new(remote, UDP_PORT)).ok()?;
-        socket.local_addr().ok().map(|address| address.ip())
+        let source = source_towards(remote)?;
+        let is_it = |bound: &IpAddr| bound.is_unspecified() || *bound == source;
+        Some(if bound.any(|bound| is_it(&bound)) { source } else { first })
     }
 }
 
@@ -311,6 +323,13 @@ impl Opened {
     fn new(port: u16, udp_ports: Vec<u16>, room: &Arc<Notify>) -> Self {
         Self { port, udp_ports, inbox: Inbox::new(Arc::clone(room)) }
     }
+}
+
+/// Of the addresses that we are bound to, those that peers are told of: all if there are several.
+/// A wildcard stands for addresses that peers may not be able to use, or have themselves.
+fn told_addresses(bound: &[IpAddr]) -> Vec<IpAddr> {
+    let told: Vec<_> = bound.iter().copied().filter(|address| !address.is_unspecified()).collect();
+    if told.len() > 1 { told } else { Vec::new() }
 }
 
 /// How long an association is idle before it is probed. The RFC's 30 s would be how long an

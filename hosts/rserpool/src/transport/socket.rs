@@ -1,4 +1,5 @@
-//! UDP sockets: datagrams in batches, and what ICMP says of those that did not arrive.
+//! Sockets that carry SCTP packets, in UDP or right over IP: packets in batches, and what ICMP
+//! says of those that did not arrive.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -6,8 +7,10 @@ use std::ops::Range;
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
 
+use nix::libc::{in_addr, in_pktinfo, in6_addr, in6_pktinfo};
 use nix::sys::socket::{
-    ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg, setsockopt, sockopt,
+    ControlMessage, ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg, sendmsg, setsockopt,
+    sockopt,
 };
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::io::Interest;
@@ -15,12 +18,14 @@ use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
-/// A UDP socket and the task that reads it. The task ends with the socket.
+/// A socket and the task that reads it. The task ends with the socket.
 #[derive(Debug)]
 pub(crate) struct LaneSocket {
     /// The address that it is bound to; may be the wildcard.
     pub(crate) address: IpAddr,
-    pub(crate) udp_port: u16,
+    /// `None`: it is a raw socket, and packets go right over IP.
+    pub(crate) udp_port: Option<u16>,
+    /// Of either kind: what is sent and received are datagrams.
     socket: Arc<UdpSocket>,
     reader: AbortHandle,
 }
@@ -28,60 +33,107 @@ pub(crate) struct LaneSocket {
 /// What came in on one socket at a time.
 #[derive(Debug)]
 pub(crate) struct Batch {
-    /// The address that the socket is bound to.
-    pub(crate) local: IpAddr,
-    pub(crate) udp_port: u16,
+    /// The UDP port that it came to; `None` if it came right over IP.
+    pub(crate) udp_port: Option<u16>,
     data: Vec<u8>,
-    datagrams: Vec<(SocketAddr, Range<usize>)>,
+    datagrams: Vec<Arrived>,
     unreachable: Vec<(SocketAddr, Range<usize>)>,
 }
 
+/// A packet that has come in.
+#[derive(Debug)]
+struct Arrived {
+    local: IpAddr,
+    remote: SocketAddr,
+    range: Range<usize>,
+}
+
 impl Batch {
-    /// The datagrams and where they came from.
-    pub(crate) fn datagrams(&self) -> impl Iterator<Item = (SocketAddr, &[u8])> {
-        self.datagrams.iter().map(|(remote, range)| (*remote, &self.data[range.clone()]))
+    /// The packets: which of our addresses each was sent to, and where it came from (port 0 if
+    /// right over IP).
+    pub(crate) fn datagrams(&self) -> impl Iterator<Item = (IpAddr, SocketAddr, &[u8])> {
+        self.datagrams.iter().map(|it| (it.local, it.remote, &self.data[it.range.clone()]))
     }
 
-    /// The beginnings of datagrams that nobody listens for, and where they should have gone.
+    /// The beginnings of packets that nobody takes, and where they should have gone.
     pub(crate) fn unreachable(&self) -> impl Iterator<Item = (SocketAddr, &[u8])> {
         self.unreachable.iter().map(|(remote, range)| (*remote, &self.data[range.clone()]))
     }
 }
 
 impl LaneSocket {
-    /// Binds `address`; what arrives goes to `batches`. Port 0 takes a free one.
+    /// Binds UDP `address`; what arrives goes to `batches`. Port 0 takes a free one.
     ///
     /// # Errors
     ///
     /// If the address is in use, or is none of this machine's.
-    pub(crate) fn bind(address: SocketAddr, batches: mpsc::Sender<Batch>) -> io::Result<Self> {
+    pub(crate) fn udp(address: SocketAddr, batches: mpsc::Sender<Batch>) -> io::Result<Self> {
         let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
+        if address.is_ipv6() {
+            socket.set_only_v6(true)?;
+        }
+        socket.bind(&address.into())?;
+        let bound = socket.local_addr()?.as_socket();
+        let udp_port = bound.map_or(address.port(), |bound| bound.port());
+        Self::start(socket, address.ip(), Some(udp_port), batches)
+    }
+
+    /// Opens a raw socket for SCTP (protocol 132) at `address`; what arrives goes to `batches`,
+    /// and the kernel answers none of it.
+    ///
+    /// # Errors
+    ///
+    /// If the process may not have raw sockets (it takes CAP_NET_RAW), or the address is none of
+    /// this machine's.
+    pub(crate) fn raw(address: IpAddr, batches: mpsc::Sender<Batch>) -> io::Result<Self> {
+        let place = SocketAddr::new(address, 0);
+        let socket = Socket::new(Domain::for_address(place), Type::RAW, Some(Protocol::SCTP))?;
+        socket.bind(&place.into())?;
+        Self::start(socket, address, None, batches)
+    }
+
+    fn start(
+        socket: Socket,
+        address: IpAddr,
+        udp_port: Option<u16>,
+        batches: mpsc::Sender<Batch>,
+    ) -> io::Result<Self> {
         socket.set_nonblocking(true)?;
         // The kernel caps these silently; what it gives is enough to work with.
         let _ = socket.set_recv_buffer_size(BUFFER_LEN);
         let _ = socket.set_send_buffer_size(BUFFER_LEN);
+        let is_wildcard = address.is_unspecified();
         match address {
-            SocketAddr::V4(_) => setsockopt(&socket, sockopt::Ipv4RecvErr, &true)?,
-            SocketAddr::V6(_) => {
-                socket.set_only_v6(true)?;
+            IpAddr::V4(_) => {
+                setsockopt(&socket, sockopt::Ipv4RecvErr, &true)?;
+                setsockopt(&socket, sockopt::Ipv4PacketInfo, &is_wildcard)?;
+            }
+            IpAddr::V6(_) => {
                 setsockopt(&socket, sockopt::Ipv6RecvErr, &true)?;
+                setsockopt(&socket, sockopt::Ipv6RecvPacketInfo, &is_wildcard)?;
             }
         }
-        socket.bind(&address.into())?;
         let socket = Arc::new(UdpSocket::from_std(socket.into())?);
-        let udp_port = socket.local_addr()?.port();
-        let reader = tokio::spawn(read(Arc::clone(&socket), address.ip(), udp_port, batches));
-        Ok(Self { address: address.ip(), udp_port, socket, reader: reader.abort_handle() })
+        let reader = Reader { socket: Arc::clone(&socket), address, udp_port, batches };
+        let reader = tokio::spawn(reader.run()).abort_handle();
+        Ok(Self { address, udp_port, socket, reader })
     }
 
-    /// Sends a datagram. One that the network refuses is lost, as any other may be.
-    pub(crate) async fn send(&self, remote: SocketAddr, payload: &[u8]) {
-        // A pending ICMP error of an earlier datagram is reported here, too, and cleared: once
+    /// Sends a packet, from `local` if that is one of the addresses that it is bound to. One that
+    /// the network refuses is lost, as any other may be.
+    pub(crate) async fn send(&self, local: Option<IpAddr>, remote: SocketAddr, payload: &[u8]) {
+        let source = local.filter(|local| {
+            self.address.is_unspecified()
+                && !local.is_unspecified()
+                && local.is_ipv4() == remote.is_ipv4()
+        });
+        let send = || send_from(&self.socket, source, remote, payload);
+        // A pending ICMP error of an earlier packet is reported here, too, and cleared: once
         // more sends what was meant to be sent.
         for _ in 0..2 {
-            match self.socket.send_to(payload, remote).await {
-                Ok(_) => return,
-                Err(error) => tracing::trace!(%remote, %error, "datagram not sent"),
+            match self.socket.async_io(Interest::WRITABLE, send).await {
+                Ok(()) => return,
+                Err(error) => tracing::trace!(%remote, %error, "packet not sent"),
             }
         }
     }
@@ -93,40 +145,118 @@ impl Drop for LaneSocket {
     }
 }
 
-/// Reads `socket` until the transport is gone.
-async fn read(socket: Arc<UdpSocket>, local: IpAddr, udp_port: u16, batches: mpsc::Sender<Batch>) {
-    let mut scratch = vec![0; DATAGRAM_LEN_MAX];
-    loop {
-        let Ok(ready) = socket.ready(Interest::READABLE | Interest::ERROR).await else { return };
-        let mut batch = Batch {
-            local,
-            udp_port,
-            data: Vec::new(),
-            datagrams: Vec::new(),
-            unreachable: Vec::new(),
-        };
-        if ready.is_error() {
-            let _ = socket.try_io(Interest::ERROR, || read_errors(&socket, &mut batch));
+/// Sends a packet; a socket of all addresses sends it from `source`.
+fn send_from(
+    socket: &UdpSocket,
+    source: Option<IpAddr>,
+    remote: SocketAddr,
+    payload: &[u8],
+) -> io::Result<()> {
+    let (fd, parts) = (socket.as_raw_fd(), [io::IoSlice::new(payload)]);
+    let (remote, flags) = (SockaddrStorage::from(remote), MsgFlags::empty());
+    match source {
+        None => sendmsg(fd, &parts, &[], flags, Some(&remote))?,
+        Some(IpAddr::V4(source)) => {
+            let address = in_addr { s_addr: u32::from_ne_bytes(source.octets()) };
+            let any = in_addr { s_addr: 0 };
+            let info = in_pktinfo { ipi_ifindex: 0, ipi_spec_dst: address, ipi_addr: any };
+            sendmsg(fd, &parts, &[ControlMessage::Ipv4PacketInfo(&info)], flags, Some(&remote))?
         }
-        while batch.datagrams.len() < BATCH_COUNT_MAX {
-            match socket.try_recv_from(&mut scratch) {
-                Ok((len, remote)) => {
-                    let start = batch.data.len();
-                    batch.data.extend_from_slice(&scratch[..len]);
-                    batch.datagrams.push((remote, start..start + len));
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                // A pending ICMP error; its details are in the error queue.
-                Err(_) => {
-                    let _ = read_errors(&socket, &mut batch);
-                    break;
+        Some(IpAddr::V6(source)) => {
+            let address = in6_addr { s6_addr: source.octets() };
+            let info = in6_pktinfo { ipi6_addr: address, ipi6_ifindex: 0 };
+            sendmsg(fd, &parts, &[ControlMessage::Ipv6PacketInfo(&info)], flags, Some(&remote))?
+        }
+    };
+    Ok(())
+}
+
+/// What reads a socket.
+struct Reader {
+    socket: Arc<UdpSocket>,
+    address: IpAddr,
+    udp_port: Option<u16>,
+    batches: mpsc::Sender<Batch>,
+}
+
+impl Reader {
+    /// Reads until the transport is gone.
+    async fn run(self) {
+        let mut scratch = vec![0; DATAGRAM_LEN_MAX];
+        let mut control = nix::cmsg_space!(in6_pktinfo);
+        let interest = Interest::READABLE | Interest::ERROR;
+        loop {
+            let Ok(ready) = self.socket.ready(interest).await else { return };
+            let mut batch = Batch {
+                udp_port: self.udp_port,
+                data: Vec::new(),
+                datagrams: Vec::new(),
+                unreachable: Vec::new(),
+            };
+            if ready.is_error() {
+                let read = || read_errors(&self.socket, &mut batch);
+                let _ = self.socket.try_io(Interest::ERROR, read);
+            }
+            while batch.datagrams.len() < BATCH_COUNT_MAX {
+                let read = || self.read_one(&mut scratch, &mut control, &mut batch);
+                match self.socket.try_io(Interest::READABLE, read) {
+                    Ok(()) => {}
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                    // A pending ICMP error; its details are in the error queue.
+                    Err(_) => {
+                        let _ = read_errors(&self.socket, &mut batch);
+                        break;
+                    }
                 }
             }
+            let is_empty = batch.datagrams.is_empty() && batch.unreachable.is_empty();
+            if !is_empty && self.batches.send(batch).await.is_err() {
+                return;
+            }
         }
-        let is_empty = batch.datagrams.is_empty() && batch.unreachable.is_empty();
-        if !is_empty && batches.send(batch).await.is_err() {
-            return;
+    }
+
+    fn read_one(
+        &self,
+        scratch: &mut [u8],
+        control: &mut [u8],
+        batch: &mut Batch,
+    ) -> io::Result<()> {
+        let mut parts = [io::IoSliceMut::new(scratch)];
+        let control = self.address.is_unspecified().then_some(control);
+        let fd = self.socket.as_raw_fd();
+        let message = recvmsg::<SockaddrStorage>(fd, &mut parts, control, MsgFlags::MSG_DONTWAIT)?;
+        let remote = message.address.as_ref().and_then(socket_address);
+        let local = match self.address.is_unspecified() {
+            true => message.cmsgs()?.find_map(|control| destination(&control)),
+            false => Some(self.address),
+        };
+        let len = message.bytes;
+        // One that was sent to several of us is none of SCTP's.
+        let (Some(remote), Some(local)) = (remote, local) else { return Ok(()) };
+        let packet = scratch.get(..len).unwrap_or_default();
+        // Raw sockets of IPv4, and only those, give the IP header as well.
+        let header_len = match (self.udp_port, self.address, packet.first()) {
+            (None, IpAddr::V4(_), Some(first)) => usize::from(first & 0x0f) * 4,
+            _ => 0,
+        };
+        let start = batch.data.len();
+        batch.data.extend_from_slice(packet.get(header_len..).unwrap_or_default());
+        batch.datagrams.push(Arrived { local, remote, range: start..batch.data.len() });
+        Ok(())
+    }
+}
+
+/// The address that a packet was sent to, if it is one of ours and of nobody else.
+fn destination(control: &ControlMessageOwned) -> Option<IpAddr> {
+    let v4 = |address: in_addr| IpAddr::from(address.s_addr.to_ne_bytes());
+    match control {
+        ControlMessageOwned::Ipv4PacketInfo(info) => {
+            let is_unicast = info.ipi_spec_dst.s_addr == info.ipi_addr.s_addr;
+            is_unicast.then(|| v4(info.ipi_addr))
         }
+        ControlMessageOwned::Ipv6PacketInfo(info) => Some(IpAddr::from(info.ipi6_addr.s6_addr)),
+        _ => None,
     }
 }
 
@@ -140,7 +270,7 @@ fn read_errors(socket: &UdpSocket, batch: &mut Batch) -> io::Result<()> {
         let message =
             recvmsg::<SockaddrStorage>(socket.as_raw_fd(), &mut parts, Some(&mut control), flags)?;
         let remote = message.address.as_ref().and_then(socket_address);
-        let is_unreachable = message.cmsgs()?.any(|control| is_port_unreachable(&control));
+        let is_unreachable = message.cmsgs()?.any(|control| is_unreachable(&control));
         let len = message.bytes;
         if let (Some(remote), true) = (remote, is_unreachable) {
             let start = batch.data.len();
@@ -151,21 +281,21 @@ fn read_errors(socket: &UdpSocket, batch: &mut Batch) -> io::Result<()> {
     Ok(())
 }
 
-/// Whether ICMP says that the machine is there, but nobody listens at the port.
+/// Whether ICMP says that the machine is there, but nobody listens at the port, or nobody speaks
+/// SCTP.
 ///
 /// Anything else (no route, say) may pass, and is left to SCTP's own timers.
-fn is_port_unreachable(control: &ControlMessageOwned) -> bool {
+fn is_unreachable(control: &ControlMessageOwned) -> bool {
     match control {
         ControlMessageOwned::Ipv4RecvErr(error, _) => {
-            (error.ee_origin, error.ee_type, error.ee_code) == (2, 3, 3)
+            matches!((error.ee_origin, error.ee_type, error.ee_code), (2, 3, 2 | 3))
         }
         ControlMessageOwned::Ipv6RecvErr(error, _) => {
-            (error.ee_origin, error.ee_type, error.ee_code) == (3, 1, 4)
+            matches!((error.ee_origin, error.ee_type, error.ee_code), (3, 1, 4) | (3, 4, 1))
         }
         _ => false,
     }
 }
-
 fn socket_address(address: &SockaddrStorage) -> Option<SocketAddr> {
     let v4 = address.as_sockaddr_in().map(|&address| SocketAddr::V4(address.into()));
     v4.or_else(|| address.as_sockaddr_in6().map(|&address| SocketAddr::V6(address.into())))
@@ -192,32 +322,53 @@ mod tests {
 
     const LOOPBACK: SocketAddr = SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
 
+    fn at(socket: &LaneSocket) -> SocketAddr {
+        SocketAddr::new(socket.address, socket.udp_port.unwrap())
+    }
+
     #[tokio::test]
     async fn datagrams_arrive_with_their_sender() {
         let (batches, mut arrivals) = mpsc::channel(4);
-        let receiver = LaneSocket::bind(LOOPBACK, batches).unwrap();
+        let receiver = LaneSocket::udp(LOOPBACK, batches).unwrap();
         let (batches, _unused) = mpsc::channel(4);
-        let sender = LaneSocket::bind(LOOPBACK, batches).unwrap();
-        let to = SocketAddr::new(LOOPBACK.ip(), receiver.udp_port);
-        sender.send(to, b"hello").await;
+        let sender = LaneSocket::udp(LOOPBACK, batches).unwrap();
+        let to = at(&receiver);
+        sender.send(None, to, b"hello").await;
         let batch = arrivals.recv().await.unwrap();
         let datagrams: Vec<_> = batch.datagrams().collect();
-        let from = SocketAddr::new(LOOPBACK.ip(), sender.udp_port);
-        assert_eq!(datagrams, [(from, &b"hello"[..])]);
+        let from = at(&sender);
+        assert_eq!(datagrams, [(LOOPBACK.ip(), from, &b"hello"[..])]);
+    }
+
+    #[tokio::test]
+    async fn a_socket_of_all_addresses_tells_and_chooses_which() {
+        let [all, one] = ["0.0.0.0:0", "127.0.0.9:0"].map(|address| address.parse().unwrap());
+        let (batches, mut arrivals) = mpsc::channel(4);
+        let all = LaneSocket::udp(all, batches.clone()).unwrap();
+        let one = LaneSocket::udp(one, batches).unwrap();
+        let [there, back] = [&all, &one].map(|socket| socket.udp_port.unwrap());
+        let own = IpAddr::from([127, 0, 0, 77]);
+        one.send(None, SocketAddr::new(own, there), b"to one of them").await;
+        let batch = arrivals.recv().await.unwrap();
+        assert_eq!(batch.datagrams().map(|it| it.0).collect::<Vec<_>>(), [own]);
+        all.send(Some(own), SocketAddr::new(one.address, back), b"from it").await;
+        let batch = arrivals.recv().await.unwrap();
+        let remotes: Vec<_> = batch.datagrams().map(|it| it.1).collect();
+        assert_eq!(remotes, [SocketAddr::new(own, there)]);
     }
 
     #[tokio::test]
     async fn a_closed_port_is_reported_with_the_datagram() {
         let (batches, mut arrivals) = mpsc::channel(4);
-        let sender = LaneSocket::bind(LOOPBACK, batches.clone()).unwrap();
-        let closed = LaneSocket::bind(LOOPBACK, batches).unwrap();
-        let to = SocketAddr::new(LOOPBACK.ip(), closed.udp_port);
+        let sender = LaneSocket::udp(LOOPBACK, batches.clone()).unwrap();
+        let closed = LaneSocket::udp(LOOPBACK, batches).unwrap();
+        let to = at(&closed);
         let reader = closed.reader.clone();
         drop(closed);
         while !reader.is_finished() {
             tokio::task::yield_now().await;
         }
-        sender.send(to, b"anybody there?").await;
+        sender.send(None, to, b"anybody there?").await;
         let batch = arrivals.recv().await.unwrap();
         let unreachable: Vec<_> = batch.unreachable().collect();
         assert_eq!(unreachable, [(to, &b"anybody there?"[..])]);
@@ -226,9 +377,9 @@ mod tests {
     #[tokio::test]
     async fn an_address_in_use_is_an_error() {
         let (batches, _arrivals) = mpsc::channel(4);
-        let first = LaneSocket::bind(LOOPBACK, batches.clone()).unwrap();
-        let same = SocketAddr::new(LOOPBACK.ip(), first.udp_port);
-        let error = LaneSocket::bind(same, batches).unwrap_err();
+        let first = LaneSocket::udp(LOOPBACK, batches.clone()).unwrap();
+        let same = at(&first);
+        let error = LaneSocket::udp(same, batches).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
     }
 }

@@ -1,4 +1,4 @@
-//! Our own SCTP over UDP sockets: packets and time.
+//! Our own SCTP over UDP or raw sockets: packets and time.
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, SocketAddr};
@@ -8,8 +8,8 @@ use rserpool_core::entropy::Entropy;
 use rserpool_core::machine::Machine;
 use rserpool_core::sctp::lanes::{Race, Verdict, is_init, ports_of, usual_udp_ports};
 use rserpool_core::sctp::{
-    self, Closed, Connect, Datagram, Event, Handle, Packet, Received, SendError, UdpPorts,
-    Unreachable,
+    self, Closed, Connect, Datagram, Event, Handle, LOCAL_ADDRESSES_MAX, Packet, Received,
+    SendError, UdpPorts, Unreachable,
 };
 use rserpool_core::time::Instant;
 use tokio::sync::mpsc;
@@ -18,7 +18,7 @@ use super::lanes::{Lanes, PortLane};
 use super::socket::Batch;
 use super::storage::{BufferLens, HeapStorage};
 use super::tables::Outgoing;
-use super::{TransportConfig, TransportError};
+use super::{TransportChoice, TransportConfig, TransportError};
 use crate::clock::{Clock, OsEntropy};
 
 /// Which handshake a packet belongs to.
@@ -32,6 +32,8 @@ struct RaceKey {
 /// The SCTP endpoint of a process, and the ways to reach others.
 pub(super) struct Userland {
     clock: Clock,
+    /// Our addresses, if peers are told of them.
+    addresses: Vec<IpAddr>,
     endpoint: sctp::Endpoint<HeapStorage, OsEntropy>,
     lanes: Lanes,
     /// How the SCTP ports that are open travel.
@@ -58,12 +60,21 @@ impl Userland {
         storage.reserve(0);
         let mut sctp_config = sctp::Config::default();
         sctp_config.heartbeat_interval = Some(super::HEARTBEAT_INTERVAL);
+        let addresses = super::told_addresses(&config.addresses);
+        let mut endpoint = sctp::Endpoint::new(sctp_config, OsEntropy, secret, storage);
+        // Ports cannot be opened if there are too many of them.
+        let _ = endpoint.set_addresses(&addresses);
+        let lanes = match config.choice {
+            TransportChoice::Raw => Lanes::raw(config.addresses.clone(), batch_sender),
+            _ => Lanes::udp(config.addresses.clone(), batch_sender),
+        };
         Self {
             clock,
+            addresses,
             packet: vec![0; usize::from(sctp_config.mtu)],
             message: vec![0; config.receive_buffer_len],
-            endpoint: sctp::Endpoint::new(sctp_config, OsEntropy, secret, storage),
-            lanes: Lanes::new(config.addresses.clone(), batch_sender),
+            endpoint,
+            lanes,
             lane_of: BTreeMap::new(),
             batches,
             races: HashMap::new(),
@@ -79,6 +90,10 @@ impl Userland {
         udp_port: Option<u16>,
         listen: bool,
     ) -> Result<u16, TransportError> {
+        let (count, max) = (self.addresses.len(), LOCAL_ADDRESSES_MAX);
+        if count > max {
+            return Err(TransportError::TooManyAddresses { count, max });
+        }
         let lane = self.lanes.open(port, udp_port, listen)?;
         if listen && self.endpoint.listen(lane.port).is_err() {
             return Err(TransportError::TooManyPorts { port: lane.port });
@@ -93,6 +108,7 @@ impl Userland {
 
     pub(super) fn close(&mut self, port: u16) {
         self.unlisten(port);
+        self.lanes.close(port);
         self.lane_of.remove(&port);
     }
 
@@ -114,17 +130,26 @@ impl Userland {
         pinned: Option<u16>,
     ) -> Option<Handle> {
         let now = self.clock.now();
-        let local_udp_port = self.lane_of.get(&port)?.udp_port;
-        let lanes = self.lanes_to(remote, pinned);
-        let first = *lanes.first()?;
-        let udp = Some(UdpPorts { local: local_udp_port, remote: first });
+        let lanes = match (self.lane_of.get(&port)?.udp_port, pinned) {
+            (Some(local), _) => Some((local, self.lanes_to(remote, pinned))),
+            // A peer that is at a UDP port is not right over IP.
+            (None, Some(_)) => return None,
+            (None, None) => None,
+        };
+        let first = |(local, lanes): &(u16, Vec<u16>)| {
+            lanes.first().map(|&remote| UdpPorts { local: *local, remote })
+        };
+        let udp = lanes.as_ref().and_then(first);
         let connected = self.endpoint.connect(now, Connect { local_port: port, remote, udp });
         let handle = connected
             .inspect_err(|error| tracing::debug!(%remote, %error, "cannot connect"))
             .ok()?;
-        let key = RaceKey { remote: remote.ip(), local_port: port, remote_port: remote.port() };
-        self.races.insert(key, Race::new(now, &lanes));
-        self.race_of.insert(handle, key);
+        if let Some((_, lanes)) = lanes {
+            let key =
+                RaceKey { remote: remote.ip(), local_port: port, remote_port: remote.port() };
+            self.races.insert(key, Race::new(now, &lanes));
+            self.race_of.insert(handle, key);
+        }
         Some(handle)
     }
 
@@ -173,6 +198,14 @@ impl Userland {
         let _ = self.endpoint.abort(self.clock.now(), handle);
     }
 
+    /// The addresses of a peer, the primary one first.
+    pub(super) fn peer_addresses(&self, handle: Handle) -> Vec<IpAddr> {
+        let paths = (0..).map_while(|index| self.endpoint.path(handle, index));
+        let mut paths: Vec<_> = paths.collect();
+        paths.sort_by_key(|path| !path.is_primary);
+        paths.into_iter().map(|path| path.remote).collect()
+    }
+
     /// The smoothed round-trip time, once measured.
     pub(super) fn srtt(&self, handle: Handle) -> Option<Duration> {
         self.endpoint.srtt(handle)
@@ -189,9 +222,11 @@ impl Userland {
         for (key, race) in &mut self.races {
             let Some(lane) = self.lane_of.get(&key.local_port) else { continue };
             race.handle_timeout(now);
-            let Some(socket) = self.lanes.socket(lane.udp_port, key.remote) else { continue };
+            let Some(socket) = self.lanes.socket(lane.udp_port, None, key.remote) else {
+                continue;
+            };
             while let Some((udp_port, init)) = race.next_owed() {
-                socket.send(SocketAddr::new(key.remote, udp_port), init).await;
+                socket.send(None, SocketAddr::new(key.remote, udp_port), init).await;
             }
         }
     }
@@ -217,21 +252,23 @@ impl Userland {
 
     /// Sends the packet in `self.packet`; an INIT goes to every lane of its race.
     async fn send_packet(&mut self, now: Instant, packet: Packet) {
-        let Some(ports) = packet.udp else { return };
-        let bytes = &self.packet[..packet.len];
-        let Some(socket) = self.lanes.socket(ports.local, packet.remote) else { return };
+        let Packet { local, remote, udp, len } = packet;
+        let bytes = &self.packet[..len];
+        let Some(socket) = self.lanes.socket(udp.map(|ports| ports.local), local, remote) else {
+            return;
+        };
         if is_init(bytes)
             && let Some((local_port, remote_port)) = ports_of(bytes)
-            && let Some(race) =
-                self.races.get_mut(&RaceKey { remote: packet.remote, local_port, remote_port })
+            && let Some(race) = self.races.get_mut(&RaceKey { remote, local_port, remote_port })
             && race.on_init(now, bytes)
         {
             while let Some((udp_port, init)) = race.next_owed() {
-                socket.send(SocketAddr::new(packet.remote, udp_port), init).await;
+                socket.send(local, SocketAddr::new(remote, udp_port), init).await;
             }
             return;
         }
-        socket.send(SocketAddr::new(packet.remote, ports.remote), bytes).await;
+        let udp_port = udp.map_or(0, |ports| ports.remote);
+        socket.send(local, SocketAddr::new(remote, udp_port), bytes).await;
     }
 
     /// What has come in on one socket. Cancelling it loses nothing.
@@ -250,8 +287,11 @@ impl Userland {
 
     async fn on_batch(&mut self, batch: &Batch) {
         let now = self.clock.now();
-        for (remote, payload) in batch.datagrams() {
-            let udp = UdpPorts { local: batch.udp_port, remote: remote.port() };
+        for (local, remote, payload) in batch.datagrams() {
+            if batch.udp_port.is_none() && self.is_others(now, local, payload) {
+                continue;
+            }
+            let udp = batch.udp_port.map(|local| UdpPorts { local, remote: remote.port() });
             // Towards us, the peer's port is the source.
             if let Some((remote_port, local_port)) = ports_of(payload)
                 && let Some(race) =
@@ -263,8 +303,7 @@ impl Userland {
                     Verdict::Pass => {}
                 }
             }
-            let datagram =
-                Datagram { local: batch.local, remote: remote.ip(), udp: Some(udp), payload };
+            let datagram = Datagram { local, remote: remote.ip(), udp, payload };
             self.input(now, sctp::Input::Datagram(datagram)).await;
         }
         for (remote, quoted) in batch.unreachable() {
@@ -279,6 +318,14 @@ impl Userland {
             let unreachable = Unreachable { remote: remote.ip(), quoted };
             self.input(now, sctp::Input::Unreachable(unreachable)).await;
         }
+    }
+
+    /// Whether a packet that came right over IP is for another process.
+    fn is_others(&mut self, now: Instant, local: IpAddr, packet: &[u8]) -> bool {
+        let port = ports_of(packet).map(|(_, port)| port);
+        port.is_some_and(|port| {
+            !self.lane_of.contains_key(&port) && self.lanes.is_others(now, local, port)
+        })
     }
 
     async fn input(&mut self, now: Instant, input: sctp::Input<'_>) {

@@ -23,7 +23,7 @@ use crate::scope::{
     CLOSE_PATIENCE, Registrars, no_registrar, pool_handle, profile, registrars, reports,
     resolve_failure, start_failure, stop_signal,
 };
-use crate::transport::by;
+use crate::transport::to_connect;
 use crate::values::Span;
 
 /// `rsp call`.
@@ -173,7 +173,7 @@ impl Place {
             config.patience = patience.0;
         }
         config.deadline = shared.deadline.map(|span| span.0);
-        let transport_config = by(scope.transport, TransportConfig::default());
+        let transport_config = to_connect(&scope)?;
         let json = shared.json;
         Ok(Self { pool, registrars, user_config, transport_config, config, json })
     }

@@ -13,7 +13,7 @@ use crate::address::Address;
 use crate::cli::ProfileChoice;
 use crate::failure::{Failure, Status};
 use crate::scope::{CLOSE_PATIENCE, transport_failure};
-use crate::transport::{TransportArg, by};
+use crate::transport::{TransportArg, by, check_udp_port};
 use crate::values::Span;
 
 /// What `rsp hsdump` takes.
@@ -49,6 +49,7 @@ peer without elements, RSPLIB's for some 10 s, ours until we have hung up.";
 
 /// Prints a handlespace.
 pub(crate) async fn hsdump(args: HsdumpArgs) -> Result<(), Failure> {
+    check_udp_port(args.transport, "the registrar", &args.registrar)?;
     let mut endpoint = Endpoint::new(args.registrar.lookup(ENRP_PORT).await?);
     endpoint.udp_port = args.registrar.udp_port;
     let transport = Transport::start(by(args.transport, TransportConfig::default()));

@@ -136,6 +136,30 @@ fn the_kernels_sctp_is_not_used_where_there_is_none() {
 }
 
 #[test]
+fn a_udp_port_where_nothing_goes_by_udp_is_a_usage_error() {
+    for (arguments, flag) in [
+        (&["registrar", "--listen", "127.0.0.1:0/9899"][..], "--listen"),
+        (&["resolve", "ComputePool", "--registrar", "127.0.0.1:3863/9899"], "--registrar"),
+        (&["hsdump", "127.0.0.1:9901/9899"], "the registrar"),
+    ] {
+        let ended = rsp(&[arguments, &["--transport", "raw"]].concat());
+        assert_eq!(ended.code, Some(2), "{arguments:?}: {}", ended.errors);
+        assert!(ended.errors.contains(flag), "{}", ended.errors);
+        assert!(ended.errors.contains("nothing goes by UDP"), "{}", ended.errors);
+    }
+}
+
+#[test]
+fn an_element_at_several_addresses_registers_all_of_them() {
+    let (_registrar, place) = Process::registrar(&["--local", "127.0.0.2"]);
+    let _element = Process::element(&place, &["--local", "127.0.0.3"]);
+    let table = rsp(&["resolve", "ComputePool", "--registrar", &place, "--json"]);
+    let json: serde_json::Value = serde_json::from_str(&table.output).unwrap();
+    let addresses = json["elements"][0]["addresses"].to_string();
+    assert_eq!(addresses, r#"["127.0.0.1","127.0.0.3"]"#, "{json}");
+}
+
+#[test]
 fn a_udp_port_for_the_kernels_sctp_is_a_usage_error() {
     let arguments = ["registrar", "--transport", "kernel", "--listen", "127.0.0.1:0/9899"];
     let ended = rsp(&arguments);

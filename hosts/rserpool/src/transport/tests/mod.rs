@@ -1,9 +1,12 @@
-//! One set of tests for both SCTPs, on the loopback interface.
+//! One set of tests for all SCTPs, on the loopback interface.
 //!
 //! Those of the kernel's are skipped, with a printed reason, where it has none; where
-//! `KERNEL_SCTP_REQUIRED` is set, they fail.
+//! `KERNEL_SCTP_REQUIRED` is set, they fail. Those right over IP have network namespaces of their
+//! own, and are skipped where none can be made, unless `RAW_SCTP_REQUIRED` is set.
 
+mod homes;
 mod pool;
+mod raw_only;
 mod udp_only;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -16,7 +19,7 @@ use rserpool_core::entropy::{Entropy, SplitMix64};
 use super::*;
 
 /// Makes the tests of the list for each SCTP, from the functions of the same names.
-macro_rules! for_both {
+macro_rules! for_each {
     ($($name:path as $test:ident),* $(,)?) => {
         mod over_udp {
             use super::*;
@@ -38,10 +41,28 @@ macro_rules! for_both {
                 }
             )*
         }
+        mod over_ipv4 {
+            use super::*;
+            $(
+                #[test]
+                fn $test() {
+                    raw_only::in_own_network(Net::raw(Ipv4Addr::LOCALHOST.into()), $name);
+                }
+            )*
+        }
+        mod over_ipv6 {
+            use super::*;
+            $(
+                #[test]
+                fn $test() {
+                    raw_only::in_own_network(Net::raw(Ipv6Addr::LOCALHOST.into()), $name);
+                }
+            )*
+        }
     };
 }
 
-for_both! {
+for_each! {
     messages_go_both_ways as messages_go_both_ways_and_the_end_is_told,
     many_messages as many_messages_on_several_streams_come_in_their_order,
     big_messages as big_messages_come_whole,
@@ -59,21 +80,26 @@ for_both! {
     port_again as a_port_can_be_opened_again_at_once,
     port_twice as a_port_that_somebody_listens_on_is_in_use,
     round_trip as the_round_trip_is_told,
+    homes::all_told as all_addresses_of_a_peer_are_told,
     pool::failover as a_job_survives_the_loss_of_an_element,
 }
 
 /// One SCTP on the loopback interface.
 #[derive(Clone, Copy)]
-struct Net(TransportChoice);
+struct Net {
+    choice: TransportChoice,
+    address: IpAddr,
+}
 
 impl Net {
     /// `None`, with a printed reason, where the machine does not have it.
     fn of(choice: TransportChoice) -> Option<Self> {
+        let net = Self { choice, address: Ipv4Addr::LOCALHOST.into() };
         if choice == TransportChoice::Udp {
-            return Some(Self(choice));
+            return Some(net);
         }
         match kernel::probe() {
-            Ok(()) => Some(Self(choice)),
+            Ok(()) => Some(net),
             Err(error) => {
                 assert!(std::env::var_os("KERNEL_SCTP_REQUIRED").is_none(), "{error}");
                 println!("skipped: this kernel has no SCTP sockets ({error})");
@@ -82,9 +108,18 @@ impl Net {
         }
     }
 
+    /// Our SCTP right over IP, for which there must be a network namespace.
+    fn raw(address: IpAddr) -> Self {
+        Self { choice: TransportChoice::Raw, address }
+    }
+
+    fn is_udp(self) -> bool {
+        self.choice == TransportChoice::Udp
+    }
+
     fn config(self) -> TransportConfig {
-        let mut config = TransportConfig::at(Ipv4Addr::LOCALHOST.into());
-        config.choice = self.0;
+        let mut config = TransportConfig::at(self.address);
+        config.choice = self.choice;
         config
     }
 
@@ -94,9 +129,8 @@ impl Net {
 
     /// Where a port is, with its UDP port if it has one.
     fn endpoint(self, port: &Port) -> Endpoint {
-        let mut endpoint =
-            Endpoint::new(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port.number()));
-        if self.0 == TransportChoice::Udp {
+        let mut endpoint = Endpoint::new(SocketAddr::new(self.address, port.number()));
+        if self.is_udp() {
             endpoint.udp_port = port.udp_ports().first().copied();
         }
         endpoint
@@ -160,7 +194,7 @@ async fn connect(from: &Port, to: Endpoint) -> OwnedInput {
 fn association_of(input: OwnedInput) -> AssociationId {
     match input {
         OwnedInput::Up { association, peer_addresses, .. } => {
-            assert!(peer_addresses.contains(&Ipv4Addr::LOCALHOST.into()), "{peer_addresses:?}");
+            assert!(peer_addresses.iter().any(IpAddr::is_loopback), "{peer_addresses:?}");
             association
         }
         other => panic!("{other:?}"),
@@ -304,8 +338,8 @@ async fn peer_loss(net: Net) {
 async fn nobody(net: Net) {
     let port = net.start().open(0, None, false).await.unwrap();
     let closed = std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let mut nobody = Endpoint::new(closed);
-    nobody.udp_port = (net.0 == TransportChoice::Udp).then_some(closed.port());
+    let mut nobody = Endpoint::new(SocketAddr::new(net.address, closed.port()));
+    nobody.udp_port = net.is_udp().then_some(closed.port());
     let input = connect(&port, nobody).await;
     assert!(matches!(input, OwnedInput::ConnectFailed { connect: ConnectId(7) }), "{input:?}");
 }
@@ -315,7 +349,11 @@ async fn second_address(net: Net) {
     let listening = server.open(0, Some(0), true).await.unwrap();
     let port = client.open(0, None, false).await.unwrap();
     let mut to = net.endpoint(&listening);
-    to.addresses.insert(0, IpAddr::V4(Ipv4Addr::new(127, 0, 0, 77))).unwrap();
+    let nobody = match net.address {
+        IpAddr::V4(_) => IpAddr::from([127, 0, 0, 77]),
+        IpAddr::V6(_) => IpAddr::from([0xfd77, 0, 0, 0, 0, 0, 0, 77]),
+    };
+    to.addresses.insert(0, nobody).unwrap();
     association_of(connect(&port, to).await);
 }
 
@@ -434,10 +472,12 @@ async fn port_twice(net: Net) {
     let (ours, theirs) = (net.start(), net.start());
     let listening = ours.open(0, Some(0), true).await.unwrap();
     match theirs.open(listening.number(), None, true).await {
-        Err(TransportError::AddressInUse { port, .. }) if net.0 == TransportChoice::Udp => {
+        Err(TransportError::AddressInUse { port, .. }) if net.is_udp() => {
             assert_eq!(port, listening.number());
         }
-        Err(TransportError::KernelPortInUse { port }) => assert_eq!(port, listening.number()),
+        Err(TransportError::KernelPortInUse { port } | TransportError::RawPortInUse { port }) => {
+            assert_eq!(port, listening.number())
+        }
         other => panic!("{other:?}"),
     }
     match ours.open(listening.number(), None, true).await {
@@ -448,7 +488,7 @@ async fn port_twice(net: Net) {
 
 async fn round_trip(net: Net) {
     let delay_ms = std::env::var("LOOPBACK_DELAY_MS").ok().map(|text| text.parse().unwrap());
-    if net.0 == TransportChoice::Kernel && delay_ms.is_none() {
+    if net.choice == TransportChoice::Kernel && delay_ms.is_none() {
         println!("skipped: the kernel measures no round trips as short as those of loopback");
         return;
     }
@@ -481,30 +521,12 @@ async fn round_trip(net: Net) {
 }
 
 #[tokio::test]
-async fn all_addresses_of_a_peer_are_told() {
-    let Some(net) = Net::of(TransportChoice::Kernel) else { return };
-    let listening = net.start().open(0, None, true).await.unwrap();
-    let mut config = net.config();
-    let both = [IpAddr::from([127, 0, 0, 1]), IpAddr::from([127, 0, 0, 2])];
-    config.addresses = both.to_vec();
-    let port = Transport::start(config).open(0, None, false).await.unwrap();
-    association_of(connect(&port, net.endpoint(&listening)).await);
-    match next(&listening).await {
-        OwnedInput::Up { mut peer_addresses, .. } => {
-            peer_addresses.sort_unstable();
-            assert_eq!(peer_addresses, both);
-        }
-        other => panic!("{other:?}"),
-    }
-}
-
-#[tokio::test]
 async fn one_port_serves_peers_of_both() {
     let Some(both) = Net::of(TransportChoice::Auto) else { return };
     let server = both.start();
     let listening = server.open(0, Some(0), true).await.unwrap();
     for choice in [TransportChoice::Kernel, TransportChoice::Udp, TransportChoice::Auto] {
-        let net = Net(choice);
+        let net = Net { choice, ..both };
         let port = net.start().open(0, None, false).await.unwrap();
         let id = association_of(connect(&port, net.endpoint(&listening)).await);
         let theirs = association_of(next(&listening).await);
@@ -520,11 +542,12 @@ async fn one_port_serves_peers_of_both() {
 
 #[tokio::test]
 async fn who_may_have_either_finds_a_peer_of_ours_alone() {
-    let server = Net(TransportChoice::Udp).start();
+    let server = Net::of(TransportChoice::Udp).unwrap().start();
     let listening = server.open(0, None, true).await.unwrap();
-    let port = Net(TransportChoice::Auto).start().open(0, None, false).await.unwrap();
+    let auto = Net { choice: TransportChoice::Auto, address: Ipv4Addr::LOCALHOST.into() };
+    let port = auto.start().open(0, None, false).await.unwrap();
     // Nothing said about UDP, so the kernel's SCTP is tried first, where there is one.
-    let to = Net(TransportChoice::Auto).endpoint(&listening);
+    let to = auto.endpoint(&listening);
     let id = association_of(connect(&port, to).await);
     association_of(next(&listening).await);
     send(&port, id, b"found").await;
@@ -537,7 +560,8 @@ async fn the_kernel_cannot_be_chosen_where_it_has_no_sctp() {
         println!("skipped: this kernel has SCTP");
         return;
     }
-    let error = Net(TransportChoice::Kernel).start().open(4_711, None, true).await.unwrap_err();
+    let net = Net { choice: TransportChoice::Kernel, address: Ipv4Addr::LOCALHOST.into() };
+    let error = net.start().open(4_711, None, true).await.unwrap_err();
     assert!(matches!(error, TransportError::NoKernelSctp { port: 4_711 }), "{error}");
 }
 

@@ -6,7 +6,7 @@ use rserpool_core::association::Endpoint;
 use rserpool_core::identifier::PoolHandle;
 use tokio::runtime::Runtime;
 
-use super::{Duration, Net, PATIENCE, SocketAddr, TransportChoice, own_runtime};
+use super::{Duration, Net, PATIENCE, SocketAddr, own_runtime};
 use crate::job::{RunnerConfig, SyntheticJob};
 use crate::{
     ElementEvent, JobHandle, PoolElement, PoolElementConfig, PoolUser, PoolUserConfig, Registrar,
@@ -18,8 +18,8 @@ pub(super) async fn failover(net: Net) {
     let mut config = RegistrarConfig::default();
     (config.port, config.udp_port) = (0, Some(0));
     let registrar = Registrar::start(&transport, config).await.unwrap();
-    let mut at = Endpoint::new(SocketAddr::new([127, 0, 0, 1].into(), registrar.port()));
-    if net.0 == TransportChoice::Udp {
+    let mut at = Endpoint::new(SocketAddr::new(net.address, registrar.port()));
+    if net.is_udp() {
         at.udp_port = registrar.udp_ports().first().copied();
     }
     let (first, _first) = element(net, at.clone()).await;
