@@ -4,7 +4,7 @@
 use std::env;
 
 use rserpool_core::entropy::{Entropy, SplitMix64};
-use rserpool_tests::fuzz_targets::{sctp_data, sctp_pair};
+use rserpool_tests::fuzz_targets::{sctp_attack, sctp_data, sctp_pair};
 
 fn seeds() -> u64 {
     env::var("RSERPOOL_SEEDS").map_or(200, |count| count.parse().expect("a number"))
@@ -24,6 +24,17 @@ fn random_commands_come_to_an_end() {
             }
         }
         sctp_pair::run(&commands);
+    }
+}
+
+#[test]
+fn random_attacks_come_to_nothing() {
+    for seed in 0..seeds() {
+        println!("seed {seed}");
+        let mut random = SplitMix64::new(seed ^ 0xff00);
+        let mut script = vec![0; 1 + random.below(800) as usize];
+        random.fill(&mut script);
+        sctp_attack::run(&script);
     }
 }
 

@@ -10,6 +10,7 @@ pub mod handlespace;
 pub mod message;
 mod peers;
 pub mod registrar;
+pub mod sctp_attack;
 pub mod sctp_data;
 pub mod sctp_packet;
 pub mod sctp_pair;
@@ -19,11 +20,12 @@ pub mod services;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets.
-pub const TARGETS: [Target; 10] = [
+pub const TARGETS: [Target; 11] = [
     ("message", message::run),
     ("handlespace", handlespace::run),
     ("registrar", registrar::run),
     ("asap_machines", asap_machines::run),
+    ("sctp_attack", sctp_attack::run),
     ("sctp_data", sctp_data::run),
     ("sctp_packet", sctp_packet::run),
     ("sctp_pair", sctp_pair::run),
