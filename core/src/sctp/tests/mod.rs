@@ -1,5 +1,6 @@
 //! Packet traces: endpoints that talk to each other or to a peer made by hand.
 
+mod bundling;
 mod craft;
 mod encapsulation;
 mod exchange;
@@ -8,6 +9,8 @@ mod link;
 mod lossy;
 mod many;
 mod multihoming;
+mod parameters;
+mod purposes;
 mod robust;
 mod rows;
 mod setup;
@@ -15,3 +18,4 @@ mod state_table;
 mod stranger;
 mod tags;
 mod teardown;
+mod windows;

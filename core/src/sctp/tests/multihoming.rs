@@ -319,3 +319,29 @@ fn one_address_alone_is_not_listed() {
     assert_eq!(vec![init[0].bytes.len()], [12 + 20 + 8 - 2 + 2]);
     assert!(networks.hosts[A].endpoint.set_addresses(&[address(0, A); 5]).is_err());
 }
+
+#[test]
+fn rt_i_11_3_two_dead_paths_take_turns_and_back_off_each_by_itself() {
+    let config = Config {
+        rto_initial: Duration::from_millis(100),
+        rto_min: Duration::from_millis(100),
+        rto_max: Duration::from_millis(800),
+        heartbeat_interval: None,
+        ..Config::DEFAULT
+    };
+    let (mut networks, [handle, _]) = Networks::connected(config);
+    networks.is_up = [false; 3];
+    networks.send(handle, b"nobody hears it");
+    networks.run();
+    let mut spans = Vec::new();
+    while spans.len() < 7 {
+        let host = &mut networks.hosts[A];
+        let at = host.endpoint.poll_timeout().unwrap();
+        spans.push(at.saturating_duration_since(host.now).as_millis());
+        host.now = at;
+        host.endpoint.handle_timeout(at);
+        networks.run();
+    }
+    assert_eq!(spans, [100, 100, 200, 200, 400, 400, 800]);
+    assert_eq!(networks.ways_of(A, 0), [0, 1, 0, 1, 0, 1, 0, 1]);
+}

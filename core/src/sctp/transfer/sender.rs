@@ -419,6 +419,8 @@ impl<'s> Sender<'s> {
             }
             self.state.sent_count = index.saturating_add(1);
             self.state.is_probing = u32::from(chunk.len) > self.state.peer_window;
+            // What came before a probe does not answer it.
+            self.state.has_heard &= !self.state.is_probing;
             if path.timed.is_none() {
                 path.timed = Some((self.state.first_tsn.plus(index), now));
             }

@@ -1,7 +1,7 @@
 //! The tables of `docs/compliance`: each requirement word of an RFC is in exactly one row, and
 //! what a row cites exists.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
@@ -11,12 +11,15 @@ use super::{Source, finding};
 use crate::process::root;
 
 mod citations;
+mod rows;
 mod table;
 
 use citations::Code;
 use table::{Row, Status, Table};
 
 const FOLDER: &str = "docs/compliance";
+/// Rows of another kind: what the SCTP endpoint does.
+const ROWS: &str = "sctp.md";
 /// What the RFCs have: `cargo xtask requirement-words` printed it.
 const WORDS: &str = "words.txt";
 
@@ -53,7 +56,18 @@ pub(super) fn check(sources: &[Source], findings: &mut Vec<String>) -> Result<()
         let path = Path::new(FOLDER).join(&name);
         check_table(&path, &read(&name)?, words, &code, findings);
     }
+    let scripts = scripts()?;
+    rows::check(&Path::new(FOLDER).join(ROWS), &read(ROWS)?, &code, &scripts, findings);
     Ok(())
+}
+
+/// The scripts that must each be in a row, as rows cite them.
+fn scripts() -> Result<BTreeSet<String>> {
+    let folder = root().join(rows::SCRIPTS);
+    let files = fs::read_dir(folder).with_context(|| format!("cannot read {}", rows::SCRIPTS))?;
+    let name =
+        |file: fs::DirEntry| format!("{}/{}", rows::SCRIPTS, file.file_name().to_string_lossy());
+    files.map(|file| Ok(name(file?))).collect()
 }
 
 fn parse_words(text: &str) -> BTreeMap<String, Words> {
