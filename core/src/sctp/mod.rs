@@ -1,6 +1,6 @@
 //! An SCTP endpoint (RFC 9260) over raw IP or UDP (RFC 6951).
 //!
-//! Deliberately absent: path MTU discovery, Nagle's algorithm, ECN, partial reliability (RFC
+//! Deliberately absent: Nagle's algorithm, ECN, partial reliability (RFC
 //! 3758), address reconfiguration (RFC 5061), authentication (RFC 4895). Peers that offer them
 //! fall back, because they are not announced.
 //!
@@ -74,7 +74,7 @@ pub use storage::{Inline, Lent, Slot, Storage};
 pub use transfer::{RxDescriptor, TxDescriptor};
 pub use types::{
     Closed, Connect, ConnectError, Datagram, Event, Handle, Input, InputError,
-    LOCAL_ADDRESSES_MAX, ListenError, Packet, PathError, PathStatus, Received, SendError,
+    LOCAL_ADDRESSES_MAX, ListenError, Packet, PathError, PathStatus, Received, SendError, TooBig,
     TooManyAddresses, UDP_PORT, UdpPorts, Unreachable,
 };
 

@@ -48,6 +48,9 @@ pub enum Input<'a> {
     /// An ICMP error says that the peer does not speak SCTP (protocol unreachable, or port
     /// unreachable where SCTP travels in UDP).
     Unreachable(Unreachable<'a>),
+    /// An ICMP error says that a packet was too big for a link and may not be fragmented
+    /// (fragmentation needed, or packet too big of ICMPv6).
+    TooBig(TooBig<'a>),
 }
 
 /// How many of our own addresses are told to peers.
@@ -73,6 +76,8 @@ pub struct PathStatus {
     pub srtt: Option<Duration>,
     /// The retransmission timeout.
     pub rto: Duration,
+    /// The largest IP packet that is sent there, headers included (PMTU, RFC 9260 §7.3).
+    pub mtu: u16,
 }
 
 /// An SCTP packet as it came in.
@@ -99,6 +104,18 @@ pub struct Unreachable<'a> {
     pub quoted: &'a [u8],
 }
 
+/// An ICMP error about a packet of ours that was too big.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TooBig<'a> {
+    /// The address that our packet went to.
+    pub remote: IpAddr,
+    /// The MTU of the link that it did not fit, IP header included; 0 where the error does not
+    /// say (RFC 1191 §4).
+    pub mtu: u32,
+    /// The start of our packet, as in [`Unreachable::quoted`], and ignored as there.
+    pub quoted: &'a [u8],
+}
+
 /// A packet to send; its bytes are in the buffer that the caller lent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
@@ -113,6 +130,9 @@ pub struct Packet {
     pub udp: Option<UdpPorts>,
     /// How many bytes of the buffer it takes.
     pub len: usize,
+    /// IP may fragment it, here or on the way. Where it may not, it is sent with the Don't
+    /// Fragment bit over IPv4, and dropped rather than fragmented here if it is too big.
+    pub may_fragment: bool,
 }
 
 /// What the user of an endpoint should know.

@@ -2,9 +2,10 @@
 //!
 //! Read §4, §5.1 to §5.3, §8 and §9 before editing. Files by event: `packet` (chunks that come
 //! in), `handshake` (INIT ACK, cookies, restart), `teardown` (shutdown, abort), `timers`,
-//! `transmit` (packets that go out), `path`.
+//! `transmit` (packets that go out), `path`, `mtu`.
 
 mod handshake;
+mod mtu;
 mod own;
 mod packet;
 mod path;
@@ -30,6 +31,7 @@ use crate::association::{DownReason, Ppid, StreamId};
 use crate::time::Instant;
 
 pub(super) use handshake::{Refusal, StrangerInit, listed_addresses, refuse};
+pub(super) use mtu::{DISCOVERIES, may_fragment_reply};
 pub(super) use path::{Addresses, PATHS_MAX, Path};
 pub(super) use probe::Probe;
 pub use status::{State, Status};
@@ -197,23 +199,6 @@ impl Tcb {
     /// The peer's address and SCTP port.
     pub(super) fn peer(&self) -> SocketAddr {
         SocketAddr::new(self.path(self.primary()).remote, self.remote_port)
-    }
-
-    /// The longest DATA chunk to queue, for whichever path it takes. A path may be encapsulated
-    /// only since it started.
-    fn chunk_len_max(&self, config: &Config) -> u16 {
-        let of_path = |index| {
-            let at_start = self.transfer(index).chunk_len_max() as usize;
-            at_start.min(self.chunks_len_max(config, index))
-        };
-        let least = (0..self.path_count()).map(of_path).min().unwrap_or(0);
-        u16::try_from(least).unwrap_or(u16::MAX)
-    }
-
-    /// Bytes of chunks in the largest packet on a path as it is now.
-    fn chunks_len_max(&self, config: &Config, index: usize) -> usize {
-        let path = self.path(index);
-        config.chunks_len_max(path.remote, path.udp.is_some())
     }
 
     /// How packets to the peer are labelled.

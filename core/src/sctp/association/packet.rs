@@ -261,6 +261,8 @@ impl Association<'_> {
         for index in 0..self.tcb.path_count() {
             if outcome.acked_paths & (1 << index) != 0 {
                 self.clear_errors(index);
+                let acked_len = self.tcb.transfer(index).acked_len();
+                self.on_mtu_answer(context, index, if outcome.advanced { acked_len } else { 0 });
             }
         }
         if outcome.advanced {

@@ -3,7 +3,9 @@
 
 use core::net::{IpAddr, Ipv4Addr};
 
+use super::mtu::{DISCOVERIES, Discovery};
 use super::{Association, Probe, Tcb};
+use crate::sctp::config::Config;
 use crate::sctp::endpoint::{Context, Source};
 use crate::sctp::transfer::PathTransfer;
 use crate::sctp::types::{Event, Handle, PathStatus, UdpPorts};
@@ -31,6 +33,8 @@ pub(in crate::sctp) struct Path {
     /// More sendings in a row than Path.Max.Retrans were not answered.
     pub(super) is_unreachable: bool,
     pub(in crate::sctp) probe: Probe,
+    /// Its MTU, where that is found out.
+    pub(super) mtu: [Discovery; DISCOVERIES],
 }
 
 impl Path {
@@ -42,6 +46,7 @@ impl Path {
         is_confirmed: false,
         is_unreachable: false,
         probe: Probe::Off,
+        mtu: [Discovery::EMPTY; DISCOVERIES],
     };
 
     /// Whether data can be sent here with hope.
@@ -116,7 +121,7 @@ impl Tcb {
     }
 
     /// The path to an address of the peer.
-    pub(super) fn path_to(&self, address: IpAddr) -> Option<usize> {
+    pub(in crate::sctp) fn path_to(&self, address: IpAddr) -> Option<usize> {
         (0..self.path_count()).find(|&index| self.path(index).remote == address)
     }
 
@@ -144,7 +149,11 @@ impl Tcb {
     }
 
     /// What the user may know of a path.
-    pub(in crate::sctp) fn path_status(&self, index: usize) -> Option<PathStatus> {
+    pub(in crate::sctp) fn path_status(
+        &self,
+        config: &Config,
+        index: usize,
+    ) -> Option<PathStatus> {
         let path = (index < self.path_count()).then(|| self.path(index))?;
         let transfer = self.transfer(index);
         Some(PathStatus {
@@ -155,6 +164,7 @@ impl Tcb {
             is_reachable: !path.is_unreachable,
             srtt: transfer.srtt().map(Span::to_duration),
             rto: transfer.rto().to_duration(),
+            mtu: self.mtu(config, index),
         })
     }
 }
@@ -193,7 +203,9 @@ impl Association<'_> {
 
     /// Starts data transfer on a path afresh.
     pub(super) fn start_path(&mut self, context: &Context<'_>, index: usize) {
-        let chunk_len_max = self.tcb.chunks_len_max(&context.shared.config, index);
+        let config = &context.shared.config;
+        self.start_mtu(config, index);
+        let chunk_len_max = self.tcb.chunks_len_max(config, index);
         let is_ipv6 = self.tcb.path(index).remote.is_ipv6();
         let transfer = self.tcb.transfer_mut(index);
         transfer.start(&context.shared.parameters, chunk_len_max as u16, is_ipv6);

@@ -59,6 +59,9 @@ impl Association<'_> {
                 self.tcb.path_mut(index).probe = Probe::Due { nonce };
             }
             Probe::Sent { .. } => {
+                if self.on_probe_lost(context, index) {
+                    return;
+                }
                 self.tcb.transfer_mut(index).back_off(&context.shared.parameters);
                 if self.count_error(context, index) {
                     return;
@@ -83,7 +86,9 @@ impl Association<'_> {
                 self.clear_errors(index);
                 let round_trip = Span::between(at, context.now);
                 self.tcb.transfer_mut(index).on_rtt(&context.shared.parameters, round_trip);
+                self.on_probe_answered(context, index);
                 self.wait_for_probe(context, index);
+                self.on_mtu_answer(context, index, 0);
                 return;
             }
         }

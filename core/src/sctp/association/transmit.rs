@@ -21,15 +21,16 @@ impl Association<'_> {
             return None;
         }
         let index = self.next_path(context.now);
-        let chunks_len = self.tcb.chunks_len_max(&context.shared.config, index);
-        let packet = self.transmit_up_to(context, index, buf, chunks_len);
-        // A chunk that was cut before the path was encapsulated is 8 bytes too long for it. It
-        // goes out alone, and IP has to fragment it. RFC 9260 §6.9.
-        let at_start = self.tcb.transfer(index).chunk_len_max() as usize;
-        if packet.is_none() && at_start > chunks_len {
-            return self.transmit_up_to(context, index, buf, at_start);
+        let config = &context.shared.config;
+        let chunks_len = self.tcb.chunks_len_max(config, index);
+        let may_fragment = config.may_fragment(self.tcb.mtu(config, index));
+        let room_len = self.tcb.probe_len(index).unwrap_or(chunks_len);
+        if let Some(packet) = self.transmit_up_to(context, index, buf, room_len) {
+            return Some(Packet { may_fragment, ..packet });
         }
-        packet
+        let size = self.oversize(index, chunks_len)?;
+        let packet = self.transmit_up_to(context, index, buf, size)?;
+        Some(Packet { may_fragment: true, ..packet })
     }
 
     /// The path of the next packet: a probe's own; another than before for what was lost; the one
@@ -153,7 +154,12 @@ impl Association<'_> {
             let _ = writer.chunk(ChunkType::SHUTDOWN_ACK.0, 0, &[]);
             return;
         }
+        let is_padded = self.tcb.probe_len(index).is_some();
         self.write_heartbeat(context, index, writer);
+        if is_padded {
+            writer.pad();
+            return;
+        }
         // RFC 9260 §5.4: nothing else goes to an address that is not confirmed.
         if !self.tcb.path(index).is_confirmed {
             return;
@@ -181,7 +187,7 @@ impl Association<'_> {
 
     /// Whether a packet on a path could carry DATA now. What was lost goes first, and alone it
     /// may take another path than the one in use.
-    fn wants_to_send(&mut self, index: usize) -> bool {
+    pub(super) fn wants_to_send(&mut self, index: usize) -> bool {
         let (active, detour) = (self.tcb.active(), usize::from(self.tcb.detour));
         let sender = Sender::new(&mut self.tcb.sender, self.tx, self.tx_descriptors);
         let wanted = if sender.has_lost() { detour } else { active };

@@ -8,7 +8,7 @@ use super::context::{Context, Shared, Source};
 use super::replies::{Replies, TokenBucket, Written};
 use super::table::{Queue, Table};
 use crate::entropy::{Entropy, roughly_below};
-use crate::sctp::association::{Association, Events, State, Tcb};
+use crate::sctp::association::{Association, Events, State, Tcb, may_fragment_reply};
 use crate::sctp::config::Config;
 use crate::sctp::cookie::CookieKeys;
 use crate::sctp::packet::{Chunks, CommonHeader, checksum_is_right};
@@ -16,7 +16,7 @@ use crate::sctp::statistics::Statistics;
 use crate::sctp::storage::{Slot, Storage};
 use crate::sctp::types::{
     Connect, ConnectError, Datagram, Event, Handle, Input, InputError, ListenError, Packet,
-    Received, Unreachable,
+    Received, TooBig, Unreachable,
 };
 use crate::time::Instant;
 
@@ -232,6 +232,7 @@ impl Engine {
             Input::Unreachable(unreachable) => {
                 self.on_unreachable(now, storage, entropy, &unreachable)
             }
+            Input::TooBig(too_big) => self.on_too_big(now, storage, entropy, &too_big),
         }
     }
 
@@ -270,7 +271,6 @@ impl Engine {
         }
     }
 
-    /// RFC 9260 §10: the quoted packet must prove that we sent it.
     fn on_unreachable(
         &mut self,
         now: Instant,
@@ -278,26 +278,54 @@ impl Engine {
         entropy: &mut dyn Entropy,
         unreachable: &Unreachable<'_>,
     ) -> Result<(), InputError> {
-        let quoted = unreachable.quoted;
+        let slots = storage.slots();
+        let (index, _) = self.find_quoted(slots, unreachable.remote, unreachable.quoted)?;
+        self.with(now, storage, entropy, &Source::NOWHERE, index, |association, context| {
+            association.on_unreachable(context);
+        });
+        Ok(())
+    }
+
+    /// RFC 9260 §10 ICMP7.
+    fn on_too_big(
+        &mut self,
+        now: Instant,
+        storage: &mut dyn Storage,
+        entropy: &mut dyn Entropy,
+        too_big: &TooBig<'_>,
+    ) -> Result<(), InputError> {
+        let slots = storage.slots();
+        let (index, path) = self.find_quoted(slots, too_big.remote, too_big.quoted)?;
+        if !self.shared.config.discovers_pmtu() {
+            return Ok(());
+        }
+        self.with(now, storage, entropy, &Source::NOWHERE, index, |association, context| {
+            association.on_too_big(context, path, too_big.mtu);
+        });
+        Ok(())
+    }
+
+    /// The association and path that an ICMP error is about. RFC 9260 §10 ICMP5, ICMP6: the
+    /// quoted packet must prove that we sent it.
+    fn find_quoted(
+        &self,
+        slots: &[Slot],
+        remote: IpAddr,
+        quoted: &[u8],
+    ) -> Result<(usize, usize), InputError> {
         let &[s0, s1, d0, d1, t0, t1, t2, t3] =
             quoted.first_chunk().ok_or(InputError::Malformed)?;
         let local_port = u16::from_be_bytes([s0, s1]);
         let remote_port = u16::from_be_bytes([d0, d1]);
         let tag = u32::from_be_bytes([t0, t1, t2, t3]);
-        let slots = storage.slots();
         let index = self
             .table
-            .find(slots, local_port, remote_port, unreachable.remote, 0)
+            .find(slots, local_port, remote_port, remote, 0)
             .ok_or(InputError::OutOfTheBlue)?;
         let tcb = &slots.get(index).ok_or(InputError::OutOfTheBlue)?.tcb;
+        let path = tcb.path_to(remote).ok_or(InputError::OutOfTheBlue)?;
         let is_proven = if tag == 0 { quotes_our_init(tcb, quoted) } else { tag == tcb.peer_tag };
-        if !is_proven {
-            return Err(InputError::WrongTag);
-        }
-        self.with(now, storage, entropy, &Source::NOWHERE, index, |association, context| {
-            association.on_unreachable(context);
-        });
-        Ok(())
+        if is_proven { Ok((index, path)) } else { Err(InputError::WrongTag) }
     }
 
     pub(super) fn on_time(
@@ -370,7 +398,9 @@ impl Engine {
                 len = association.transmit_behind(context, buf, len);
             });
         }
-        route.finish(buf, len)
+        let packet = route.finish(buf, len)?;
+        let may_fragment = may_fragment_reply(&self.shared.config, &packet);
+        Some(Packet { may_fragment, ..packet })
     }
 
     pub(super) fn next_event(&mut self, storage: &mut dyn Storage) -> Option<Event> {

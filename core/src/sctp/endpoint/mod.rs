@@ -211,7 +211,7 @@ impl<S: Storage, E: Entropy> Endpoint<S, E> {
     /// How the paths to a peer are doing, one by one from 0; `None` after the last.
     pub fn path(&self, handle: Handle, index: usize) -> Option<PathStatus> {
         let slot = engine::index_of(self.storage.slots(), handle)?;
-        self.storage.slots().get(slot)?.tcb.path_status(index)
+        self.storage.slots().get(slot)?.tcb.path_status(self.config(), index)
     }
 
     /// The peer's primary address and its SCTP port.

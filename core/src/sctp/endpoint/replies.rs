@@ -41,7 +41,8 @@ impl Route {
         };
         header.emit(buf.get_mut(..len)?);
         let local = (!self.local.is_unspecified()).then_some(self.local);
-        Some(Packet { local, remote: self.remote, udp: self.udp, len })
+        let Self { remote, udp, .. } = *self;
+        Some(Packet { local, remote, udp, len, may_fragment: false })
     }
 }
 

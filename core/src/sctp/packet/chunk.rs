@@ -34,6 +34,8 @@ impl ChunkType {
     pub(crate) const COOKIE_ECHO: Self = Self(10);
     pub(crate) const COOKIE_ACK: Self = Self(11);
     pub(crate) const SHUTDOWN_COMPLETE: Self = Self(14);
+    /// RFC 4820. We send it and need not know it: a receiver skips it like any of its class.
+    pub(crate) const PAD: Self = Self(0x84);
 }
 
 /// One chunk.

@@ -77,6 +77,17 @@ impl<'b> PacketWriter<'b> {
         self.chunk(0, chunk.flags(), &[&fixed, &ppid, chunk.payload, wrapped])
     }
 
+    /// Fills the rest of the packet, at least 4 bytes, with a PAD chunk. RFC 4820 §3.
+    pub(crate) fn pad(&mut self) {
+        let room = self.buf.get_mut(self.len..).unwrap_or_default();
+        let Ok(wire_len) = u16::try_from(room.len()) else { return };
+        let Some((header, padding)) = room.split_first_chunk_mut::<4>() else { return };
+        let [high, low] = wire_len.to_be_bytes();
+        *header = [ChunkType::PAD.0, 0, high, low];
+        padding.fill(0);
+        self.len = self.buf.len();
+    }
+
     /// Appends a SACK with as many gap blocks, then duplicates, as fit. Whether it fitted at all.
     #[must_use]
     pub(crate) fn sack(

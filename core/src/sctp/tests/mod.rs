@@ -8,6 +8,7 @@ mod hostile;
 mod link;
 mod lossy;
 mod many;
+mod mtu;
 mod multihoming;
 mod parameters;
 mod purposes;

@@ -63,9 +63,13 @@ impl Congestion {
         self.window
     }
 
-    /// The largest DATA chunk that one packet can carry on this path.
-    pub(crate) fn chunk_len_max(&self) -> u32 {
-        self.chunk_len_max
+    /// The largest DATA chunk that one packet can carry is another one now. A window of one packet
+    /// (§7.2.3) stays one.
+    pub(crate) fn set_chunk_len_max(&mut self, chunk_len_max: u32) {
+        if self.window == self.chunk_len_max {
+            self.window = chunk_len_max;
+        }
+        self.chunk_len_max = chunk_len_max;
     }
 
     /// Whether one more packet may be begun. RFC 9260 §6.1 B: that packet may exceed the window.

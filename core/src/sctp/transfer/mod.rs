@@ -12,6 +12,7 @@ mod acknowledge;
 mod congestion;
 mod path;
 mod receiver;
+mod recut;
 mod rto;
 mod sack;
 mod sender;

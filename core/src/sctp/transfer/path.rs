@@ -97,9 +97,14 @@ impl PathTransfer {
         self.t3_rtx
     }
 
-    /// PMDCS: the largest DATA chunk, header and padding included, that a packet can carry.
-    pub(crate) fn chunk_len_max(&self) -> u32 {
-        self.congestion.chunk_len_max()
+    /// The path MTU has changed, and PMDCS with it.
+    pub(crate) fn set_chunk_len_max(&mut self, chunk_len_max: u32) {
+        self.congestion.set_chunk_len_max(chunk_len_max);
+    }
+
+    /// Bytes that the last SACK newly acknowledged.
+    pub(crate) fn acked_len(&self) -> u32 {
+        self.now_acked.len
     }
 
     /// Bytes in flight to this destination.

@@ -3,7 +3,7 @@
 //! Messages lie in the lent byte ring in the order in which they came, cut into chunks when they
 //! are queued; one descriptor a chunk, in a ring of their own, in TSN order. So a TSN is a
 //! position in the ring, an acknowledgement moves the two heads, and nothing is ever moved.
-//! Chunk sizes are fixed once queued (§6.9); path MTU discovery is absent.
+//! Chunk sizes are fixed once sent (§6.9); those still queued can be cut smaller (`recut`).
 #![cfg_attr(
     not(test),
     deny(
@@ -24,12 +24,12 @@ use crate::time::Instant;
 #[derive(Clone, Copy, Debug)]
 pub struct TxDescriptor {
     /// Where its user data starts in the byte ring.
-    offset: u32,
+    pub(super) offset: u32,
     ppid: u32,
     pub(super) len: u16,
     stream: u16,
     ssn: Ssn,
-    bits: u8,
+    pub(super) bits: u8,
     pub(super) stage: Stage,
     pub(super) misses: u8,
     /// The path it was last sent on.
@@ -164,8 +164,8 @@ pub(crate) enum PushError {
 #[derive(Debug)]
 pub(crate) struct Sender<'s> {
     pub(super) state: &'s mut SenderState,
-    bytes: &'s mut [u8],
-    descriptors: &'s mut [TxDescriptor],
+    pub(super) bytes: &'s mut [u8],
+    pub(super) descriptors: &'s mut [TxDescriptor],
 }
 
 impl<'s> Sender<'s> {
@@ -337,7 +337,7 @@ impl<'s> Sender<'s> {
     }
 
     /// The next chunk that was never sent, if the peer's window allows it. RFC 9260 §6.1 A.
-    fn next_unsent(&self) -> Option<TxDescriptor> {
+    pub(super) fn next_unsent(&self) -> Option<TxDescriptor> {
         let state = &self.state;
         if state.sent_count >= state.count {
             return None;
@@ -489,12 +489,7 @@ impl<'s> Sender<'s> {
         path: &mut PathTransfer,
     ) -> bool {
         path.t3_rtx = None;
-        for index in 0..self.state.sent_count {
-            let chunk = self.chunk(index);
-            if chunk.stage == Stage::InFlight && chunk.path == path_index {
-                self.mark_lost(index, path);
-            }
-        }
+        self.mark_path_lost(path_index, path);
         path.congestion.on_timeout();
         path.back_off(parameters);
         self.state.recovery_exit = None;
@@ -549,20 +544,20 @@ impl<'s> Sender<'s> {
 }
 
 const UNORDERED: u8 = 4;
-const BEGINNING: u8 = 2;
-const ENDING: u8 = 1;
+pub(super) const BEGINNING: u8 = 2;
+pub(super) const ENDING: u8 = 1;
 
 /// SSNs in the queue must be told apart by their order (RFC 9260 §6.1, last but one rule).
 const DESCRIPTORS_MAX: usize = 1 << 15;
 
 /// User data of a full chunk: a multiple of 4, so that only the last one is padded.
-fn fragment_len(chunk_len_max: u16) -> usize {
+pub(super) fn fragment_len(chunk_len_max: u16) -> usize {
     let room = usize::from(chunk_len_max).saturating_sub(DataChunk::HEADER_LEN);
     (room & !3).max(4)
 }
 
 /// `position`, which is less than twice `len`, in a ring of `len`.
-fn wrap(position: u32, len: usize) -> u32 {
+pub(super) fn wrap(position: u32, len: usize) -> u32 {
     let len = u32::try_from(len).unwrap_or(u32::MAX);
     if position >= len { position.saturating_sub(len) } else { position }
 }

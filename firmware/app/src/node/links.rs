@@ -261,7 +261,8 @@ impl Node<'_> {
             let Some((remote, init)) = attempt.race.next_owed() else { continue };
             buf.get_mut(..init.len())?.copy_from_slice(init);
             let (len, udp) = (init.len(), Some(UdpPorts { local, remote }));
-            return Some(Packet { local: None, remote: attempt.remote.ip(), udp, len });
+            let remote = attempt.remote.ip();
+            return Some(Packet { local: None, remote, udp, len, may_fragment: true });
         }
         None
     }

@@ -252,7 +252,7 @@ impl Userland {
 
     /// Sends the packet in `self.packet`; an INIT goes to every lane of its race.
     async fn send_packet(&mut self, now: Instant, packet: Packet) {
-        let Packet { local, remote, udp, len } = packet;
+        let Packet { local, remote, udp, len, .. } = packet;
         let bytes = &self.packet[..len];
         let Some(socket) = self.lanes.socket(udp.map(|ports| ports.local), local, remote) else {
             return;
