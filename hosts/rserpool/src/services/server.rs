@@ -432,6 +432,7 @@ impl<S: Serve> Machine for SessionServer<S> {
                 self.close(now, association);
                 Ok(())
             }
+            Input::RoundTrip { .. } => Ok(()),
             _ => Err(InputError::Unexpected),
         };
         self.after();
