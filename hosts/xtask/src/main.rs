@@ -30,7 +30,7 @@ struct Arguments {
 enum Task {
     /// Install what building and testing need, saying what is installed and why.
     Setup {
-        /// Also what the interop lab needs: a kernel with SCTP and RSPLIB (52 MB to load).
+        /// Also what the interop lab needs: a kernel with SCTP and RSPLIB (58 MB to load).
         #[arg(long)]
         lab: bool,
         /// Only say what would be installed.

@@ -110,6 +110,16 @@ impl Guest {
         Ok(text)
     }
 
+    /// The bytes of a file of the guest's own.
+    ///
+    /// # Errors
+    ///
+    /// If it is not there.
+    pub(crate) fn read(&mut self, path: &str) -> Result<Vec<u8>> {
+        self.must(&format!("cp {path} /run/out/copy"))?;
+        Ok(std::fs::read(self.folder.join("copy"))?)
+    }
+
     /// Starts one program in the background.
     ///
     /// # Errors

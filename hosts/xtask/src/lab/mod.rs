@@ -14,6 +14,7 @@ mod echo;
 mod guest;
 mod network;
 mod process;
+mod screen;
 
 use std::fs::File;
 use std::io::{Read, Write};
@@ -39,11 +40,12 @@ pub(crate) const UML: &str = "linux.uml";
 pub(crate) const QEMU: &str = "qemu-system-arm";
 
 /// What the lab needs beyond other tests: program, Debian package, what for.
-pub(crate) const PROGRAMS: [(&str, &str, &str); 7] = [
+pub(crate) const PROGRAMS: [(&str, &str, &str); 8] = [
     (UML, "user-mode-linux", "a kernel with SCTP, as a process"),
     ("rspregistrar", "rsplib-registrar", "RSPLIB's registrar"),
     ("rspserver", "rsplib-services", "RSPLIB's pool elements and users"),
     ("hsdump", "rsplib-tools", "prints the handlespace of RSPLIB's registrar"),
+    (screen::XVFB, "xvfb", "a screen for RSPLIB's user of fractals"),
     ("sctp_darn", "lksctp-tools", "speaks SCTP by hand"),
     ("ip", "iproute2", "makes the lab's network"),
     ("modprobe", "kmod", "loads the kernel's SCTP"),
@@ -121,17 +123,14 @@ pub(crate) fn run_cases(options: &Options) -> Result<()> {
     }
 }
 
-/// Installs what the lab needs and runs all cases but those that take ten minutes, the columns of
-/// the matrix of services.
+/// Installs what the lab needs and runs all cases.
 ///
 /// # Errors
 ///
 /// If a case fails, or the lab itself.
 pub(crate) fn install_and_run() -> Result<()> {
     setup::run_steps(true, false)?;
-    let is_short = |case: &&Case| !case.name.starts_with("services-");
-    let cases = CASES.iter().filter(is_short).map(|case| case.name.to_owned()).collect();
-    run_cases(&Options { cases, ..Options::default() })
+    run_cases(&Options::default())
 }
 
 /// Runs cases, `jobs` at a time; their verdicts in the same order.
@@ -299,6 +298,15 @@ impl Lab {
         let shim = root().join("target/debug/libuml_ptrace.so");
         let booted = Guest::boot(&self.folder, &shim, &hosts);
         self.check("the guest boots", booted)
+    }
+
+    /// Gives the bridge another address, for a process that needs a UDP 9899 of its own.
+    ///
+    /// # Errors
+    ///
+    /// If the kernel refuses it.
+    pub(crate) fn add_address(&self, address: &str) -> Result<()> {
+        network::add_address(address)
     }
 
     /// Makes a tap device on the case's bridge; its name.

@@ -23,10 +23,19 @@ pub(crate) fn bridge(addresses: &[&str]) -> Result<()> {
     ip("link set lo up")?;
     ip(&format!("link add {BRIDGE} type bridge mcast_snooping 0"))?;
     for address in addresses {
-        ip(&format!("address add {address}/24 dev {BRIDGE}"))?;
+        add_address(address)?;
     }
     ip(&format!("link set {BRIDGE} up"))?;
     ip(&format!("route add default dev {BRIDGE}"))
+}
+
+/// Gives the bridge another address.
+///
+/// # Errors
+///
+/// If the kernel refuses it.
+pub(crate) fn add_address(address: &str) -> Result<()> {
+    ip(&format!("address add {address}/24 dev {BRIDGE}"))
 }
 
 /// Makes a tap device on the bridge.

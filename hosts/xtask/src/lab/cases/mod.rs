@@ -5,6 +5,7 @@ mod boards;
 mod crafted;
 mod crash_input;
 mod csp;
+mod fractal;
 mod hsdump;
 mod kernel_data;
 pub(super) mod kernel_transport;
@@ -53,6 +54,7 @@ pub(crate) static CASES: &[Case] = &[
     mixed::ONE_OF_OURS,
     mixed::TWO_OF_OURS,
     mixed::TAKEOVER_TIME,
+    fractal::CASE,
     services::UDP,
     services::KERNEL,
     services::RSPLIB,

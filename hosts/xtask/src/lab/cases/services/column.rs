@@ -1,12 +1,17 @@
 //! A column of the matrix: a registrar, and where our programs and RSPLIB's are started for it.
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, bail, ensure};
+use rserpool_core::identifier::PeId;
 
+use super::super::fractal;
+use super::super::probe::Probe;
 use super::super::rsplib::{self, PATIENCE};
-use super::row::{Made, Row};
+use super::row::{Cell, Made};
 use crate::lab::guest::{Guest, Program};
 use crate::lab::process::{Process, await_some};
 use crate::lab::{GUEST, Lab};
@@ -23,15 +28,14 @@ pub(super) enum RegistrarKind {
 /// A registrar that serves, and all that is needed for others.
 pub(super) struct Column {
     kind: RegistrarKind,
-    guest: Guest,
+    guest: Mutex<Guest>,
     registrar: Running,
+    /// Asks the registrar what it knows.
+    probe: Mutex<Probe>,
     package: PathBuf,
+    fractals: PathBuf,
     /// How many processes were started: each has a name and an identifier of its own.
-    count: u32,
-    /// Where our elements are, outside of the guest.
-    addresses: [&'static str; 2],
-    /// Where RSPLIB's last program writes.
-    last_out: String,
+    count: AtomicU32,
 }
 
 /// A process, outside of the guest or in it.
@@ -69,20 +73,25 @@ impl Running {
             format!("{texts:?} is not said in {} s, but: {last}", patience.as_secs())
         })
     }
-
-    fn kill(self, guest: &mut Guest) -> Result<()> {
-        match self {
-            Self::Outside(process) => process.kill(),
-            Self::Inside(program) => guest.signal(&program, "KILL"),
-        }
-    }
 }
 
 /// An element that is registered.
 struct Element {
     running: Running,
+    id: PeId,
+}
+
+impl Element {
     /// Its identifier without `0x`.
-    digits: String,
+    fn digits(&self) -> String {
+        format!("{:08x}", self.id.0)
+    }
+}
+
+/// A client that runs, and the file that it writes.
+struct Client {
+    running: Running,
+    output: PathBuf,
 }
 
 impl Column {
@@ -92,133 +101,139 @@ impl Column {
         if kind != RegistrarKind::OursByKernel {
             rsplib::encapsulate(&mut guest)?;
         }
-        let registrar = match kind {
-            RegistrarKind::Rsplib => Running::Inside(rsplib::registrar(&mut guest)?),
+        let words = |host: &str| format!("registrar --listen {host} {OUR_REGISTRAR}");
+        let (registrar, host) = match kind {
+            RegistrarKind::Rsplib => (Running::Inside(rsplib::registrar(&mut guest)?), GUEST),
             RegistrarKind::OursByUdp => {
-                let words = "registrar --listen 10.77.0.10:3863/9899 --announces off --log debug";
-                Running::Outside(lab.rsp("registrar", words)?)
+                let registrar = lab.rsp("registrar", &words("10.77.0.10:3863/9899"))?;
+                (Running::Outside(registrar), "10.77.0.10")
             }
             RegistrarKind::OursByKernel => {
-                let words = format!("registrar --listen {GUEST}:3863 --announces off --log debug");
-                Running::Inside(guest.spawn(&in_guest(&words))?)
+                let registrar = guest.spawn(&in_guest(&words(&format!("{GUEST}:3863"))))?;
+                (Running::Inside(registrar), GUEST)
             }
         };
         if kind != RegistrarKind::Rsplib {
             registrar.await_text("ready at", PATIENCE)?;
         }
-        let package = package(lab)?;
-        let addresses = ["10.77.0.11", "10.77.0.12"];
-        Ok(Self { kind, guest, registrar, package, count: 0, addresses, last_out: String::new() })
+        Ok(Self {
+            kind,
+            guest: Mutex::new(guest),
+            registrar,
+            probe: Mutex::new(Probe::connect("10.77.0.11", host, 3863, lab.seed())?),
+            package: package(lab)?,
+            fractals: fractal::folder(lab, "fractals", &fractal::LONG)?,
+            count: AtomicU32::new(0),
+        })
     }
 
-    /// The story of a cell.
-    pub(super) fn tell(
-        &mut self,
-        lab: &Lab,
-        row: &Row,
-        element: Made,
-        client: Made,
-    ) -> Result<()> {
-        let first = self.element(lab, row, element).context("the first element")?;
-        self.await_keep_alive(&first, element)?;
-        let expected = row.client(client);
-        let client_runs = self.client(lab, row, client).context("the client")?;
-        client_runs.await_text(expected.is_at_work, PATIENCE).context("the client is at work")?;
-        let second = self.element(lab, row, element).context("the second element")?;
-        if client_runs.output().contains(&format!("${}", second.digits)) {
-            bail!("the client is with the second element before the first is killed");
+    /// The story of a cell, which no other one with this number has.
+    pub(super) fn tell(&self, lab: &Lab, cell: &Cell, number: usize) -> Result<()> {
+        let pool = match cell.has_usual_pool() {
+            true => cell.row.pool.to_owned(),
+            false => format!("{}-{number}", cell.row.pool),
+        };
+        let elements = [self.element(lab, cell, &pool)?, self.element(lab, cell, &pool)?];
+        for element in &elements {
+            self.await_registration(element, &pool).context("an element registers")?;
         }
-        first.running.kill(&mut self.guest).context("the first element is killed")?;
-        let texts = expected.has_gone_on.iter();
-        let texts: Vec<_> = texts.map(|text| text.replace("{}", &second.digits)).collect();
-        let gone_on = client_runs.await_texts(&texts, WORK_PATIENCE).and_then(|()| {
-            // RSPLIB's client of scripts says nothing that is worth reading.
-            match client == Made::Rsplibs && row.service == "scripting" {
-                true => self.await_output(),
-                false => Ok(()),
-            }
-        });
-        let result = gone_on.context("the client goes on").and_then(|()| {
-            let output = client_runs.output();
-            let has_cookies = matches!(row.service, "pingpong" | "calcapp" | "fractal");
-            let by_cookie = client == Made::Rsplibs || output.contains("1 resumed by cookie");
-            match has_cookies && !by_cookie {
-                true => Err(anyhow!("not by cookie: {}", output.trim())),
-                false => Ok(()),
-            }
-        });
-        // Pools are empty again for the next cell.
-        let _ = client_runs.kill(&mut self.guest);
-        second.running.kill(&mut self.guest)?;
-        self.await_empty(lab, row)?;
-        result
+        for element in &elements {
+            let answers = self.await_keep_alive(element, cell.element, &pool);
+            answers.context("an element answers a keep-alive")?;
+        }
+        let client = self.client(lab, cell, &pool).context("the client")?;
+        let is_at_work = client.running.await_text(cell.client().is_at_work, PATIENCE);
+        is_at_work.context("the client is at work")?;
+        let [other, chosen] = chosen_last(elements, &client.running.output())?;
+        self.kill(chosen.running).context("the element of the session is killed")?;
+        must_go_on(cell, &client, &other).context("the client goes on")?;
+        let forgotten = self.await_elements(&pool, |ids| ids == [other.id]);
+        forgotten.context("the dead element is forgotten")?;
+        // One of ours has ended by itself.
+        let _ = self.kill(client.running);
+        self.kill(other.running).context("the other element is killed")
     }
 
-    /// Starts an element, and waits until the registrar has it.
-    fn element(&mut self, lab: &Lab, row: &Row, made: Made) -> Result<Element> {
-        self.count += 1;
-        let digits = format!("{:08x}", 0x3333_0000 + self.count);
-        let (service, registrar) = (row.service, self.registrar_of(made));
-        let running = match (made, self.kind) {
+    /// Starts an element.
+    fn element(&self, lab: &Lab, cell: &Cell, pool: &str) -> Result<Element> {
+        let count = self.count.fetch_add(1, Ordering::Relaxed);
+        let id = PeId(0x3333_0001 + count);
+        let row = cell.row;
+        let running = match (cell.element, self.kind) {
             (Made::Rsplibs, _) => {
-                let words = format!("rspserver {} -identifier=0x{digits}", row.rspserver);
-                self.rsplib(&words)?
+                let words = format!("rspserver {} -identifier={id}", row.rspserver);
+                self.rsplib(cell, &words, pool, count)?
             }
             (Made::Ours, RegistrarKind::OursByKernel) => {
-                let flags = format!("--listen {GUEST}:0 --identifier 0x{digits} --log debug");
-                let words = format!("serve {service} {} {flags} {registrar}", row.our_element);
-                Running::Inside(self.guest.spawn(&in_guest(&words))?)
+                let words = self.our_element(cell, &format!("{GUEST}:0"), id, pool);
+                self.inside(&in_guest(&words))?
             }
             (Made::Ours, _) => {
-                // By turns, so that two at a time are at two addresses.
-                self.addresses.rotate_left(1);
-                let address = self.addresses[0];
-                let flags = format!("--listen {address}:0/9899 --identifier 0x{digits}");
-                let words =
-                    format!("serve {service} {} {flags} --log debug {registrar}", row.our_element);
-                Running::Outside(lab.rsp(&format!("element-{digits}"), &words)?)
+                // The kernel's SCTP connects to no other UDP port.
+                let address = format!("10.77.0.{}", FIRST_ADDRESS + count);
+                lab.add_address(&address)?;
+                let words = self.our_element(cell, &format!("{address}:0/9899"), id, pool);
+                Running::Outside(lab.rsp(&format!("element-{id}"), &words)?)
             }
         };
-        self.await_pool(lab, row, |table| table.contains(&format!("0x{digits}")))?;
-        Ok(Element { running, digits })
+        Ok(Element { running, id })
     }
 
-    fn client(&mut self, lab: &Lab, row: &Row, made: Made) -> Result<Running> {
-        self.count += 1;
-        let out = format!("out-{}", self.count);
-        let words = row.client(made).words;
-        let words = words.replace("PACKAGE", &self.package.display().to_string());
-        if made == Made::Rsplibs {
-            return self.rsplib(&words);
+    fn our_element(&self, cell: &Cell, listen: &str, id: PeId, pool: &str) -> String {
+        let row = cell.row;
+        let flags = format!("--listen {listen} --identifier {id} --log debug");
+        let registrar = self.registrar_of(Made::Ours);
+        let pool = pool_flag("--pool ", cell, pool);
+        format!("serve {} {} {pool} {flags} {registrar}", row.service, row.our_element)
+    }
+
+    fn client(&self, lab: &Lab, cell: &Cell, pool: &str) -> Result<Client> {
+        let count = self.count.fetch_add(1, Ordering::Relaxed);
+        let words = cell.client().words;
+        let output = lab.folder.join(format!("out-{count}"));
+        if cell.client == Made::Rsplibs {
+            let running = self.rsplib(cell, words, pool, count)?;
+            return Ok(Client { running, output });
         }
-        let registrar = self.registrar_of(made);
-        let out = match row.service {
-            "fractal" => format!(" --out /run/{out}.png"),
-            _ => String::new(),
-        };
-        let words = words.replace("OUT", &format!("/run/out-{}", self.count));
-        let words = format!("call {} {words}{out} --log debug {registrar}", row.service);
-        match self.kind {
-            RegistrarKind::OursByKernel => {
-                Ok(Running::Inside(self.guest.spawn(&in_guest(&words))?))
-            }
+        let words = self.with_files(words, count);
+        let words = format!("{words} {}", pool_flag("--pool ", cell, pool));
+        let registrar = self.registrar_of(Made::Ours);
+        let words = format!("call {} {words} --log debug {registrar}", cell.row.service);
+        let running = match self.kind {
+            RegistrarKind::OursByKernel => self.inside(&in_guest(&words))?,
             _ => {
-                let words = words.replace("/run/", "");
-                Ok(Running::Outside(lab.rsp(&format!("client-{}", self.count), &words)?))
+                let words = words.replace(OUT_IN_GUEST, "");
+                Running::Outside(lab.rsp(&format!("client-{count}"), &words)?)
             }
-        }
+        };
+        Ok(Client { running, output })
     }
 
     /// Starts one of RSPLIB's programs.
-    fn rsplib(&mut self, words: &str) -> Result<Running> {
-        let flags = format!("{} -loglevel=9 -logcolor=off", self.registrar_of(Made::Rsplibs));
-        self.last_out = format!("/run/out-{}", self.count);
-        let words = words.replace("OUT", &self.last_out);
-        let command = match words.contains("REGISTRAR") {
-            true => words.replace("REGISTRAR", &flags),
-            false => format!("{words} {flags}"),
+    fn rsplib(&self, cell: &Cell, words: &str, pool: &str, count: u32) -> Result<Running> {
+        let flags = format!("{} -loglevel=6 -logcolor=off", self.registrar_of(Made::Rsplibs));
+        let words = self.with_files(words, count);
+        let words = match words.contains("REGISTRAR") {
+            true => words,
+            false => format!("{words} POOL REGISTRAR"),
         };
-        Ok(Running::Inside(self.guest.spawn(&format!("stdbuf -oL {command}"))?))
+        let pool = pool_flag("-poolhandle=", cell, pool);
+        let words = words.replace("POOL", &pool).replace("REGISTRAR", &flags);
+        self.inside(&format!("stdbuf -oL {words}"))
+    }
+
+    /// Starts a program in the guest, which has one processor: first come the registrar and the
+    /// shell.
+    fn inside(&self, command: &str) -> Result<Running> {
+        self.guest().spawn(&format!("nice {command}")).map(Running::Inside)
+    }
+
+    /// Names the files of a program that runs in the guest.
+    fn with_files(&self, words: &str, count: u32) -> String {
+        words
+            .replace("PACKAGE", &self.package.display().to_string())
+            .replace("FRACTALS", &self.fractals.display().to_string())
+            .replace("OUT", &format!("{OUT_IN_GUEST}out-{count}"))
     }
 
     /// How a program finds the registrar.
@@ -236,10 +251,14 @@ impl Column {
         }
     }
 
+    fn await_registration(&self, element: &Element, pool: &str) -> Result<()> {
+        self.await_elements(pool, |ids| ids.contains(&element.id))
+    }
+
     /// An element answers the registrar's keep-alives.
-    fn await_keep_alive(&self, element: &Element, made: Made) -> Result<()> {
-        let digits = &element.digits;
-        let answers = match (made, self.kind) {
+    fn await_keep_alive(&self, element: &Element, made: Made, pool: &str) -> Result<()> {
+        let digits = element.digits();
+        match (made, self.kind) {
             (Made::Rsplibs, _) => {
                 let answer = format!("Sending KeepAliveAck for pool element ${digits}");
                 element.running.await_text(&answer, PATIENCE)
@@ -248,44 +267,74 @@ impl Column {
                 let answer = format!("Got EndpointKeepAliveAck for pool element ${digits}");
                 self.registrar.await_text(&answer, PATIENCE)
             }
-            // Ours among themselves: a registrar of ours drops an element that does not answer.
-            (Made::Ours, _) => Ok(()),
-        };
-        answers.context("the first element answers a keep-alive")
+            // Ours say nothing of it, but our registrar drops an element that does not answer.
+            (Made::Ours, _) => {
+                std::thread::sleep(KEEP_ALIVE_MAX);
+                ensure!(self.elements(pool)?.contains(&element.id), "it is dropped");
+                Ok(())
+            }
+        }
     }
 
-    /// Waits for what the last client is to download.
-    fn await_output(&mut self) -> Result<()> {
-        let path = self.last_out.clone();
-        let found = await_some(WORK_PATIENCE, || {
-            let output = self.guest.run(PATIENCE, &format!("cat {path}"))?;
-            Ok((output.text == "done\n").then_some(()))
-        })?;
-        found.context("nothing is downloaded")
+    /// The elements of a pool, as the registrar knows them.
+    fn elements(&self, pool: &str) -> Result<Vec<PeId>> {
+        let mut probe = self.probe.lock().expect("no cell panics");
+        let answer = probe.resolve(pool)?;
+        Ok(answer.elements.into_iter().map(|(id, _)| id).collect())
     }
 
-    fn await_empty(&mut self, lab: &Lab, row: &Row) -> Result<()> {
-        self.await_pool(lab, row, |table| !table.contains("0x")).context("the pool is empty")
-    }
-
-    /// Waits until the table of a row's pool is as wanted.
-    fn await_pool(
-        &mut self,
-        lab: &Lab,
-        row: &Row,
-        is_wanted: impl Fn(&str) -> bool,
-    ) -> Result<()> {
-        let words = format!("resolve {} {}", row.pool, self.registrar_of(Made::Ours));
-        let mut table = String::new();
+    /// Waits until the registrar knows the elements that are wanted.
+    fn await_elements(&self, pool: &str, is_wanted: impl Fn(&[PeId]) -> bool) -> Result<()> {
+        let mut last = Vec::new();
         let found = await_some(PATIENCE, || {
-            table = match self.kind {
-                RegistrarKind::OursByKernel => self.guest.run(PATIENCE, &in_guest(&words))?.text,
-                _ => lab.rsp("resolve", &words)?.finish(PATIENCE).unwrap_or_default(),
-            };
-            Ok(is_wanted(&table).then_some(()))
+            last = self.elements(pool)?;
+            Ok(is_wanted(&last).then_some(()))
         })?;
-        found.with_context(|| format!("the pool has: {}", table.trim()))
+        found.with_context(|| format!("{pool} has {last:?}"))
     }
+
+    fn kill(&self, running: Running) -> Result<()> {
+        match running {
+            Running::Outside(process) => process.kill(),
+            Running::Inside(program) => self.guest().signal(&program, "KILL"),
+        }
+    }
+
+    fn guest(&self) -> MutexGuard<'_, Guest> {
+        self.guest.lock().expect("no cell panics")
+    }
+}
+
+/// The elements, with that one last which a client has named last.
+fn chosen_last(elements: [Element; 2], said: &str) -> Result<[Element; 2]> {
+    let place = |element: &Element| said.rfind(&element.digits());
+    let [first, second] = elements;
+    match (place(&first), place(&second)) {
+        (None, None) => bail!("the client does not say which element it has"),
+        (first_place, second_place) if first_place > second_place => Ok([second, first]),
+        _ => Ok([first, second]),
+    }
+}
+
+/// Waits until a client has what it wants from the other element.
+fn must_go_on(cell: &Cell, client: &Client, other: &Element) -> Result<()> {
+    let expected = cell.client();
+    let texts = expected.has_gone_on.iter();
+    let texts: Vec<_> = texts.map(|text| text.replace("{}", &other.digits())).collect();
+    client.running.await_texts(&texts, WORK_PATIENCE)?;
+    if cell.client == Made::Ours {
+        let output = client.running.output();
+        let sessions = output.lines().find(|line| line.starts_with("sessions"));
+        let sessions = sessions.context("it says nothing of its sessions")?;
+        ensure!(!sessions.contains(" 0 failovers"), "it has not failed over: {sessions}");
+        let is_resumed = !sessions.contains(" 0 resumed");
+        ensure!(is_resumed == cell.row.has_cookies, "by cookies or not: {sessions}");
+    }
+    if let Some(text) = expected.output {
+        let written = std::fs::read_to_string(&client.output).context("what it writes")?;
+        ensure!(written == text, "it writes {written:?}");
+    }
+    Ok(())
 }
 
 /// One of our programs, as the guest runs it.
@@ -293,12 +342,20 @@ fn in_guest(words: &str) -> String {
     format!("{} {words}", root().join("target/debug/rsp").display())
 }
 
+/// How a program is told its pool, if it is to be told.
+fn pool_flag(flag: &str, cell: &Cell, pool: &str) -> String {
+    match cell.has_usual_pool() {
+        true => String::new(),
+        false => format!("{flag}{pool}"),
+    }
+}
+
 /// A package whose script takes a while.
 fn package(lab: &Lab) -> Result<PathBuf> {
     use std::os::unix::fs::PermissionsExt;
     let folder = &lab.folder;
     let script = folder.join("ssrun");
-    std::fs::write(&script, "#!/bin/sh\nsleep 10\necho done >\"$1\"\n")?;
+    std::fs::write(&script, "#!/bin/sh\nsleep 5\necho done >\"$1\"\n")?;
     std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755))?;
     let package = folder.join("package.tar");
     let mut tar = std::process::Command::new("tar");
@@ -309,5 +366,18 @@ fn package(lab: &Lab) -> Result<PathBuf> {
     }
 }
 
+/// Flags of our registrar.
+const OUR_REGISTRAR: &str = "--announces off --log debug --limit handle-resolution-rate=off \
+     --timer keep-alive-interval=1s --timer keep-alive-timeout=2s";
+
+/// After this time an element that answers no keep-alive is dropped by our registrar.
+const KEEP_ALIVE_MAX: Duration = Duration::from_millis(3_500);
+
 /// How long a client may take to do what it wants, with two elements.
-const WORK_PATIENCE: Duration = Duration::from_secs(120);
+const WORK_PATIENCE: Duration = Duration::from_secs(90);
+
+/// The address of our first element outside of the guest; each has one of its own.
+const FIRST_ADDRESS: u32 = 32;
+
+/// The folder of the case, as the guest may write to it.
+const OUT_IN_GUEST: &str = "/run/out/";
