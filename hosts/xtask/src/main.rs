@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 mod bench_handlespace;
+mod bench_sctp;
 mod bench_wire;
 mod ci;
 mod firmware;
@@ -58,7 +59,7 @@ enum Task {
         #[arg(long)]
         full: bool,
     },
-    /// Count the instructions of a part, beside RSPLIB's; fails if a bar is not met.
+    /// Count the instructions of a part, beside those of others; fails if a bar is not met.
     #[command(subcommand)]
     Bench(Bench),
     /// Build the boards' firmware, weigh it, run it.
@@ -89,6 +90,12 @@ enum Bench {
     /// Register, resolve and deregister, from 100 to 1,000,000 elements; prints CSV.
     Handlespace {
         /// Stop at 10,000 elements.
+        #[arg(long)]
+        quick: bool,
+    },
+    /// Move messages over SCTP, beside other SCTP stacks.
+    Sctp {
+        /// Fewer messages, fewer rounds.
         #[arg(long)]
         quick: bool,
     },
@@ -139,6 +146,7 @@ fn main() -> ExitCode {
         Task::Ci { full } => ci::run_stages(full),
         Task::Bench(Bench::Wire) => return bench_wire::run(),
         Task::Bench(Bench::Handlespace { quick }) => return bench_handlespace::run(quick),
+        Task::Bench(Bench::Sctp { quick }) => return bench_sctp::run(quick),
         Task::Packetdrill(arguments) => match packetdrill::run(&arguments) {
             Ok(code) => return code,
             Err(error) => Err(error),
