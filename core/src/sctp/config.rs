@@ -17,7 +17,7 @@ pub struct Config {
     pub rto_initial: Duration,
     /// The least retransmission timeout (RTO.Min).
     pub rto_min: Duration,
-    /// The largest retransmission timeout (RTO.Max).
+    /// The largest retransmission timeout (RTO.Max); more than 71 minutes count as those.
     pub rto_max: Duration,
     /// The largest retransmission timeout of INIT and COOKIE ECHO, if that is less.
     pub rto_init_max: Duration,

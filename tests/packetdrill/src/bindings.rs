@@ -132,7 +132,7 @@ impl Bindings {
             }
             Body::Tlvs(Some(tlvs)) if chunk.kind == kinds::HEARTBEAT => {
                 self.heartbeat = match tlvs.as_slice() {
-                    [tlv] if tlv.kind == HEARTBEAT_INFORMATION => {
+                    [tlv] if tlv.kind == Some(HEARTBEAT_INFORMATION) => {
                         Some(crate::wire::encode(std::slice::from_ref(chunk))[4..].to_vec())
                     }
                     _ => None,

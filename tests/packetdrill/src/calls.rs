@@ -81,9 +81,7 @@ fn on_descriptor(
             let flags = [O_RDWR, O_RDWR | O_NONBLOCK_LINUX, O_RDWR | O_NONBLOCK_FREEBSD];
             Outcome::Done(if flags.contains(&call.result) { call.result } else { O_RDWR })
         }
-        ("fcntl", [Value::Word(what), Value::Word(_) | Value::List(_) | Value::Number(_)])
-            if what == "F_SETFL" =>
-        {
+        ("fcntl", [Value::Word(what), flags]) if what == "F_SETFL" && are_flags(flags) => {
             Outcome::Done(0)
         }
         ("getsockopt", [level, name, value, Value::List(_)]) => {
@@ -94,6 +92,16 @@ fn on_descriptor(
         }
         (name, _) => return Err(format!("unknown call {name} with these arguments")),
     })
+}
+
+/// Whether a value is flags of a descriptor.
+fn are_flags(value: &Value) -> bool {
+    match value {
+        Value::Number(_) => true,
+        Value::Word(word) => word == "O_RDWR" || word == "O_NONBLOCK",
+        Value::List(words) => words.iter().all(are_flags),
+        _ => false,
+    }
 }
 
 const O_RDWR: i64 = 0x2;
@@ -311,6 +319,10 @@ fn set_path(config: &mut Config, field: &str, value: &Value) -> Option<()> {
             | "spp_ipv6_flowlabel" | "spp_dscp",
             Value::Any | Value::Number(0),
         ) => Some(()),
+        ("spp_pathmaxrxt", Value::Number(number)) => {
+            config.path_retransmissions_max = u8::try_from(*number).ok()?;
+            Some(())
+        }
         ("spp_hbinterval", Value::Number(number)) => {
             config.heartbeat_interval = Some(Duration::from_millis(*number));
             Some(())

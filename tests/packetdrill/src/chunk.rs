@@ -53,7 +53,8 @@ pub(crate) struct Sack {
 /// A parameter or an error cause.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Tlv {
-    pub(crate) kind: u16,
+    /// `None` is not compared.
+    pub(crate) kind: Option<u16>,
     /// The length field; `None` follows from the content, or is not compared.
     pub(crate) len: Option<u16>,
     pub(crate) content: Content,
@@ -250,7 +251,7 @@ fn parameter(node: Node) -> Result<Tlv, ScriptError> {
         "HEARTBEAT_INFORMATION" | "STATE_COOKIE" => {
             let kind = if name == "STATE_COOKIE" { STATE_COOKIE } else { HEARTBEAT_INFORMATION };
             if fields.is_any() {
-                return Ok(Tlv { kind, len, content: Content::Bytes(None) });
+                return Ok(Tlv { kind: Some(kind), len, content: Content::Bytes(None) });
             }
             len = fields.number("len")?;
             (kind, Content::Bytes(fields.numbers("val")?))
@@ -265,14 +266,15 @@ fn parameter(node: Node) -> Result<Tlv, ScriptError> {
         "SUPPORTED_ADDRESS_TYPES" => (12, Content::Bytes(address_types(&mut fields)?)),
         "PARAMETER" => {
             let kind = fields.number("type")?;
-            let kind = kind.ok_or_else(|| fields.wrong("type= must be given"))?;
             len = fields.number("len")?;
-            (kind, Content::Bytes(fields.numbers("val")?))
+            let content = Content::Bytes(fields.numbers("val")?);
+            fields.end()?;
+            return Ok(Tlv { kind, len, content });
         }
         _ => return Err(ScriptError::new(at, format!("unknown parameter {name}"))),
     };
     fields.end()?;
-    Ok(Tlv { kind, len, content })
+    Ok(Tlv { kind: Some(kind), len, content })
 }
 
 fn address(fields: &mut Fields, is_v4: bool) -> Result<(u16, Content), ScriptError> {
@@ -358,14 +360,17 @@ fn cause(node: Node) -> Result<Tlv, ScriptError> {
             let tsn: Option<u32> = fields.number("tsn")?;
             (9, Content::Bytes(tsn.map(|tsn| tsn.to_be_bytes().to_vec())))
         }
-        "OUT_OF_RESOURCES" => (4, Content::Bytes(Some(Vec::new()))),
+        "OUT_OF_RESOURCE" => (4, Content::Bytes(Some(Vec::new()))),
         "COOKIE_RECEIVED_WHILE_SHUTDOWN" => (10, Content::Bytes(Some(Vec::new()))),
+        "RESTART_WITH_NEW_ADDRESSES" => {
+            (11, Content::Tlvs(nodes(&mut fields, "params", parameter)?))
+        }
         "USER_INITIATED_ABORT" => (12, Content::Bytes(info(&mut fields)?)),
         "PROTOCOL_VIOLATION" => (13, Content::Bytes(info(&mut fields)?)),
         _ => return Err(ScriptError::new(at, format!("unknown error cause {name}"))),
     };
     fields.end()?;
-    Ok(Tlv { kind, len: None, content })
+    Ok(Tlv { kind: Some(kind), len: None, content })
 }
 
 fn info(fields: &mut Fields) -> Result<Option<Vec<u8>>, ScriptError> {

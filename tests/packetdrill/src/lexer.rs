@@ -28,7 +28,7 @@ pub(crate) enum Kind {
     Text(String),
     /// A shell command in backticks.
     Shell,
-    /// `--name=value`.
+    /// `--name`.
     Option(String),
     Ellipsis,
     Mark(char),
@@ -105,9 +105,10 @@ impl<'t> Lexer<'t> {
                 Kind::Ellipsis
             }
             '-' if self.rest.starts_with("--") => {
-                let option = self.take_while(|c| !c.is_whitespace());
-                Kind::Option(option.trim_start_matches('-').to_owned())
+                self.take(2);
+                Kind::Option(self.take_while(is_of_word).to_owned())
             }
+            '.' if self.rest[1..].starts_with(|c: char| c.is_ascii_digit()) => self.number()?,
             ':' | '0'..='9' | 'a'..='z' | 'A'..='Z' | '_' => self.word_or_number(first)?,
             _ => {
                 self.take(first.len_utf8());
@@ -133,7 +134,7 @@ impl<'t> Lexer<'t> {
             return Ok(Kind::Mark(':'));
         }
         if !first.is_ascii_digit() {
-            let word = self.take_while(|c| c.is_ascii_alphanumeric() || c == '_');
+            let word = self.take_while(is_of_word);
             return Ok(Kind::Word(word.to_owned()));
         }
         self.number()
@@ -151,7 +152,8 @@ impl<'t> Lexer<'t> {
             return Ok(Kind::Number(number));
         }
         let digits = self.take_while(|c| c.is_ascii_digit());
-        let whole: u64 = digits.parse().map_err(|_| bad(digits))?;
+        let whole = if digits.is_empty() { Ok(0) } else { digits.parse::<u64>() };
+        let whole = whole.map_err(|_| bad(digits))?;
         let has_fraction = self
             .rest
             .strip_prefix('.')
@@ -208,6 +210,10 @@ impl<'t> Lexer<'t> {
     }
 }
 
+fn is_of_word(c: char) -> bool {
+    c.is_ascii_alphanumeric() || c == '_'
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -221,6 +227,7 @@ mod tests {
         assert_eq!(kinds("1.1.1.1"), [Kind::V4(Ipv4Addr::new(1, 1, 1, 1))]);
         assert_eq!(kinds("2001:db8::1"), [Kind::V6("2001:db8::1".parse().unwrap())]);
         assert_eq!(kinds("0.25"), [Kind::Seconds(250_000)]);
+        assert_eq!(kinds("+.5"), [Kind::Mark('+'), Kind::Seconds(500_000)]);
         assert_eq!(kinds("0xAf"), [Kind::Number(0xaf)]);
         assert_eq!(kinds("2:3"), [Kind::Number(2), Kind::Mark(':'), Kind::Number(3)]);
         assert_eq!(

@@ -92,8 +92,8 @@ fn check_tlvs(expected: Option<&[Tlv]>, bytes: &[u8]) -> Result<(), String> {
 }
 
 fn check_tlv(expected: &Tlv, raw: &RawTlv) -> Result<(), String> {
-    if expected.kind != raw.kind {
-        return Err(format!("expected parameter {:#06x}, got {:#06x}", expected.kind, raw.kind));
+    if let Some(kind) = expected.kind.filter(|&kind| kind != raw.kind) {
+        return Err(format!("expected parameter {kind:#06x}, got {:#06x}", raw.kind));
     }
     let named = |reason: String| format!("parameter {:#06x}: {reason}", raw.kind);
     equal("len", expected.len, Some(raw.len)).map_err(named)?;

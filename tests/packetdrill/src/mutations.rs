@@ -7,7 +7,7 @@ use rserpool_core::entropy::{Entropy, SplitMix64};
 
 use crate::chunk::{Body, Chunk, Content, Tlv, kinds};
 use crate::runner::Runner;
-use crate::script::{Action, Call, Event, PacketBody, Script, Time};
+use crate::script::{Action, Call, Event, Packet, PacketBody, Script, Time};
 use crate::tree::Value;
 use crate::{System, seed};
 
@@ -85,8 +85,22 @@ fn wrong_events(
             .into_iter()
             .map(|call| (call.0, vec![Event { action: Action::Call(call.1), ..event.clone() }]))
             .collect(),
-        Action::Inject(_) | Action::Shell => Vec::new(),
+        Action::Inject(packet) => wrong_injections(script, index, packet),
+        Action::Shell => Vec::new(),
     }
+}
+
+/// A packet that is answered at once, and is spoilt on its way.
+fn wrong_injections(script: &Script, index: usize, packet: &Packet) -> Vec<(String, Vec<Event>)> {
+    let is_answered = script.events.get(index + 1).is_some_and(|next| {
+        next.time == Time::Relative(0) && matches!(next.action, Action::Expect(_))
+    });
+    if !is_answered || script.tolerance_us >= 50_000 {
+        return Vec::new();
+    }
+    let event = |packet| Event { action: Action::Inject(packet), ..script.events[index].clone() };
+    let spoilt = Packet { has_bad_checksum: true, ..packet.clone() };
+    vec![("spoilt".into(), vec![event(spoilt)])]
 }
 
 /// A packet that comes when it should not, twice, or never.
@@ -231,7 +245,7 @@ fn wrong_bodies(chunk: &Chunk, random: &mut SplitMix64) -> Vec<(String, Body)> {
     });
     put("a parameter more", &|body| match parameters(body) {
         Some(tlvs) => {
-            tlvs.push(Tlv { kind: 0xfff0, len: None, content: Content::Bytes(None) });
+            tlvs.push(Tlv { kind: Some(0xfff0), len: None, content: Content::Bytes(None) });
             true
         }
         None => false,
@@ -239,7 +253,7 @@ fn wrong_bodies(chunk: &Chunk, random: &mut SplitMix64) -> Vec<(String, Body)> {
     put("a parameter fewer", &|body| parameters(body).is_some_and(|tlvs| tlvs.pop().is_some()));
     put("another parameter", &|body| {
         let first = parameters(body).and_then(|tlvs| tlvs.first_mut());
-        first.map(|tlv| tlv.kind ^= by as u16).is_some()
+        first.is_some_and(|tlv| change(&mut tlv.kind, |kind| kind ^ by as u16))
     });
     put("a parameter's content", &|body| {
         let last = parameters(body).and_then(|tlvs| tlvs.last_mut());

@@ -83,9 +83,12 @@ impl Script {
         let mut cursor = Cursor::new(&tokens);
         let mut script = Self { tolerance_us: TOLERANCE_US, events: Vec::new(), has_blocks };
         while let Some(Kind::Option(option)) = cursor.peek() {
-            script.tolerance_us = tolerance(option)
-                .ok_or_else(|| ScriptError::new(cursor.at(), format!("unknown --{option}")))?;
+            if option != "tolerance_usecs" {
+                return Err(ScriptError::new(cursor.at(), format!("unknown --{option}")));
+            }
             cursor.next();
+            cursor.expect('=')?;
+            script.tolerance_us = cursor.number()?;
         }
         while cursor.peek().is_some() {
             script.events.push(event(&mut cursor)?);
@@ -95,10 +98,6 @@ impl Script {
         }
         Ok(script)
     }
-}
-
-fn tolerance(option: &str) -> Option<u64> {
-    option.strip_prefix("tolerance_usecs=")?.parse().ok()
 }
 
 fn event(cursor: &mut Cursor<'_>) -> Result<Event, ScriptError> {

@@ -179,7 +179,7 @@ fn encode_tlvs(tlvs: &[Tlv]) -> Vec<u8> {
             Content::Tlvs(tlvs) => encode_tlvs(tlvs.as_deref().unwrap_or_default()),
             Content::Chunk(chunk) => chunk.as_deref().map(encode_chunk).unwrap_or_default(),
         };
-        bytes.extend(tlv.kind.to_be_bytes());
+        bytes.extend(tlv.kind.unwrap_or(0).to_be_bytes());
         bytes.extend(tlv.len.unwrap_or(value.len() as u16 + 4).to_be_bytes());
         bytes.extend(value);
     }

@@ -147,3 +147,69 @@ fn what_the_runner_does_not_know_fails() {
     assert!(matches!(unknown, Verdict::Fail(_)));
     assert!(matches!(run_script("empty", "// nothing\n", Options::default()), Verdict::Fail(_)));
 }
+
+#[test]
+fn what_is_not_understood_is_named_by_line_and_column() {
+    let lines = OPENED.lines().count() as u32;
+    for (rest, column) in [
+        ("+0.0 > sctp: DATUM[flgs=0]\n", 14),
+        ("+0.0 < sctp: SHUTDOWN[flgs=0, tsn=1]\n", 31),
+        ("+0.0 < sctp: SHUTDOWN_ACK[flgs=0, len=4]\n", 35),
+        ("+0.0 < sctp(ecn=1): SHUTDOWN_ACK[flgs=0]\n", 13),
+        ("+0.0 < sctp(tag=4294967296): SHUTDOWN_ACK[flgs=0]\n", 17),
+        ("+0.0 < sctp: [1, 256]\n", 18),
+        ("+0.0 < udp: SHUTDOWN_ACK[flgs=0]\n", 8),
+        ("+0.0 peel_off(4) = 5\n", 6),
+        ("+0.0 read(4, ..., 1) 1\n", 22),
+        ("+0.0 > sctp: []\n", 8),
+        ("+0.0 > sctp(bad_crc32c): SHUTDOWN_ACK[flgs=0]\n", 8),
+        ("  #else\n", 3),
+        ("+0.0 close(4) = 0 @\n", 19),
+        ("+0.0 close(4) = 0\n/* C */\n+0.0 close(3) = 0\n", 1),
+        ("%{ assert tcpi_state == 1 }%\n", 1),
+        ("+0.0~+0.1 close(4) = 0\n", 5),
+    ] {
+        let Verdict::Fail(error) = run(rest) else { panic!("{rest} passes") };
+        let line = lines + 1 + u32::from(rest.contains("/*"));
+        assert_eq!((error.line, error.column), (line, column), "{rest}: {error}");
+    }
+}
+
+#[test]
+fn what_was_not_as_the_script_says_is_named_by_line() {
+    let Verdict::Fail(error) = run(&format!("{SENT}+0.3 close(4) = 5\n")) else { panic!() };
+    assert_eq!((error.line, error.column), (OPENED.lines().count() as u32 + 2, 0));
+    assert!(error.to_string().starts_with("12: close: expected 5"), "{error}");
+}
+
+#[test]
+fn a_script_cannot_go_back_in_time() {
+    fails("1.0 read(4, ..., 1) = -1 EAGAIN\n0.5 read(4, ..., 1) = -1 EAGAIN\n", "later than this");
+    passes("1.0 read(4, ..., 1) = -1 EAGAIN\n1.0 read(4, ..., 1) = -1 EAGAIN\n");
+}
+
+#[test]
+fn tag_and_addresses_of_what_is_sent_are_compared_if_they_are_given() {
+    let data = "DATA[flgs=BE, len=116, tsn=40, sid=0, ssn=0, ppid=0]\n";
+    passes(&format!("{SENT}+0.0 > sctp(tag=7): {data}"));
+    fails(&format!("{SENT}+0.0 > sctp(tag=8): {data}"), "tag=8 expected, got 7");
+    passes(&format!("{SENT}+0.0 > 192.0.2.1 > 198.51.100.1 sctp: {data}"));
+    fails(&format!("{SENT}+0.0 > 192.0.2.1 > 198.51.100.2 sctp: {data}"), "198.51.100.2 expected");
+    fails(&format!("{SENT}+0.0 > 192.0.2.2 > 198.51.100.1 sctp: {data}"), "192.0.2.2 > ");
+}
+
+#[test]
+fn the_tag_of_another_init_is_no_tag_of_the_association() {
+    let init = "+0.1 < sctp: INIT[flgs=0, tag=8, a_rwnd=20000, os=4, is=4, tsn=50]\n\
+                +0.0 > sctp: INIT_ACK[flgs=0, tag=..., a_rwnd=..., os=..., is=..., tsn=..., ...]\n";
+    let data = "DATA[flgs=BE, len=116, tsn=40, sid=0, ssn=0, ppid=0]\n";
+    passes(&format!("{init}{SENT}+0.0 > sctp(tag=7): {data}"));
+    fails(&format!("{init}{SENT}+0.0 > sctp(tag=8): {data}"), "tag=8 expected, got 7");
+}
+
+#[test]
+fn the_flags_of_a_descriptor_are_those_of_a_socket() {
+    passes("+0.0 fcntl(4, F_GETFL) = 0x802 (O_RDWR|O_NONBLOCK)\n+0.0 fcntl(4, F_SETFL, 2) = 0\n");
+    fails("+0.0 fcntl(4, F_GETFL) = 7\n", "expected 7, got 2");
+    fails("+0.0 fcntl(4, F_SETFL, O_RDWR | O_SYNC) = 0\n", "unknown call");
+}
