@@ -1,7 +1,7 @@
 //! Numbers that a script names and the endpoint draws: tags, TSNs, cookies.
 //!
 //! The peer's numbers are those of the script. The endpoint's tag and initial TSN are bound when
-//! they are first seen: in its INIT, or in its INIT ACK until a cookie came back. A later INIT ACK
+//! they are first seen: in its INIT, or in its INIT ACK until it took a cookie. A later INIT ACK
 //! whose tag has a number of its own is the offer of a restart, and counts once its cookie was
 //! taken.
 
@@ -43,8 +43,8 @@ pub(crate) struct Bindings {
     /// The endpoint sent an INIT first.
     is_active: bool,
     peer_tag: Option<u32>,
-    /// A cookie was given back to the endpoint.
-    has_echoed: bool,
+    /// The endpoint has taken a cookie.
+    has_opened: bool,
     cookie: Vec<u8>,
     /// The parameter of the HEARTBEAT that was injected last.
     heartbeat: Option<Vec<u8>>,
@@ -123,7 +123,7 @@ impl Bindings {
         match &chunk.body {
             Body::Init(init) if chunk.kind == kinds::INIT => {
                 self.init_tag = init.tag;
-                if !self.is_active && !self.has_echoed {
+                if !self.is_active && !self.has_opened {
                     self.peer_tag = init.tag;
                 }
             }
@@ -138,7 +138,6 @@ impl Bindings {
                     _ => None,
                 };
             }
-            _ if chunk.kind == kinds::COOKIE_ECHO => self.has_echoed = true,
             _ => {}
         }
     }
@@ -160,6 +159,7 @@ impl Bindings {
                     self.on_init_sent(init.tag, init.tsn, raw)?;
                 }
                 (_, kinds::COOKIE_ACK) => {
+                    self.has_opened = true;
                     let taken = self.offer.take_if(|offer| offer.peer_tag == Some(sent.tag));
                     if let Some(offer) = taken {
                         (self.local, self.peer_tag) = (Some(offer), offer.peer_tag);
@@ -206,7 +206,7 @@ impl Bindings {
             return Ok(());
         };
         let Some(tag) = tag else { return Ok(()) };
-        if is_ack && !self.is_active && !self.has_echoed {
+        if is_ack && !self.is_active && !self.has_opened {
             self.local = Some(new);
             return Ok(());
         }

@@ -194,14 +194,16 @@ fn tag_and_addresses_of_what_is_sent_are_compared_if_they_are_given() {
     passes(&format!("{SENT}+0.0 > sctp(tag=7): {data}"));
     fails(&format!("{SENT}+0.0 > sctp(tag=8): {data}"), "tag=8 expected, got 7");
     passes(&format!("{SENT}+0.0 > 192.0.2.1 > 198.51.100.1 sctp: {data}"));
-    fails(&format!("{SENT}+0.0 > 192.0.2.1 > 198.51.100.2 sctp: {data}"), "198.51.100.2 expected");
-    fails(&format!("{SENT}+0.0 > 192.0.2.2 > 198.51.100.1 sctp: {data}"), "192.0.2.2 > ");
+    for wrong in ["192.0.2.1 > 198.51.100.2", "192.0.2.2 > 198.51.100.1"] {
+        fails(&format!("{SENT}+0.0 > {wrong} sctp: {data}"), &format!("{wrong} expected"));
+    }
 }
 
 #[test]
 fn the_tag_of_another_init_is_no_tag_of_the_association() {
     let init = "+0.1 < sctp: INIT[flgs=0, tag=8, a_rwnd=20000, os=4, is=4, tsn=50]\n\
-                +0.0 > sctp: INIT_ACK[flgs=0, tag=..., a_rwnd=..., os=..., is=..., tsn=..., ...]\n";
+                +0.0 > sctp: INIT_ACK[flgs=0, tag=..., a_rwnd=..., os=..., is=..., tsn=..., \
+                ...]\n";
     let data = "DATA[flgs=BE, len=116, tsn=40, sid=0, ssn=0, ppid=0]\n";
     passes(&format!("{init}{SENT}+0.0 > sctp(tag=7): {data}"));
     fails(&format!("{init}{SENT}+0.0 > sctp(tag=8): {data}"), "tag=8 expected, got 7");

@@ -132,6 +132,11 @@ impl Tcb {
         others.find(|&other| self.path(other).is_usable())
     }
 
+    /// Whether `address` is one of the peer's, and more than something that was listed.
+    pub(in crate::sctp) fn is_confirmed_at(&self, address: IpAddr) -> bool {
+        self.path_to(address).is_some_and(|index| self.path(index).is_confirmed)
+    }
+
     /// Whether there is something that the user should know.
     pub(in crate::sctp) const fn has_events(&self) -> bool {
         !self.events.is_empty() || self.paths_changed != 0

@@ -8,7 +8,7 @@ use super::replies::REFLECTED;
 use super::table::Table;
 use crate::entropy::Entropy;
 use crate::sctp::association::{
-    Association, Refusal, State, StrangerInit, listed_addresses, refuse,
+    Association, PATHS_MAX, Refusal, State, StrangerInit, Tcb, listed_addresses, refuse,
 };
 use crate::sctp::cookie::Cookie;
 use crate::sctp::packet::{Cause, Chunk, ChunkType, Chunks, CommonHeader, Init};
@@ -87,11 +87,17 @@ impl Engine {
         ports: (u16, u16),
         init: &Init<'_>,
     ) -> Option<(usize, IpAddr)> {
+        // Boards know one address of a peer, and whom it is of.
+        if PATHS_MAX == 1 {
+            return None;
+        }
         let mut listed = listed_addresses(init, source.remote).take(LISTED_MAX);
         let found = |at| Some((self.table.find(slots, ports.0, ports.1, at, 0)?, at));
         let (index, at) = listed.find_map(found)?;
-        // One that has addresses which are not kept may well write from one of them.
-        slots.get(index).is_some_and(|slot| !slot.tcb.has_more_addresses).then_some((index, at))
+        // Many machines have the same private addresses: one that is listed, and no more, proves
+        // nothing. And who has addresses that are not kept may well write from one of them.
+        let is_of = |tcb: &Tcb| tcb.is_confirmed_at(at) && !tcb.has_more_addresses;
+        slots.get(index).is_some_and(|slot| is_of(&slot.tcb)).then_some((index, at))
     }
 
     /// An INIT that does not come from where the peer is known to be. The answer to one that

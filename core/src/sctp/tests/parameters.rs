@@ -4,7 +4,7 @@ use core::net::IpAddr;
 use std::vec;
 use std::vec::Vec;
 
-use super::craft::{Bench, PEER, PEER_TAG, Reply, chunk, init_value};
+use super::craft::{Bench, PEER, PEER_TAG, Reply, chunk, init_value, packet};
 use super::setup::{COOKIE, cookie_ack, cookie_echo, init_ack, opening};
 use super::stranger::answer;
 use crate::association::DownReason;
@@ -127,7 +127,7 @@ fn learned(parameters: &[Vec<u8>], is_active: bool) -> Vec<IpAddr> {
         false => {
             let mut bench = Bench::listening();
             let cookie = bench.cookie(&parameters);
-            let echo = crate::sctp::tests::craft::packet(bench.host_tag, &[chunk(10, 0, &cookie)]);
+            let echo = packet(bench.host_tag, &[chunk(10, 0, &cookie)]);
             bench.give(echo).unwrap();
             let handle = first_up(&mut bench);
             (bench, handle)
@@ -186,6 +186,25 @@ fn an_address_that_is_listed_twice_is_learned_once_and_too_many_are_no_error() {
         let many: Vec<_> = (100..120).map(|last| v4([10, 0, 0, last])).collect();
         assert_eq!(learned(&many, is_active).len(), 4);
     }
+}
+
+#[test]
+fn two_peers_may_list_the_same_private_address() {
+    let shared = v4([172, 17, 0, 1]);
+    let mut bench = Bench::listening();
+    let cookie = bench.cookie(&shared);
+    assert_eq!(bench.trade(&[chunk(10, 0, &cookie)]), [cookie_ack(PEER_TAG)]);
+    let other: IpAddr = "10.0.0.10".parse().unwrap();
+    let init = packet(0, &[chunk(1, 0, &init_value(0x0c0c_0c0c, &shared))]);
+    bench.give_from(other, init).unwrap();
+    let replies = bench.replies();
+    assert_eq!((replies[0].tag, replies[0].kinds()), (0x0c0c_0c0c, vec![2]));
+    let cookie = Tlvs::new(&replies[0].chunks[0][20..]).next().unwrap().value.to_vec();
+    let tag = u32::from_be_bytes(replies[0].chunks[0][4..8].try_into().unwrap());
+    bench.give_from(other, packet(tag, &[chunk(10, 0, &cookie)])).unwrap();
+    assert_eq!(bench.replies(), [cookie_ack(0x0c0c_0c0c)]);
+    let ups = bench.host.events.iter().filter(|event| matches!(event, Event::Up { .. }));
+    assert_eq!(ups.count(), 2);
 }
 
 #[test]
