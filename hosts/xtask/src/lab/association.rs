@@ -1,24 +1,21 @@
-//! An association that a case holds itself: our SCTP endpoint over a plain UDP socket.
+//! An association that a case holds itself: our SCTP endpoint over plain sockets.
 
-use std::io::ErrorKind;
-use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant as Clock};
 
 use anyhow::{Context, Result, bail};
 use rserpool_core::association::{Ppid, StreamId};
 use rserpool_core::entropy::{Entropy, SplitMix64};
 use rserpool_core::machine::Machine;
-use rserpool_core::sctp::{
-    Config, Connect, Datagram, Endpoint, Event, Handle, Inline, Input, SendError, UDP_PORT,
-    UdpPorts,
-};
+use rserpool_core::sctp::{Connect, Endpoint, Event, Handle, Inline, Input, SendError};
 use rserpool_core::time::Instant;
+
+use super::carrier::{Carrier, Home, Sockets};
 
 /// An association, and the endpoint that has no other.
 pub(crate) struct Association {
     endpoint: Endpoint<&'static mut Memory, SplitMix64>,
-    socket: UdpSocket,
-    local: IpAddr,
+    sockets: Sockets,
     handle: Option<Handle>,
     start: Clock,
     chance: SplitMix64,
@@ -34,19 +31,21 @@ pub(crate) enum Happening {
     Message(Ppid, Vec<u8>),
     /// There may be room to send again.
     Writable,
+    /// An address of the peer works, or does not any more.
+    Path(IpAddr, bool),
     /// It is gone, for this reason.
     Down(String),
 }
 
 impl Association {
-    /// Sets an association up from `local` to `remote`, both at UDP 9899.
+    /// Sets an association up from `home` to `remote`.
     ///
     /// # Errors
     ///
     /// If it does not come up in time.
-    pub(crate) fn connect(local: IpAddr, remote: SocketAddr, seed: u64) -> Result<Self> {
-        let mut association = Self::new(local, seed)?;
-        let udp = Some(UdpPorts { local: UDP_PORT, remote: UDP_PORT });
+    pub(crate) fn connect(home: &Home, remote: SocketAddr, seed: u64) -> Result<Self> {
+        let mut association = Self::new(home, seed)?;
+        let udp = association.sockets.udp_ports();
         let connect = Connect { local_port: LOCAL_PORT, remote, udp };
         let handle = association.endpoint.connect(Instant::ZERO, connect);
         association.handle = Some(handle.context("cannot connect")?);
@@ -54,31 +53,58 @@ impl Association {
         Ok(association)
     }
 
-    /// Listens at SCTP port `port` of `local`, and waits for the first association.
+    /// Sets an association up over UDP from `local` to `remote`.
+    ///
+    /// # Errors
+    ///
+    /// If it does not come up in time.
+    pub(crate) fn connect_by_udp(local: IpAddr, remote: SocketAddr, seed: u64) -> Result<Self> {
+        Self::connect(&Home::at(local, Carrier::Udp), remote, seed)
+    }
+
+    /// Listens at SCTP port `port` of `home`; [`await_peer`](Self::await_peer) comes next.
+    ///
+    /// # Errors
+    ///
+    /// If the sockets cannot be opened.
+    pub(crate) fn listen(home: &Home, port: u16, seed: u64) -> Result<Self> {
+        let mut association = Self::new(home, seed)?;
+        association.endpoint.listen(port).context("cannot listen")?;
+        Ok(association)
+    }
+
+    /// Waits for the first association to come up.
+    ///
+    /// # Errors
+    ///
+    /// If none does within `patience`.
+    pub(crate) fn await_peer(&mut self, patience: Duration) -> Result<()> {
+        self.await_up(patience).context("nobody comes")
+    }
+
+    /// Listens at SCTP port `port` of `local`, over UDP, and waits for the first association.
     ///
     /// # Errors
     ///
     /// If none comes up within `patience`.
     pub(crate) fn accept(local: IpAddr, port: u16, seed: u64, patience: Duration) -> Result<Self> {
-        let mut association = Self::new(local, seed)?;
-        association.endpoint.listen(port).context("cannot listen")?;
-        association.await_up(patience).with_context(|| format!("nobody comes to {port}"))?;
+        let mut association = Self::listen(&Home::at(local, Carrier::Udp), port, seed)?;
+        association.await_peer(patience)?;
         association.endpoint.unlisten(port);
         Ok(association)
     }
 
-    fn new(local: IpAddr, seed: u64) -> Result<Self> {
-        let socket = UdpSocket::bind((local, UDP_PORT))
-            .with_context(|| format!("cannot have UDP {UDP_PORT} of {local}"))?;
+    fn new(home: &Home, seed: u64) -> Result<Self> {
         let mut entropy = SplitMix64::new(seed);
         let mut secret = [0; 32];
         entropy.fill(&mut secret);
         // A case has few of them and ends soon.
         let memory = Box::leak(Box::new(Memory::new()));
+        let mut endpoint = Endpoint::new(home.config, entropy, secret, memory);
+        endpoint.set_addresses(&home.addresses).context("too many addresses")?;
         Ok(Self {
-            endpoint: Endpoint::new(Config::DEFAULT, entropy, secret, memory),
-            socket,
-            local,
+            endpoint,
+            sockets: Sockets::open(home)?,
             handle: None,
             start: Clock::now(),
             chance: SplitMix64::new(seed ^ 1),
@@ -139,6 +165,9 @@ impl Association {
             match self.next_event(deadline)? {
                 None => return Ok(None),
                 Some(Event::Writable { .. }) => return Ok(Some(Happening::Writable)),
+                Some(Event::Path { remote, is_reachable, .. }) => {
+                    return Ok(Some(Happening::Path(remote, is_reachable)));
+                }
                 Some(Event::Down { reason, .. }) => {
                     self.handle = None;
                     return Ok(Some(Happening::Down(format!("{reason:?}"))));
@@ -171,9 +200,8 @@ impl Association {
         let mut packet = [0; 1_500];
         loop {
             while let Some(sent) = self.endpoint.poll_transmit(self.now(), &mut packet) {
-                let port = sent.udp.map_or(UDP_PORT, |ports| ports.remote);
                 if !self.is_lost() {
-                    self.socket.send_to(&packet[..sent.len], (sent.remote, port))?;
+                    self.sockets.send(&sent, &packet[..sent.len]);
                 }
             }
             if let Some(event) = self.endpoint.poll_event() {
@@ -189,22 +217,28 @@ impl Association {
                 .poll_timeout()
                 .map_or(LOOK_INTERVAL, |due| due.saturating_duration_since(now));
             let wait = due.min(left).clamp(TICK, LOOK_INTERVAL);
-            self.socket.set_read_timeout(Some(wait))?;
-            match self.socket.recv_from(&mut packet) {
-                Ok((len, from)) if !self.is_lost() => self.take(&packet[..len], from),
-                Ok(_) => {}
-                Err(error) if is_nothing(error.kind()) => {}
-                Err(error) => return Err(error).context("cannot receive"),
+            let datagram = self.sockets.receive(&mut packet, wait)?;
+            if let Some(datagram) = datagram
+                && !self.is_lost()
+            {
+                // A packet that is no good is as good as lost.
+                let _ = self.endpoint.handle_input(self.now(), Input::Datagram(datagram));
             }
             self.endpoint.handle_timeout(self.now());
         }
     }
 
-    fn take(&mut self, payload: &[u8], from: SocketAddr) {
-        let udp = Some(UdpPorts { local: UDP_PORT, remote: from.port() });
-        let datagram = Datagram { local: self.local, remote: from.ip(), udp, payload };
-        // A packet that is no good is as good as lost.
-        let _ = self.endpoint.handle_input(self.now(), Input::Datagram(datagram));
+    /// Messages and parts of them that the peer has not acknowledged.
+    pub(crate) fn outstanding_count(&self) -> u32 {
+        let status = self.handle.and_then(|handle| self.endpoint.status(handle));
+        status.map_or(0, |status| status.unacknowledged + status.pending)
+    }
+
+    /// Which address of the peer is used.
+    pub(crate) fn active(&self) -> Option<IpAddr> {
+        let handle = self.handle?;
+        let mut paths = (0..).map_while(|index| self.endpoint.path(handle, index));
+        paths.find(|path| path.is_active).map(|path| path.remote)
     }
 
     fn is_lost(&mut self) -> bool {
@@ -214,11 +248,6 @@ impl Association {
     fn now(&self) -> Instant {
         Instant::from_micros(self.start.elapsed().as_micros().try_into().unwrap_or(u64::MAX))
     }
-}
-
-/// Whether a socket has just nothing; that nobody is at the other end shows in no answer.
-fn is_nothing(error: ErrorKind) -> bool {
-    matches!(error, ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::ConnectionRefused)
 }
 
 type Memory = Inline<1, { 128 << 10 }, { 128 << 10 }, 1_024>;

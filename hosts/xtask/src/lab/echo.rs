@@ -1,6 +1,6 @@
 //! A user of RSPLIB's echo service.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -8,18 +8,19 @@ use rserpool_core::association::Ppid;
 
 pub(crate) use super::association::MESSAGE_LEN_MAX;
 use super::association::{Association, Happening};
+use super::carrier::Home;
 
 /// An association to an echo server.
 pub(crate) struct EchoClient(Association);
 
 impl EchoClient {
-    /// Sets an association up from `local` to `remote`, both at UDP 9899.
+    /// Sets an association up from `home` to `remote`.
     ///
     /// # Errors
     ///
     /// If it does not come up in time.
-    pub(crate) fn connect(local: IpAddr, remote: SocketAddr, seed: u64) -> Result<Self> {
-        Association::connect(local, remote, seed).map(Self)
+    pub(crate) fn connect(home: &Home, remote: SocketAddr, seed: u64) -> Result<Self> {
+        Association::connect(home, remote, seed).map(Self)
     }
 
     /// Loses so many of a thousand packets from now on, in each direction.
@@ -49,7 +50,7 @@ impl EchoClient {
             let place = || format!("{sent_count} sent, {echoed_count} came back");
             match self.0.next(left).with_context(place)? {
                 None => bail!("not in time: {} of {}", place(), messages.len()),
-                Some(Happening::Writable) => {}
+                Some(Happening::Writable | Happening::Path(..)) => {}
                 Some(Happening::Down(reason)) => bail!("{}, then: {reason}", place()),
                 Some(Happening::Message(_, echo)) => {
                     let wanted = &messages[echoed_count];

@@ -9,12 +9,15 @@
 
 mod association;
 mod board;
+mod carrier;
 mod cases;
 mod echo;
 mod guest;
+mod kernel_peer;
 mod network;
 mod process;
 mod screen;
+mod transfer;
 
 use std::fs::File;
 use std::io::{Read, Write};
@@ -68,6 +71,9 @@ pub(crate) struct Options {
     /// Run this case in the namespaces that were made for it.
     #[arg(long, hide = true, value_name = "FOLDER")]
     inside: Option<PathBuf>,
+    /// Be a peer that has the kernel's SCTP, in a guest.
+    #[arg(long, hide = true, value_name = "WORDS")]
+    kernel_peer: Option<String>,
     /// The boards' firmware, for cases that have boards.
     #[arg(long, hide = true, value_name = "ELF")]
     firmware: Option<PathBuf>,
@@ -84,6 +90,9 @@ pub(crate) fn run_cases(options: &Options) -> Result<()> {
             println!("{:<22}{}", case.name, case.what);
         }
         return Ok(());
+    }
+    if let Some(words) = &options.kernel_peer {
+        return kernel_peer::run(words);
     }
     let mut cases = Vec::new();
     for name in &options.cases {
@@ -123,14 +132,16 @@ pub(crate) fn run_cases(options: &Options) -> Result<()> {
     }
 }
 
-/// Installs what the lab needs and runs all cases.
+/// Installs what the lab needs and runs all cases but the one that takes minutes.
 ///
 /// # Errors
 ///
 /// If a case fails, or the lab itself.
 pub(crate) fn install_and_run() -> Result<()> {
     setup::run_steps(true, false)?;
-    run_cases(&Options::default())
+    let is_short = |case: &&Case| case.name != cases::kernel_multihomed::SLOW.name;
+    let cases = CASES.iter().filter(is_short).map(|case| case.name.to_owned()).collect();
+    run_cases(&Options { cases, ..Options::default() })
 }
 
 /// Runs cases, `jobs` at a time; their verdicts in the same order.
@@ -295,8 +306,24 @@ impl Lab {
         for &address in [GUEST].iter().chain(others) {
             hosts.push((address, self.tap()?));
         }
+        self.boot_at(&hosts)
+    }
+
+    /// Boots the guest with a second address, at a second network.
+    ///
+    /// # Errors
+    ///
+    /// If it does not come up.
+    pub(crate) fn boot_with_two_addresses(&mut self) -> Result<Guest> {
+        network::second_bridge(SECOND_ADDRESS)?;
+        let first = self.tap()?;
+        let second = self.tap_at(true)?;
+        self.boot_at(&[(GUEST, first), (SECOND_GUEST, second)])
+    }
+
+    fn boot_at(&self, hosts: &[(&str, String)]) -> Result<Guest> {
         let shim = root().join("target/debug/libuml_ptrace.so");
-        let booted = Guest::boot(&self.folder, &shim, &hosts);
+        let booted = Guest::boot(&self.folder, &shim, hosts);
         self.check("the guest boots", booted)
     }
 
@@ -315,9 +342,13 @@ impl Lab {
     ///
     /// If the kernel refuses it.
     pub(crate) fn tap(&mut self) -> Result<String> {
+        self.tap_at(false)
+    }
+
+    fn tap_at(&mut self, is_second: bool) -> Result<String> {
         let name = format!("tap{}", self.tap_count);
         self.tap_count += 1;
-        network::tap(&name)?;
+        network::tap(&name, is_second)?;
         Ok(name)
     }
 
@@ -429,6 +460,11 @@ impl std::error::Error for NotApplicable {}
 
 /// The guest's address. RSPLIB registers no loopback addresses.
 pub(crate) const GUEST: &str = "10.77.0.2";
+
+/// The guest's second address, and ours, at a second network; where the guest has it, it is its
+/// own, not that of a further host.
+pub(crate) const SECOND_GUEST: &str = "10.78.0.2";
+pub(crate) const SECOND_ADDRESS: &str = "10.78.0.10";
 
 /// Addresses of our processes on the bridge, so that each can have a UDP 9899 of its own: the
 /// kernel's SCTP knows one UDP port for all peers that it connects to.

@@ -11,6 +11,9 @@ use super::process::Process;
 /// The bridge, with the addresses of userland processes.
 const BRIDGE: &str = "lab0";
 
+/// The bridge of a second network.
+const SECOND_BRIDGE: &str = "lab1";
+
 /// The recorded traffic.
 pub(crate) const TRAFFIC: &str = "traffic.pcapng";
 
@@ -38,15 +41,45 @@ pub(crate) fn add_address(address: &str) -> Result<()> {
     ip(&format!("address add {address}/24 dev {BRIDGE}"))
 }
 
-/// Makes a tap device on the bridge.
+/// Makes another bridge, for a second network, with `address`.
 ///
 /// # Errors
 ///
 /// If the kernel refuses it.
-pub(crate) fn tap(name: &str) -> Result<()> {
+pub(crate) fn second_bridge(address: &str) -> Result<()> {
+    ip(&format!("link add {SECOND_BRIDGE} type bridge mcast_snooping 0"))?;
+    ip(&format!("address add {address}/24 dev {SECOND_BRIDGE}"))?;
+    ip(&format!("link set {SECOND_BRIDGE} up"))
+}
+
+/// Makes a tap device on the bridge, or on the second.
+///
+/// # Errors
+///
+/// If the kernel refuses it.
+pub(crate) fn tap(name: &str, is_second: bool) -> Result<()> {
+    let bridge = if is_second { SECOND_BRIDGE } else { BRIDGE };
     ip(&format!("tuntap add dev {name} mode tap"))
         .context("tap devices need /dev/net/tun to be open to this user")?;
-    ip(&format!("link set {name} master {BRIDGE} up"))
+    ip(&format!("link set {name} master {bridge} up"))
+}
+
+/// Cuts the way to a tap device on the bridge: all packets are lost, and nobody is told.
+///
+/// # Errors
+///
+/// If the kernel refuses it.
+pub(crate) fn sever(name: &str) -> Result<()> {
+    ip(&format!("link set {name} nomaster"))
+}
+
+/// Mends it.
+///
+/// # Errors
+///
+/// If the kernel refuses it.
+pub(crate) fn mend(name: &str) -> Result<()> {
+    ip(&format!("link set {name} master {BRIDGE}"))
 }
 
 /// The hardware address of a guest's host, or of a board.

@@ -34,6 +34,9 @@ where
 }
 
 fn enter_network() -> Result<(), String> {
+    if std::path::Path::new(super::driver::KERNEL_SCTP).exists() {
+        return Err("the kernel has SCTP, which answers in all of them".into());
+    }
     unshare(CloneFlags::CLONE_NEWNET).map_err(|error| format!("unshare: {error}"))?;
     for arguments in ["link set lo up", &format!("address add {SECOND_IPV6}/128 dev lo nodad")] {
         let status = Command::new("ip").args(arguments.split(' ')).status();
@@ -42,9 +45,6 @@ fn enter_network() -> Result<(), String> {
             Ok(status) => return Err(format!("`ip {arguments}`: {status}")),
             Err(error) => return Err(format!("`ip {arguments}`: {error}")),
         }
-    }
-    if std::path::Path::new(super::driver::KERNEL_SCTP).exists() {
-        return Err("the kernel has SCTP, which answers in all of them".into());
     }
     Ok(())
 }

@@ -9,20 +9,35 @@ use rserpool_core::entropy::{Entropy, SplitMix64};
 use super::Case;
 use super::rsplib::{self, PATIENCE};
 use crate::lab::Lab;
+use crate::lab::carrier::{Carrier, Home};
 use crate::lab::echo::{EchoClient, MESSAGE_LEN_MAX};
 
-pub(super) const CASE: Case = Case {
+pub(super) const UDP: Case = Case {
     name: "kernel-data",
     what: "our SCTP and the kernel's exchange messages of all sizes through rspserver -echo",
     patience: Duration::from_secs(300),
     has_boards: false,
-    run,
+    run: |lab| run(lab, Carrier::Udp),
 };
 
-fn run(lab: &mut Lab) -> Result<()> {
+pub(super) const RAW: Case = Case {
+    name: "kernel-raw",
+    what: "the same right over IP, and our programs do",
+    patience: Duration::from_secs(300),
+    has_boards: false,
+    run: |lab| run(lab, Carrier::Raw),
+};
+
+fn run(lab: &mut Lab, carrier: Carrier) -> Result<()> {
     let mut guest = lab.boot()?;
-    rsplib::encapsulate(&mut guest)?;
-    let registrar = lab.rsp("registrar", "registrar --listen 10.77.0.10:3863/9899 --log debug")?;
+    let words = match carrier {
+        Carrier::Udp => {
+            rsplib::encapsulate(&mut guest)?;
+            "registrar --listen 10.77.0.10:3863/9899 --log debug"
+        }
+        Carrier::Raw => "registrar --listen 10.77.0.10:3863 --transport raw --log debug",
+    };
+    let registrar = lab.rsp("registrar", words)?;
     let ready = registrar.await_text("ready at", PATIENCE);
     lab.check("our registrar serves", ready)?;
     let server = guest.spawn(
@@ -31,11 +46,14 @@ fn run(lab: &mut Lab) -> Result<()> {
     )?;
     let registered = registrar.await_text("ElementRegistered { pool: \"EchoPool\"", PATIENCE);
     lab.check("rspserver registers its echo service", registered)?;
+    if carrier == Carrier::Raw {
+        our_user(lab)?;
+    }
 
     let seed = lab.seed();
     println!("         seed {seed}");
     let remote = SocketAddr::new(GUEST, 5_007);
-    let connected = EchoClient::connect(OURS, remote, seed);
+    let connected = EchoClient::connect(&Home::at(OURS, carrier), remote, seed);
     let mut client = lab.check("an association comes up", connected)?;
     let messages = messages(seed, ROUND_COUNT);
     exchange(lab, &mut client, &messages, "without loss")?;
@@ -49,6 +67,16 @@ fn run(lab: &mut Lab) -> Result<()> {
     lab.check("the association is shut down", client.shut_down())?;
     let output = server.output();
     lab.check("rspserver has nothing to complain about", complaints(&output))
+}
+
+/// Our own program finds the service and uses it: both associations are ours to set up.
+fn our_user(lab: &Lab) -> Result<()> {
+    let words = "call echo --transport raw --local 10.77.0.12 --registrar 10.77.0.10:3863 hello";
+    let said = lab.rsp("call", words)?.finish(PATIENCE);
+    let echoed = said.and_then(|said| {
+        said.contains("hello").then_some(()).with_context(|| format!("`{said}`"))
+    });
+    lab.check("rsp call echo finds it and is echoed", echoed)
 }
 
 fn exchange(lab: &Lab, client: &mut EchoClient, messages: &[Vec<u8>], how: &str) -> Result<()> {

@@ -1,7 +1,7 @@
 //! The tests of kernel sockets and of the transports above them, on a kernel that has SCTP.
 
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
@@ -53,6 +53,7 @@ pub(crate) fn build() -> Result<()> {
 }
 
 fn run(lab: &mut Lab) -> Result<()> {
+    lab.check("the transport's tests right over IP, outside of the guest", right_over_ip())?;
     let mut guest = lab.boot()?;
     for (package, filter) in TESTS {
         let program = program(package);
@@ -70,6 +71,17 @@ fn run(lab: &mut Lab) -> Result<()> {
         println!("         {}", summary.trim_start_matches("test result: "));
     }
     round_trips(lab, &mut guest)
+}
+
+/// Our SCTP goes right over IP where the kernel has none, in namespaces of the tests' own.
+fn right_over_ip() -> Result<()> {
+    let mut command = Command::new(program("rserpool"));
+    command.args(["--test-threads=2", "transport::tests::over_ip"]);
+    command.env("RAW_SCTP_REQUIRED", "1");
+    let output = command.output().context("cannot start the tests")?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    let is_done = output.status.success() && !text.contains(" 0 passed");
+    if is_done { Ok(()) } else { Err(anyhow!("{}", failures(&text))) }
 }
 
 /// Both SCTPs must measure how long loopback takes.

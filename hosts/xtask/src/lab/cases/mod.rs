@@ -8,6 +8,7 @@ mod csp;
 mod fractal;
 mod hsdump;
 mod kernel_data;
+pub(super) mod kernel_multihomed;
 pub(super) mod kernel_transport;
 mod mixed;
 mod our_element;
@@ -45,7 +46,10 @@ pub(crate) static CASES: &[Case] = &[
     announces::OF_OURS,
     trouble::CASE,
     our_trouble::CASE,
-    kernel_data::CASE,
+    kernel_data::UDP,
+    kernel_data::RAW,
+    kernel_multihomed::CASE,
+    kernel_multihomed::SLOW,
     kernel_transport::CASE,
     our_kernel_registrar::CASE,
     crash_input::CASE,

@@ -36,7 +36,7 @@ impl Probe {
     /// If it does not come up.
     pub(super) fn connect(own: &str, registrar: &str, port: u16, seed: u64) -> Result<Self> {
         let remote = SocketAddr::new(registrar.parse()?, port);
-        Association::connect(own.parse()?, remote, seed).map(Self)
+        Association::connect_by_udp(own.parse()?, remote, seed).map(Self)
     }
 
     /// Is a registrar at `address`, until somebody comes.
@@ -118,7 +118,7 @@ impl Probe {
             let left = deadline.saturating_duration_since(Instant::now());
             match self.0.next(left)?.ok_or_else(|| anyhow!("no such answer"))? {
                 Happening::Down(reason) => bail!("the association is gone: {reason}"),
-                Happening::Writable => {}
+                Happening::Writable | Happening::Path(..) => {}
                 Happening::Message(_, message) => {
                     if let Some(found) = pick(&message) {
                         return Ok(found);
