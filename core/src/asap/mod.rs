@@ -34,7 +34,7 @@ pub use session::{
 };
 pub use timers::{Timers, registration_life_on_wire};
 pub use user::{
-    POOL_USER_MESSAGE_LEN_MAX, PoolUser, PoolUserConfig, PoolUserEvent, PoolUserFull,
-    ResolutionFailure, ResolutionId, ResolvedElement,
+    CACHE_ITEMS_MIN, POOL_USER_MESSAGE_LEN_MAX, PoolUser, PoolUserConfig, PoolUserEvent,
+    PoolUserFull, ResolutionFailure, ResolutionId, ResolvedElement,
 };
 pub use user_transport::{UserTransport, UserTransportError};

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use rserpool_core::asap::{
     self, POOL_USER_MESSAGE_LEN_MAX, PoolUserEvent, PoolUserFull, RegistrarsFull,
@@ -30,6 +31,9 @@ pub struct PoolUserConfig {
     pub registrars: Vec<Endpoint>,
     /// Whether it speaks TCP with registrars instead of SCTP (RFC 5352 §3.3).
     pub by_tcp: bool,
+    /// How long a resolved pool is answered from the cache, by the policy of the pool
+    /// (stale.cache.value, RFC 5352 §7.2); zero: never.
+    pub stale_cache: Duration,
     /// Where it hears of other registrars, to be asked when these do not answer; `None`: nowhere.
     pub announces: Option<AnnounceConfig>,
     /// Where it tells how it is; `None`: nowhere.
@@ -129,7 +133,8 @@ impl PoolUser {
     ///
     /// If there are too many registrars, or the transport cannot open a port.
     pub async fn start(transport: &Transport, config: PoolUserConfig) -> Result<Self, StartError> {
-        let core = asap::PoolUserConfig::new(config.profile);
+        let mut core = asap::PoolUserConfig::new(config.profile);
+        core.timers.stale_cache = config.stale_cache;
         let mut machine = Box::new(Large::new(core, &mut OsEntropy));
         for registrar in &config.registrars {
             machine.add_registrar(registrar)?;

@@ -316,6 +316,13 @@ pub(crate) struct RunOptions {
     /// How long to wait for a first answer of a registrar and of the pool. [default: 15s]
     #[arg(long, value_name = "SPAN")]
     pub(crate) patience: Option<Span>,
+    /// Speak TCP with the registrar instead of SCTP; with elements it is SCTP still.
+    #[arg(long)]
+    pub(crate) tcp: bool,
+    /// How long to go on with the elements that a registrar has named before it is asked for
+    /// newcomers. [default: 0s]
+    #[arg(long, value_name = "SPAN")]
+    pub(crate) stale_cache: Option<Span>,
     /// Print the summary as JSON.
     #[arg(long)]
     #[serde(skip)]
@@ -500,6 +507,8 @@ impl RunOptions {
             deadline: self.deadline.or(file.deadline),
             silence: self.silence.or(file.silence),
             patience: self.patience.or(file.patience),
+            tcp: self.tcp || file.tcp,
+            stale_cache: self.stale_cache.or(file.stale_cache),
             json: self.json,
             size: self.size.or(file.size),
             iterations: self.iterations.or(file.iterations),

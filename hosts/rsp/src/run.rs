@@ -153,6 +153,8 @@ async fn compute<J: Job + Send + 'static>(
     user_config.announces.clone_from(&registrars.announces);
     user_config.profile = profile(scope);
     user_config.csp = reports(scope).await?;
+    user_config.by_tcp = options.tcp;
+    user_config.stale_cache = options.stale_cache.map_or(Duration::ZERO, |span| span.0);
     let mut transport_config = to_connect(scope)?;
     transport_config.receive_buffer_len = RECEIVE_BUFFER_LEN;
     let transport = Transport::start(transport_config);

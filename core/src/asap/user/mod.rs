@@ -47,6 +47,10 @@ use pools::{Pool, Request, Watch};
 /// The longest message that a pool user sends; [`Machine::poll_transmit`] needs that much room.
 pub const POOL_USER_MESSAGE_LEN_MAX: usize = 192;
 
+/// Who has a cache asks for at least so many elements; our own. RSPLIB leaves their number to the
+/// registrar then.
+pub const CACHE_ITEMS_MIN: u32 = 8;
+
 /// How a pool user behaves.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -318,7 +322,8 @@ impl<const POOLS: usize, const ELEMENTS: usize, const WAITING: usize>
     /// their number to the registrar. Answered by one of the first four [`PoolUserEvent`]s: from
     /// the cache if what it holds is younger than
     /// [`stale_cache`](Timers::stale_cache), otherwise by the registrar. Resolutions of one pool
-    /// at the same time share a request.
+    /// at the same time share a request, and with a cache at least [`CACHE_ITEMS_MIN`] elements are
+    /// asked for, so that there is something to select from.
     ///
     /// # Errors
     ///
@@ -332,7 +337,11 @@ impl<const POOLS: usize, const ELEMENTS: usize, const WAITING: usize>
         if self.waiting.is_full() {
             return Err(PoolUserFull::Resolutions);
         }
-        let items = items.unwrap_or(0).min(u32::try_from(ELEMENTS).unwrap_or(u32::MAX));
+        let wanted = match items {
+            Some(items) if !self.config.timers.stale_cache.is_zero() => items.max(CACHE_ITEMS_MIN),
+            items => items.unwrap_or(0),
+        };
+        let items = wanted.min(u32::try_from(ELEMENTS).unwrap_or(u32::MAX));
         let index = self.pool_index(now, pool).ok_or(PoolUserFull::Pools)?;
         let entry = &mut self.pools[index];
         let end = entry.is_fresh(now, items).then_some(End::Resolved);

@@ -10,6 +10,8 @@ use std::vec::Vec;
 const RESOLUTION: &str = "0500001c0009001050696e67506f6e67506f6f6c803f000800000001";
 pub(super) const RESPONSE: &str = "060000440009001050696e67506f6e67506f6f6c0008000800000001\
     000a0028aaaa00011111111100015f9000040010cc6d0001000100080a4d00150008000800000001";
+/// The same of a user with a cache, which wants some to select from: as many as it has room for.
+const RESOLUTION_OF_SOME: &str = "0500001c0009001050696e67506f6e67506f6f6c803f000800000004";
 const UNREACHABLE: &str = "0900001c0009001050696e67506f6e67506f6f6c000e0008aaaa0001";
 const UNKNOWN_POOL: &str = "0600001c0009000e4e6f53756368506f6f6c0000000c000800090004";
 /// Two elements, made by hand in `crafted-fake-registrar-pu`.
@@ -296,7 +298,7 @@ fn the_cache_answers_until_it_is_stale() {
     assert_eq!(trace.lines(), [resolved(1)]);
     trace.run_until(1_000);
     trace.resolve(ping_pong(), 1).unwrap();
-    assert_eq!(trace.lines(), [format!("1> {RESOLUTION}")]);
+    assert_eq!(trace.lines(), [format!("1> {RESOLUTION_OF_SOME}")]);
 }
 
 #[test]
@@ -334,7 +336,7 @@ fn a_purged_pool_is_asked_for() {
     trace.log();
     trace.command(|user, _| user.purge(ping_pong()));
     trace.resolve(ping_pong(), 1).unwrap();
-    assert_eq!(trace.lines(), [format!("1> {RESOLUTION}")]);
+    assert_eq!(trace.lines(), [format!("1> {RESOLUTION_OF_SOME}")]);
 }
 
 #[test]
@@ -349,7 +351,7 @@ fn unreachable_elements_are_reported_once_and_forgotten() {
     assert_eq!(trace.lines(), [format!("1> {UNREACHABLE}")]);
     assert_eq!(trace.elements(), [0; 0]);
     trace.resolve(ping_pong(), 1).unwrap();
-    assert_eq!(trace.lines(), [format!("1> {RESOLUTION}")], "the cache is of no use now");
+    assert_eq!(trace.lines(), [format!("1> {RESOLUTION_OF_SOME}")], "the cache is of no use");
     // A second later it is another event.
     trace.run_until(1_000);
     trace.report(0xaaaa_0001).unwrap();

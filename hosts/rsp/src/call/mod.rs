@@ -98,6 +98,13 @@ struct Shared {
     /// Give up after this time. [default: never]
     #[arg(long, value_name = "SPAN")]
     deadline: Option<Span>,
+    /// Speak TCP with the registrar instead of SCTP; with elements it is SCTP still.
+    #[arg(long)]
+    tcp: bool,
+    /// How long to go on with the elements that a registrar has named, selecting among them by
+    /// the pool's policy, before it is asked again. [default: 0s]
+    #[arg(long, value_name = "SPAN")]
+    stale_cache: Option<Span>,
     /// Print the summary as JSON, and nothing else.
     #[arg(long)]
     json: bool,
@@ -168,6 +175,8 @@ impl Place {
         user_config.announces.clone_from(&registrars.announces);
         user_config.profile = profile(&scope);
         user_config.csp = reports(&scope).await?;
+        user_config.by_tcp = shared.tcp;
+        user_config.stale_cache = shared.stale_cache.map_or(Duration::ZERO, |span| span.0);
         let mut config = CallerConfig::default();
         if let Some(patience) = shared.patience {
             config.patience = patience.0;

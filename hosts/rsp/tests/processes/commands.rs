@@ -40,6 +40,22 @@ fn a_pool_is_resolved_by_tcp_unless_the_registrar_does_without() {
 }
 
 #[test]
+fn jobs_and_calls_speak_tcp_with_the_registrar_if_they_should() {
+    let (_registrar, place) = Process::registrar(&["--tcp", "on"]);
+    let _worker = Process::element(&place, &[]);
+    let _server = Process::element(&place, &["echo"]);
+    let (_other, without) = Process::registrar(&["--tcp", "off"]);
+    let calls: [&[&str]; 2] = [&["run", "load", "--work", "10000"], &["call", "echo", "hello"]];
+    for call in calls {
+        let done = rsp(&[call, &["--tcp", "--registrar", &place]].concat());
+        assert_eq!(done.code, Some(0), "{}", done.errors);
+        let none = ["--tcp", "--registrar", &without, "--patience", "1s"];
+        let none = rsp(&[call, &none].concat());
+        assert_eq!(none.code, Some(3), "{}", none.errors);
+    }
+}
+
+#[test]
 fn changes_of_a_watched_pool_are_printed_as_they_come() {
     for tcp in [&[][..], &["--tcp"]] {
         let (_registrar, place) = Process::registrar(&["--tcp", "on"]);

@@ -152,6 +152,23 @@ fn an_element_that_is_stopped_hands_its_jobs_on() {
 }
 
 #[test]
+fn what_is_in_the_cache_needs_no_registrar() {
+    let (registrar, place) = Process::registrar(&[]);
+    let elements = [element(&place, &["calcapp"]), element(&place, &["calcapp"])];
+    let call = ["calcapp", "--jobs", "3", "--size", "300000", "--interval", "300ms", "--json"];
+    let call = caller(&place, &[&call[..], &["--stale-cache", "10m"]].concat());
+    call.logs(&["session"]);
+    drop(registrar);
+    let summary = summary(call.end());
+    assert_eq!(summary["result"]["complete"], 3, "{summary}");
+    assert_eq!(summary["failovers"], 0, "{summary}");
+    // They had their turns.
+    for element in elements {
+        element.logs(&["Opened"]);
+    }
+}
+
+#[test]
 fn who_is_rejected_gets_its_turn() {
     let (_registrar, place) = Process::registrar(&[]);
     let _element = element(&place, &["calcapp", "--max-sessions", "1"]);
