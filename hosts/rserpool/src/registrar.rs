@@ -107,8 +107,9 @@ pub struct Registrar {
     identifier: RegistrarId,
     port: u16,
     udp_ports: Vec<u16>,
+    by_kernel: bool,
     serves_tcp: bool,
-    enrp_port: Option<(u16, Option<u16>)>,
+    enrp_port: Option<(u16, Vec<u16>)>,
     events: mpsc::Receiver<Event>,
     stop: mpsc::Sender<oneshot::Sender<()>>,
 }
@@ -134,6 +135,7 @@ impl Registrar {
             }
         }
         let (number, udp_ports) = (port.number(), port.udp_ports().to_vec());
+        let by_kernel = port.by_kernel();
         let storage = HeapStorage::new(HeapLimits::for_elements(config.element_count_max));
         let tables = HeapTables::new(config.association_count_max);
         let machine = enrp::Registrar::new(config.registrar, storage, tables, OsEntropy);
@@ -155,7 +157,8 @@ impl Registrar {
         let (event_sender, events) = mpsc::channel(EVENT_COUNT_MAX);
         let (stop, stops) = mpsc::channel(1);
         tokio::spawn(run(driven, peers, (listener, watch), reporter, event_sender, stops));
-        Ok(Self { identifier, port: number, udp_ports, serves_tcp, enrp_port, events, stop })
+        let port = number;
+        Ok(Self { identifier, port, udp_ports, by_kernel, serves_tcp, enrp_port, events, stop })
     }
 
     /// Its identifier.
@@ -176,16 +179,23 @@ impl Registrar {
         &self.udp_ports
     }
 
+    /// Whether it serves by the kernel's SCTP.
+    #[must_use]
+    pub fn by_kernel(&self) -> bool {
+        self.by_kernel
+    }
+
     /// Whether it serves pool users by TCP, at the port of the same number.
     #[must_use]
     pub fn serves_tcp(&self) -> bool {
         self.serves_tcp
     }
 
-    /// Its SCTP port for ENRP and the UDP port of that, if it meets peers.
+    /// Its SCTP port for ENRP and the UDP ports by which that can be reached, the usual one first,
+    /// if it meets peers.
     #[must_use]
-    pub fn enrp_port(&self) -> Option<(u16, Option<u16>)> {
-        self.enrp_port
+    pub fn enrp_port(&self) -> Option<(u16, &[u16])> {
+        self.enrp_port.as_ref().map(|(port, udp_ports)| (*port, udp_ports.as_slice()))
     }
 
     /// What happens next; `None` when the transport is gone. Events that nobody takes are

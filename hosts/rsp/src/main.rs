@@ -7,6 +7,7 @@ mod config;
 mod decode;
 mod demo;
 mod failure;
+mod help;
 mod hsdump;
 mod limit;
 mod logging;

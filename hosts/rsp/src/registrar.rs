@@ -12,7 +12,7 @@ use crate::failure::Failure;
 use crate::scope::{
     CLOSE_PATIENCE, announces, places, profile, reports, stop_signal, transport_failure,
 };
-use crate::transport::{check_udp_port, listen_at};
+use crate::transport::{check_own_udp_port, check_udp_port, listen_at};
 use crate::values::Suggestions;
 
 /// Runs a registrar until a signal comes.
@@ -57,13 +57,14 @@ pub(crate) async fn registrar(
     let started = Registrar::start(&transport, config).await;
     let mut registrar = started.map_err(|error| transport_failure(&error))?;
     let identifier = registrar.identifier();
-    let mut ready_at = places(&transport, registrar.port(), registrar.udp_ports()).into_iter();
+    let places_of = |port, udp_ports| places(&transport, port, udp_ports, registrar.by_kernel());
+    let mut ready_at = places_of(registrar.port(), registrar.udp_ports()).into_iter();
     println!("registrar {identifier} ready at {}", ready_at.next().unwrap_or_default());
     for place in ready_at {
         println!("  also at {place}");
     }
-    if let Some((port, udp_port)) = registrar.enrp_port() {
-        let place = places(&transport, port, udp_port.as_slice()).into_iter().next();
+    if let Some((port, udp_ports)) = registrar.enrp_port() {
+        let place = places_of(port, udp_ports).into_iter().next();
         println!("registrar {identifier} meets peers at {}", place.unwrap_or_default());
     }
     if registrar.serves_tcp() {
@@ -95,6 +96,7 @@ async fn peering(
     }
     let mut peering = PeeringConfig::default();
     if let Some(EnrpPort { port, udp_port }) = options.enrp_port {
+        check_own_udp_port(scope.transport, "--enrp-port", udp_port)?;
         (peering.port, peering.udp_port) = (port, udp_port);
     }
     for peer in &options.peers {

@@ -11,6 +11,7 @@ use rserpool::{AnnounceConfig, Interfaces, ResolveError, StartError};
 use rserpool_core::association::Endpoint;
 use rserpool_core::identifier::{PoolHandle, PoolHandleBuf};
 use rserpool_core::profile::Profile;
+use rserpool_core::sctp::lanes::usual_udp_ports;
 use tokio::io::AsyncReadExt;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -133,18 +134,43 @@ pub(crate) fn pool_handle(name: &str) -> Result<PoolHandleBuf, Failure> {
         .map_err(|error| Failure::usage(format!("\"{name}\" cannot name a pool: {error}")))
 }
 
-/// Where a port can be reached, as `address:port/udp`: the best address first, at least one.
-pub(crate) fn places(transport: &Transport, port: u16, udp_ports: &[u16]) -> Vec<String> {
+/// Where a port can be reached, to be copied: the best address first, at least one.
+///
+/// It is `address:port` where those who connect find the way by themselves: by the kernel's SCTP
+/// if both have it, or at the usual UDP ports. Otherwise it is `address:port/udp`, which means our
+/// SCTP over UDP alone, and if the kernel's serves, too, `address:port` behind that.
+pub(crate) fn places(
+    transport: &Transport,
+    port: u16,
+    udp_ports: &[u16],
+    by_kernel: bool,
+) -> Vec<String> {
     let mut addresses = transport.local_addresses();
     if addresses.is_empty() {
         // The system does not tell which addresses it has.
         addresses.push(Ipv4Addr::LOCALHOST.into());
     }
-    let udp_port = udp_ports.first().copied();
+    let pins = pins(port, udp_ports, by_kernel);
     let place = |address: IpAddr| {
-        Address { host: address.to_string(), port: Some(port), udp_port }.to_string()
+        pins.iter().map(move |&udp_port| Address {
+            host: address.to_string(),
+            port: Some(port),
+            udp_port,
+        })
     };
-    addresses.into_iter().map(place).collect()
+    addresses.into_iter().flat_map(place).map(|address| address.to_string()).collect()
+}
+
+/// The UDP ports to name with a port.
+fn pins(port: u16, udp_ports: &[u16], by_kernel: bool) -> Vec<Option<u16>> {
+    let usual = usual_udp_ports(port);
+    match udp_ports.first() {
+        Some(&first) if !udp_ports.iter().any(|udp_port| usual.contains(udp_port)) => {
+            let bare = by_kernel.then_some(None);
+            [Some(first)].into_iter().chain(bare).collect()
+        }
+        _ => vec![None],
+    }
 }
 
 /// How a transport's error reads on the command line.
@@ -235,3 +261,19 @@ const CSP_INTERVAL: &str = "CSP_INTERVAL";
 
 /// How long associations may take to shut down at the end of a command.
 pub(crate) const CLOSE_PATIENCE: Duration = Duration::from_millis(1_500);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_udp_port_is_named_where_nobody_would_look_for_it() {
+        assert_eq!(pins(3_863, &[9_899, 13_863], false), [None]);
+        assert_eq!(pins(3_863, &[13_863], false), [None]);
+        assert_eq!(pins(9_901, &[13_863, 19_901], true), [None]);
+        assert_eq!(pins(40_123, &[40_123], false), [None]);
+        assert_eq!(pins(40_123, &[40_124], false), [Some(40_124)]);
+        assert_eq!(pins(3_863, &[4_000], true), [Some(4_000), None]);
+        assert_eq!(pins(3_863, &[], true), [None], "the kernel's SCTP alone");
+    }
+}

@@ -203,7 +203,7 @@ impl Place {
     fn of(element: &PoolElement, transport: &Transport, pool: &str) -> Self {
         Self {
             pool: pool.into(),
-            address: places(transport, element.port(), element.udp_ports()).swap_remove(0),
+            address: places(transport, element.port(), element.udp_ports(), false).swap_remove(0),
         }
     }
 }

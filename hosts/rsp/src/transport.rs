@@ -68,19 +68,33 @@ pub(crate) async fn listen_at(
     let Some(listen) = listen else {
         return Ok((with_locals(config, None, &scope.locals)?, port_default, None));
     };
-    let pins = listen.udp_port.is_some_and(|port| port != 0);
-    if scope.transport == Some(TransportArg::Kernel) && pins {
-        return Err(Failure::usage(format!(
-            "--listen {listen}: with --transport kernel nothing listens at a UDP port of ours"
-        ))
-        .hint("leave /UDPPORT out; the kernel's SCTP has that of sysctl net.sctp.udp_port"));
-    }
-    if pins {
-        check_udp_port(scope.transport, "--listen", listen)?;
-    }
+    check_own_udp_port(scope.transport, "--listen", listen.udp_port)?;
     let address = listen.lookup(port_default).await?;
     let config = with_locals(config, Some(address.ip()), &scope.locals)?;
     Ok((config, address.port(), listen.udp_port))
+}
+
+/// Refuses a UDP port to listen at where nothing would.
+pub(crate) fn check_own_udp_port(
+    said: Option<TransportArg>,
+    flag: &str,
+    udp_port: Option<u16>,
+) -> Result<(), Failure> {
+    let hint = match said {
+        Some(TransportArg::Kernel) => {
+            "leave /UDPPORT out; the kernel's SCTP has that of sysctl net.sctp.udp_port"
+        }
+        Some(TransportArg::Raw) => "leave /UDPPORT out, or choose --transport udp",
+        _ => return Ok(()),
+    };
+    match (said, udp_port) {
+        (Some(said), Some(udp_port @ 1..)) => Err(Failure::usage(format!(
+            "{flag} with /{udp_port}: with --transport {} nothing listens at a UDP port of ours",
+            said.word()
+        ))
+        .hint(hint)),
+        _ => Ok(()),
+    }
 }
 
 /// Refuses a UDP port where nothing goes by UDP.
@@ -123,6 +137,16 @@ fn with_locals(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_udp_port_at_which_nothing_would_listen_is_refused() {
+        let is_fine = |said, udp_port| check_own_udp_port(said, "--enrp-port", udp_port).is_ok();
+        for said in [Some(TransportArg::Kernel), Some(TransportArg::Raw)] {
+            assert!(!is_fine(said, Some(9_899)));
+            assert!(is_fine(said, Some(0)) && is_fine(said, None));
+        }
+        assert!(is_fine(Some(TransportArg::Udp), Some(9_899)) && is_fine(None, Some(9_899)));
+    }
 
     #[test]
     fn addresses_of_all_flags_are_used_once() {

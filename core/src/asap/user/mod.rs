@@ -322,7 +322,7 @@ impl<const POOLS: usize, const ELEMENTS: usize, const WAITING: usize>
     /// their number to the registrar. Answered by one of the first four [`PoolUserEvent`]s: from
     /// the cache if what it holds is younger than
     /// [`stale_cache`](Timers::stale_cache), otherwise by the registrar. Resolutions of one pool
-    /// at the same time share a request, and with a cache at least [`CACHE_ITEMS_MIN`] elements are
+    /// at the same time share a request. With a cache at least [`CACHE_ITEMS_MIN`] elements are
     /// asked for, so that there is something to select from.
     ///
     /// # Errors

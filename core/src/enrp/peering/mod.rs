@@ -47,7 +47,6 @@ use super::registrar::Registrar;
 use super::tables::{AssociationState, Tables};
 
 use changes::{Changes, RECORD_LEN_MAX};
-use table::PeerState;
 use takeover::HandOver;
 
 pub use table::{AdoptionSlot, LinkSlot, PEERS_MAX, PeerSlot};

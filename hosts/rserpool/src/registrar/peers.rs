@@ -71,9 +71,9 @@ impl Peers {
         })
     }
 
-    /// The SCTP port, and the usual UDP port.
-    pub(super) fn port(&self) -> (u16, Option<u16>) {
-        (self.port.number(), self.port.udp_ports().first().copied())
+    /// The SCTP port, and the UDP ports by which it can be reached.
+    pub(super) fn port(&self) -> (u16, Vec<u16>) {
+        (self.port.number(), self.port.udp_ports().to_vec())
     }
 
     /// Sends all that the registrar owes its peers.

@@ -370,7 +370,7 @@ impl Driver {
             return Err(TransportError::KernelSctpLoaded);
         }
         let mut tries_left = OPEN_TRY_COUNT;
-        let number = loop {
+        let (number, by_kernel) = loop {
             match self.open_both(port, udp_port, listen) {
                 // The number is free for one SCTP, but not for the other.
                 Err(TransportError::KernelPortInUse { .. }) if port == 0 && tries_left > 0 => {
@@ -379,30 +379,31 @@ impl Driver {
                 opened => break opened?,
             }
         };
-        let opened = Opened::new(number, self.udp_ports(), &self.room);
-        self.ports.insert(number, opened.inbox.clone());
-        Ok(opened)
+        let inbox = Inbox::new(Arc::clone(&self.room));
+        self.ports.insert(number, inbox.clone());
+        Ok(Opened { port: number, udp_ports: self.udp_ports(), by_kernel, inbox })
     }
 
-    /// Opens the same SCTP port in both SCTPs.
+    /// Opens the same SCTP port in both SCTPs; its number, and whether the kernel has it, too.
     fn open_both(
         &mut self,
         port: u16,
         udp_port: Option<u16>,
         listen: bool,
-    ) -> Result<u16, TransportError> {
+    ) -> Result<(u16, bool), TransportError> {
         let Some(userland) = &mut self.userland else {
             let missing = || TransportError::NoKernelSctp { port };
-            return self.kernel.as_mut().ok_or_else(missing)?.open(port, listen);
+            let number = self.kernel.as_mut().ok_or_else(missing)?.open(port, listen)?;
+            return Ok((number, true));
         };
         let number = userland.open(port, udp_port, listen)?;
-        let Some(kernel) = &mut self.kernel else { return Ok(number) };
+        let Some(kernel) = &mut self.kernel else { return Ok((number, false)) };
         match kernel.open(number, listen) {
-            Ok(_) => Ok(number),
+            Ok(_) => Ok((number, true)),
             Err(error @ TransportError::KernelSocket { .. }) => {
                 // What the other SCTP offers is offered all the same.
                 tracing::warn!(%error, "SCTP port {number} is open over UDP alone");
-                Ok(number)
+                Ok((number, false))
             }
             Err(error) => {
                 userland.close(number);

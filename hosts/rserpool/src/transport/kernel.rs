@@ -54,6 +54,7 @@ pub(super) struct Ready {
 pub(super) struct Kernel {
     addresses: Vec<IpAddr>,
     message_len_max: usize,
+    retransmissions_max: u8,
     sockets: BTreeMap<SocketId, PortSocket>,
     last_id: u32,
     buffer: Vec<u8>,
@@ -89,6 +90,7 @@ impl Kernel {
         Self {
             addresses: config.addresses.clone(),
             message_len_max: config.receive_buffer_len,
+            retransmissions_max: config.retransmissions_max,
             sockets: BTreeMap::new(),
             last_id: 0,
             buffer: vec![0; config.receive_buffer_len.max(BUFFER_LEN_MIN)],
@@ -107,7 +109,7 @@ impl Kernel {
             _ => TransportError::KernelSocket { port, source },
         };
         let (socket, has_ipv6) = bound(&self.addresses, local_port).map_err(refused)?;
-        let opened = configure(&socket, self.message_len_max)
+        let opened = configure(&socket, self.message_len_max, self.retransmissions_max)
             .and_then(|()| if listen { socket.listen(BACKLOG) } else { Ok(()) })
             .and_then(|()| socket.local_address());
         let local = opened.map_err(refused)?;
@@ -483,7 +485,7 @@ fn bound_as(family: Family, addresses: &[IpAddr], port: u16) -> io::Result<Socke
 }
 
 /// The same parameters as our own SCTP has.
-fn configure(socket: &Socket, message_len_max: usize) -> io::Result<()> {
+fn configure(socket: &Socket, message_len_max: usize, retransmissions: u8) -> io::Result<()> {
     for event in [
         Event::AssociationChange,
         Event::AddressChange,
@@ -507,9 +509,13 @@ fn configure(socket: &Socket, message_len_max: usize) -> io::Result<()> {
         max: parameters.rto_max,
     };
     socket.set_rto(all, rto)?;
-    socket.set_retransmissions_max(all, parameters.association_retransmissions_max.into())?;
-    let interval = Some(super::HEARTBEAT_INTERVAL);
-    socket.set_heartbeat(all, Heartbeat { interval, path_retransmissions_max: None })?;
+    socket.set_retransmissions_max(all, retransmissions.into())?;
+    let heartbeat = Heartbeat {
+        interval: Some(super::HEARTBEAT_INTERVAL),
+        // Before the association is lost its last path is, by which that is told from an abort.
+        path_retransmissions_max: Some((retransmissions / 2).max(1).into()),
+    };
+    socket.set_heartbeat(all, heartbeat)?;
     let len = message_len_max.saturating_mul(2).max(SOCKET_BUFFER_LEN_MIN);
     socket.set_buffer_lens(len, len)
 }

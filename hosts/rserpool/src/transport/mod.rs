@@ -30,7 +30,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rserpool_core::association::{AssociationId, ConnectId, Endpoint, Ppid, StreamId, Transmit};
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 
 use crate::announces::local_addresses;
 pub use error::TransportError;
@@ -55,6 +55,9 @@ pub struct TransportConfig {
     pub send_buffer_len: usize,
     /// Bytes received that an association may hold: also the longest message.
     pub receive_buffer_len: usize,
+    /// How often in a row a packet may go unanswered before the association is lost
+    /// (Association.Max.Retrans, RFC 9260 §16.1); half as often for one of several paths.
+    pub retransmissions_max: u8,
 }
 
 /// Which SCTP a transport uses.
@@ -74,7 +77,8 @@ pub enum TransportChoice {
 }
 
 impl Default for TransportConfig {
-    /// Whatever SCTP there is, all addresses, 1024 associations, 256 KiB each way.
+    /// Whatever SCTP there is, all addresses, 1024 associations, 256 KiB each way, and 10
+    /// retransmissions, which take some six minutes.
     fn default() -> Self {
         Self {
             choice: TransportChoice::default(),
@@ -82,6 +86,7 @@ impl Default for TransportConfig {
             association_count_max: 1_024,
             send_buffer_len: 256 << 10,
             receive_buffer_len: 256 << 10,
+            retransmissions_max: 10,
         }
     }
 }
@@ -133,9 +138,10 @@ impl Transport {
         let (answer, opened) = oneshot::channel();
         let command = Command::Open { port, udp_port, listen, answer };
         self.commands.send(command).await.map_err(|_| TransportError::Closed)?;
-        let Opened { port, udp_ports, inbox } =
+        let Opened { port, udp_ports, by_kernel, inbox } =
             opened.await.map_err(|_| TransportError::Closed)??;
-        Ok(Port { port, udp_ports, inbox, commands: self.commands.clone(), tcp: None })
+        let commands = self.commands.clone();
+        Ok(Port { port, udp_ports, by_kernel, inbox, commands, tcp: None })
     }
 
     /// Shuts all associations down gracefully; those that take longer than `patience` are
@@ -194,6 +200,7 @@ impl Transport {
 pub struct Port {
     port: u16,
     udp_ports: Vec<u16>,
+    by_kernel: bool,
     inbox: Inbox,
     commands: mpsc::Sender<Command>,
     /// For pool users and those who serve them.
@@ -211,6 +218,12 @@ impl Port {
     #[must_use]
     pub fn udp_ports(&self) -> &[u16] {
         &self.udp_ports
+    }
+
+    /// Whether it can be reached by the kernel's SCTP.
+    #[must_use]
+    pub fn by_kernel(&self) -> bool {
+        self.by_kernel
     }
 
     /// Serves pool users by TCP, too, at the port of the same number.
@@ -316,13 +329,8 @@ enum Action {
 struct Opened {
     port: u16,
     udp_ports: Vec<u16>,
+    by_kernel: bool,
     inbox: Inbox,
-}
-
-impl Opened {
-    fn new(port: u16, udp_ports: Vec<u16>, room: &Arc<Notify>) -> Self {
-        Self { port, udp_ports, inbox: Inbox::new(Arc::clone(room)) }
-    }
 }
 
 /// Of the addresses that we are bound to, those that peers are told of: all if there are several.

@@ -15,6 +15,7 @@ use std::format;
 use std::string::{String, ToString};
 use std::vec::Vec;
 
+use super::table::PeerState;
 use super::*;
 use crate::association::{ConnectId, DownReason, StreamId};
 use crate::enrp::{Config, InlineTables, WithPeers};

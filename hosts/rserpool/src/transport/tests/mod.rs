@@ -7,9 +7,10 @@
 mod homes;
 mod pool;
 mod raw_only;
+mod silence;
 mod udp_only;
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use rserpool_core::association::{
     AssociationId, ConnectId, DownReason, Endpoint, Ppid, StreamId, Transmit,
@@ -18,47 +19,39 @@ use rserpool_core::entropy::{Entropy, SplitMix64};
 
 use super::*;
 
-/// Makes the tests of the list for each SCTP, from the functions of the same names.
+/// Makes the tests of the list for each SCTP and each IP, from the functions of the same names.
 macro_rules! for_each {
-    ($($name:path as $test:ident),* $(,)?) => {
-        mod over_udp {
+    (mod $module:ident, $choice:path, $address:ident, $($name:path as $test:ident),*) => {
+        mod $module {
             use super::*;
             $(
                 #[tokio::test]
                 async fn $test() {
-                    $name(Net::of(TransportChoice::Udp).unwrap()).await;
-                }
-            )*
-        }
-        mod by_kernel {
-            use super::*;
-            $(
-                #[tokio::test]
-                async fn $test() {
-                    if let Some(net) = Net::of(TransportChoice::Kernel) {
+                    if let Some(net) = Net::at($choice, $address) {
                         $name(net).await;
                     }
                 }
             )*
         }
-        mod over_ipv4 {
+    };
+    (raw mod $module:ident, $address:ident, $($name:path as $test:ident),*) => {
+        mod $module {
             use super::*;
             $(
                 #[test]
                 fn $test() {
-                    raw_only::in_own_network(Net::raw(Ipv4Addr::LOCALHOST.into()), $name);
+                    raw_only::in_own_network(Net::raw($address), $name);
                 }
             )*
         }
-        mod over_ipv6 {
-            use super::*;
-            $(
-                #[test]
-                fn $test() {
-                    raw_only::in_own_network(Net::raw(Ipv6Addr::LOCALHOST.into()), $name);
-                }
-            )*
-        }
+    };
+    ($($name:path as $test:ident),* $(,)?) => {
+        for_each!(mod over_udp, TransportChoice::Udp, V4, $($name as $test),*);
+        for_each!(mod over_udp_and_ipv6, TransportChoice::Udp, V6, $($name as $test),*);
+        for_each!(mod by_kernel, TransportChoice::Kernel, V4, $($name as $test),*);
+        for_each!(mod by_kernel_over_ipv6, TransportChoice::Kernel, V6, $($name as $test),*);
+        for_each!(raw mod over_ipv4, V4, $($name as $test),*);
+        for_each!(raw mod over_ipv6, V6, $($name as $test),*);
     };
 }
 
@@ -69,6 +62,7 @@ for_each! {
     shutdown as what_was_sent_before_a_shutdown_arrives,
     abort as an_abort_is_told_to_both,
     peer_loss as a_peer_that_is_gone_is_told,
+    silence::silence as a_peer_that_falls_silent_is_lost,
     nobody as an_attempt_at_nobody_fails_at_once,
     second_address as a_second_address_is_tried_when_the_first_is_nobody,
     cancelled as an_attempt_that_is_given_up_comes_to_nothing,
@@ -84,7 +78,7 @@ for_each! {
     pool::failover as a_job_survives_the_loss_of_an_element,
 }
 
-/// One SCTP on the loopback interface.
+/// One SCTP on the loopback interface, at one of its addresses.
 #[derive(Clone, Copy)]
 struct Net {
     choice: TransportChoice,
@@ -94,15 +88,20 @@ struct Net {
 impl Net {
     /// `None`, with a printed reason, where the machine does not have it.
     fn of(choice: TransportChoice) -> Option<Self> {
-        let net = Self { choice, address: Ipv4Addr::LOCALHOST.into() };
-        if choice == TransportChoice::Udp {
-            return Some(net);
-        }
-        match kernel::probe() {
-            Ok(()) => Some(net),
+        Self::at(choice, V4)
+    }
+
+    /// The same at an address.
+    fn at(choice: TransportChoice, address: IpAddr) -> Option<Self> {
+        let probed = std::net::UdpSocket::bind((address, 0)).and_then(|_| match choice {
+            TransportChoice::Udp => Ok(()),
+            _ => kernel::probe(),
+        });
+        match probed {
+            Ok(()) => Some(Self { choice, address }),
             Err(error) => {
                 assert!(std::env::var_os("KERNEL_SCTP_REQUIRED").is_none(), "{error}");
-                println!("skipped: this kernel has no SCTP sockets ({error})");
+                println!("skipped: no {choice:?} SCTP at {address} here ({error})");
                 None
             }
         }
@@ -337,7 +336,7 @@ async fn peer_loss(net: Net) {
 
 async fn nobody(net: Net) {
     let port = net.start().open(0, None, false).await.unwrap();
-    let closed = std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let closed = std::net::UdpSocket::bind((net.address, 0)).unwrap().local_addr().unwrap();
     let mut nobody = Endpoint::new(SocketAddr::new(net.address, closed.port()));
     nobody.udp_port = net.is_udp().then_some(closed.port());
     let input = connect(&port, nobody).await;
@@ -575,3 +574,6 @@ fn own_runtime() -> tokio::runtime::Runtime {
 const PATIENCE: Duration = Duration::from_secs(60);
 
 const SEED: u64 = 20_261_127;
+
+const V4: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+const V6: IpAddr = IpAddr::V6(Ipv6Addr::LOCALHOST);

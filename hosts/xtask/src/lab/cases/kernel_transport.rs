@@ -70,7 +70,24 @@ fn run(lab: &mut Lab) -> Result<()> {
         let summary = lab.check(&format!("the tests of {package}"), passed)?;
         println!("         {}", summary.trim_start_matches("test result: "));
     }
-    round_trips(lab, &mut guest)
+    round_trips(lab, &mut guest)?;
+    silence(lab, &mut guest)
+}
+
+/// Both SCTPs must notice, over either IP, that nothing comes back any more.
+fn silence(lab: &Lab, guest: &mut Guest) -> Result<()> {
+    let command = format!(
+        "KERNEL_SCTP_REQUIRED=1 LOOPBACK_CUT='tc qdisc add dev lo root netem loss 100%' \
+         LOOPBACK_MEND='tc qdisc del dev lo root' {} --nocapture --test-threads=1 falls_silent",
+        program("rserpool").display()
+    );
+    let outcome = guest.run(TEST_PATIENCE, &command)?;
+    let passed = outcome.text.lines().any(|line| line.starts_with("test result: ok. 4 passed"));
+    let noticed = match (outcome.code, passed && !outcome.text.contains("skipped")) {
+        (0, true) => Ok(()),
+        _ => Err(anyhow!("{}", failures(&outcome.text))),
+    };
+    lab.check("both SCTPs notice, over IPv4 and IPv6, that a path is dead", noticed)
 }
 
 /// Our SCTP goes right over IP where the kernel has none, in namespaces of the tests' own.
@@ -95,7 +112,7 @@ fn round_trips(lab: &Lab, guest: &mut Guest) -> Result<()> {
     guest.must("tc qdisc del dev lo root")?;
     let told = outcome.text.matches("a round trip takes").count();
     let measured = match (outcome.code, told) {
-        (0, 2) => Ok(()),
+        (0, 4) => Ok(()),
         _ => Err(anyhow!("{}", failures(&outcome.text))),
     };
     lab.check("both SCTPs measure a round trip of 60 ms", measured)
