@@ -355,7 +355,11 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
         }
         if ppid != Ppid::ASAP {
             self.counters.unexpected += 1;
-            self.abort(now, id, RemovalReason::AssociationAborted);
+            // As RSPLIB does: a registrar at the wrong port is told; what is of neither protocol
+            // is not for us.
+            if ppid == Ppid::ENRP {
+                self.abort(now, id, RemovalReason::AssociationAborted);
+            }
             return Err(InputError::WrongPpid);
         }
         let message = match AsapMessage::parse(data) {

@@ -9,7 +9,8 @@ on_each_storage! {
     unknown_messages_go_by_their_top_bits
     errors_are_not_answered
     what_only_registrars_say_is_ignored
-    another_protocol_is_aborted
+    enrp_at_the_port_of_asap_is_aborted
+    data_are_ignored
     floods_of_resolutions_are_limited
     floods_of_registrations_are_limited
     floods_of_reports_and_rubbish_are_dropped
@@ -97,19 +98,32 @@ fn what_only_registrars_say_is_ignored<S: Roomy>() {
     assert_eq!(bench.registrar.counters().errors_received, 1);
 }
 
-fn another_protocol_is_aborted<S: Roomy>() {
-    for ppid in [Ppid::ENRP, Ppid(0), Ppid::COMPUTE] {
-        let mut bench = rsplib::<S>();
-        joins(&mut bench, 1);
-        let data = &resolve("EchoPool", None);
-        let (association, stream) = (AssociationId(1), StreamId(0));
-        let input = Input::Message { association, stream, ppid, data };
-        assert_eq!(bench.input(input), Err(InputError::WrongPpid));
-        assert_eq!(bench.said(), [Said::Abort(1)]);
-        assert_eq!(bench.elements(), []);
-        assert_eq!(bench.input(input), Err(InputError::UnknownAssociation));
-        bench.down(1, DownReason::Aborted);
+/// An element's request, said to be of another protocol.
+fn by_another_protocol<S: Roomy>(bench: &mut Bench<S>, ppid: Ppid) -> Result<(), InputError> {
+    let data = &resolve("EchoPool", None);
+    let (association, stream) = (AssociationId(1), StreamId(0));
+    bench.input(Input::Message { association, stream, ppid, data })
+}
+
+fn enrp_at_the_port_of_asap_is_aborted<S: Roomy>() {
+    let mut bench = rsplib::<S>();
+    joins(&mut bench, 1);
+    assert_eq!(by_another_protocol(&mut bench, Ppid::ENRP), Err(InputError::WrongPpid));
+    assert_eq!(bench.said(), [Said::Abort(1)]);
+    assert_eq!(bench.elements(), []);
+    let ended = by_another_protocol(&mut bench, Ppid::ENRP);
+    assert_eq!(ended, Err(InputError::UnknownAssociation));
+    bench.down(1, DownReason::Aborted);
+}
+
+fn data_are_ignored<S: Roomy>() {
+    let mut bench = rsplib::<S>();
+    joins(&mut bench, 1);
+    for ppid in [Ppid(0), Ppid::COMPUTE] {
+        assert_eq!(by_another_protocol(&mut bench, ppid), Err(InputError::WrongPpid));
+        assert_eq!(bench.said(), []);
     }
+    assert_eq!(bench.resolves(1, "EchoPool", None), [1], "the association stays");
 }
 
 // Floods, RFC 5355 §2.2 and §2.13.

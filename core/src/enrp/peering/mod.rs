@@ -274,7 +274,10 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
         }
         if ppid != Ppid::ENRP {
             self.counters.unexpected += 1;
-            self.end_link(id, AssociationState::AbortOwed);
+            // As at the port of ASAP.
+            if ppid == Ppid::ASAP {
+                self.end_link(id, AssociationState::AbortOwed);
+            }
             return Err(InputError::WrongPpid);
         }
         let message = match EnrpMessage::parse(data) {

@@ -53,3 +53,19 @@ fn an_identifier_is_drawn_once_and_is_another_for_another_seed() {
     registrar.handle_timeout(Instant::ZERO + 3_600 * SECOND);
     assert_eq!(registrar.identifier(), id);
 }
+
+#[test]
+fn what_is_no_enrp_is_ignored_but_asap_is_at_the_wrong_port() {
+    let mut bench = Bench::among(Profile::Rfc, &[2]);
+    let mut hears = |ppid| {
+        let (association, stream, data) = (AssociationId(2), StreamId(0), &[1, 0, 0, 4]);
+        let input = Input::Message { association, stream, ppid, data };
+        let result = bench.registrar.peers().handle_input(bench.now, input);
+        assert_eq!(result, Err(InputError::WrongPpid));
+        bench.said()
+    };
+    assert_eq!(hears(Ppid(0)), [""; 0]);
+    assert_eq!(hears(Ppid::COMPUTE), [""; 0]);
+    // And then it is looked for anew.
+    assert_eq!(hears(Ppid::ASAP), ["abort 2", "connect 0 10.0.0.2:9901"]);
+}
