@@ -78,4 +78,6 @@ impl Service {
 }
 
 #[cfg(test)]
+mod contract;
+#[cfg(test)]
 mod recorded;
