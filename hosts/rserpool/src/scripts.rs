@@ -281,4 +281,47 @@ mod tests {
         assert_eq!(status, STATUS_REFUSED);
         assert!(why.contains("not signed") || why.contains("not started"), "{why}");
     }
+
+    /// What a package comes to that somebody signed, with the keyring of those who are trusted.
+    /// Keys and packages are in `tests/scripts`: `ssrun` makes its output say `made`.
+    async fn signed(package: &str, environment: Option<&str>) -> (u32, String) {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scripts");
+        let read = |name: &str| std::fs::read(folder.join(name)).unwrap();
+        let config = ScriptConfig::new(Trust::Keyring(folder.join("trusted.gpg")));
+        let environment = environment.map(|name| read(name).into());
+        let run = Run { package: read(package), environment };
+        let outcome = run_script(&config, run).await;
+        (outcome.status, String::from_utf8(outcome.output).unwrap())
+    }
+
+    #[tokio::test]
+    async fn what_somebody_signed_who_is_trusted_is_run() {
+        assert_eq!(signed("trusted.tar.gpg", None).await, (0, "made\n".into()));
+        let with_environment = signed("trusted.tar.gpg", Some("trusted.tar.gpg")).await;
+        assert_eq!(with_environment, (0, "made\n".into()));
+    }
+
+    #[tokio::test]
+    async fn what_a_stranger_signed_is_refused_be_it_package_or_environment() {
+        for outcome in [
+            signed("stranger.tar.gpg", None).await,
+            signed("trusted.tar.gpg", Some("stranger.tar.gpg")).await,
+        ] {
+            assert_eq!(outcome.0, STATUS_REFUSED);
+            assert!(outcome.1.contains("not signed by anybody who is trusted"), "{}", outcome.1);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_signature_of_something_else_is_refused() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scripts");
+        let config = ScriptConfig::new(Trust::Keyring(folder.join("trusted.gpg")));
+        let whole = std::fs::read(folder.join("trusted.tar.gpg")).unwrap();
+        for place in [40, whole.len() / 2, whole.len() - 1] {
+            let mut package = whole.clone();
+            package[place] ^= 1;
+            let outcome = run_script(&config, Run { package, environment: None }).await;
+            assert_eq!(outcome.status, STATUS_REFUSED, "byte {place}");
+        }
+    }
 }

@@ -18,11 +18,12 @@ pub(crate) const TARGETS: [&str; 5] = [
 ];
 
 /// Program, Debian package, what for.
-const PROGRAMS: [(&str, &str, &str); 4] = [
+const PROGRAMS: [(&str, &str, &str); 5] = [
     ("qemu-system-arm", "qemu-system-arm", "emulates a board"),
     ("valgrind", "valgrind", "counts instructions in the benchmarks"),
     ("tshark", "tshark", "judges the messages that we write"),
     ("c++", "g++", "builds libFuzzer"),
+    ("gpgv", "gpgv", "checks signed scripts"),
 ];
 
 /// The C library that `rserpool-tests` has as a peer with its feature `usrsctp`.
