@@ -209,3 +209,54 @@ fn replace(text: &str, at: crate::error::At, word: &str, by: &str) -> String {
     line.replace_range(start..start + word.len(), by);
     lines.join("\n")
 }
+
+#[test]
+fn no_text_makes_the_runner_panic() {
+    let mut random = SplitMix64::new(SEED);
+    let scripts = scripts();
+    for (name, text) in &scripts {
+        for round in 0..12 {
+            let mut lines: Vec<String> = text.lines().map(String::from).collect();
+            for _ in 0..=random.below(3) {
+                spoil(&mut lines, &mut random);
+            }
+            let text = lines.join("\n");
+            // Whatever comes of it, something does; and an error has a line of the text.
+            let verdict = crate::run_script(name, &text, crate::Options::default());
+            if let crate::Verdict::Fail(error) = verdict {
+                let line_count = text.lines().count().max(1);
+                assert!(
+                    (1..=line_count).contains(&(error.line as usize)),
+                    "{name} {round}: {error}"
+                );
+            }
+        }
+    }
+    let deep = format!("0 < sctp: DATA{}", "[".repeat(100_000));
+    assert!(Script::parse(&deep, "Linux").is_err());
+}
+
+/// Changes a line, or moves one elsewhere.
+fn spoil(lines: &mut Vec<String>, random: &mut SplitMix64) {
+    let mut place = |len: usize| random.below(len.max(1) as u64) as usize;
+    let (from, to) = (place(lines.len()), place(lines.len()));
+    let kind = place(5);
+    let Some(line) = lines.get_mut(from) else { return };
+    let at = place(line.len());
+    match (kind, line.is_char_boundary(at) && line.is_char_boundary(at + 1)) {
+        (0, true) => drop(line.remove(at)),
+        (1, true) => line.insert(at, b"0123456789[]{}()=.,;:<>+-*|\"`"[place(28)].into()),
+        (2, true) => {
+            let digit = char::from(b'0' + place(10) as u8);
+            let digits = |c: char| c.is_ascii_digit();
+            if let Some(found) = line[at..].find(digits) {
+                line.replace_range(
+                    at + found..=at + found,
+                    &digit.to_string().repeat(1 + place(4)),
+                );
+            }
+        }
+        (3, _) => lines.swap(from, to),
+        _ => lines.insert(to, lines[from].clone()),
+    }
+}

@@ -45,11 +45,16 @@ pub(crate) struct Cursor<'t> {
     tokens: &'t [Token],
     /// Of the token before.
     at: At,
+    /// Lists in lists.
+    depth: u32,
 }
+
+/// How deep lists can be in each other; chunks in causes in chunks are far from it.
+const DEPTH_MAX: u32 = 32;
 
 impl<'t> Cursor<'t> {
     pub(crate) fn new(tokens: &'t [Token]) -> Self {
-        Self { tokens, at: At { line: 1, column: 1 } }
+        Self { tokens, at: At { line: 1, column: 1 }, depth: 0 }
     }
 
     pub(crate) fn peek(&self) -> Option<&'t Kind> {
@@ -123,6 +128,10 @@ impl<'t> Cursor<'t> {
         mut item: impl FnMut(&mut Self) -> Result<T, ScriptError>,
     ) -> Result<Vec<T>, ScriptError> {
         self.expect(open)?;
+        self.depth += 1;
+        if self.depth > DEPTH_MAX {
+            return Err(self.wrong("lists that are not so deep in each other"));
+        }
         let mut items = Vec::new();
         while !self.eat(close) {
             if !items.is_empty() {
@@ -130,6 +139,7 @@ impl<'t> Cursor<'t> {
             }
             items.push(item(self)?);
         }
+        self.depth -= 1;
         Ok(items)
     }
 
