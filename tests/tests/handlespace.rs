@@ -5,8 +5,8 @@ use std::net::IpAddr;
 use rserpool::heap_storage::{HeapLimits, HeapStorage};
 use rserpool_core::entropy::{Entropy, SplitMix64};
 use rserpool_core::handlespace::{
-    DeadlineKind, Handlespace, Inline, NewElement, Outcome, RegistrationError, ResolveError,
-    Resource, Storage,
+    Cursor, DeadlineKind, Handlespace, Inline, NewElement, Outcome, RegistrationError,
+    ResolveError, Resource, Storage,
 };
 use rserpool_core::identifier::{PeId, PoolHandle, RegistrarId};
 use rserpool_core::time::Instant;
@@ -400,6 +400,45 @@ on_every_storage! {
         for (pair, probability) in table {
             let difference = f64::from(pairs[pair]) - f64::from(DRAWS) * probability;
             assert!(difference.abs() < 350.0, "{pair}: {} times", pairs[pair]);
+        }
+    }
+}
+
+#[test]
+fn the_elements_of_an_owner_come_in_the_order_of_all_be_they_few_or_many() {
+    let mut space = heap(Limits { elements: 1000, pools: 40, owners: 4, blocks: 2 });
+    let user = sctp(7, TransportUse::Data, 1);
+    for id in 1..=900 {
+        let owner = match id % 25 {
+            0 => 2,
+            1 if id < 200 => 3,
+            _ => 1,
+        };
+        let (pool, owner) = (format!("Pool{}", id * 7 % 37), RegistrarId(owner));
+        register_with(&mut space, &pool, id, Policy::RoundRobin, &user, owner).unwrap();
+    }
+    for (owner, count) in [(1, 856), (2, 36), (3, 8), (4, 0)] {
+        let owner = RegistrarId(owner);
+        let mut expected = Vec::new();
+        space.walk_after(None, None, |view| {
+            if view.home() == owner {
+                expected.push(view.index());
+            }
+            true
+        });
+        assert_eq!(expected.len(), count);
+        let mut walked = Vec::new();
+        space.walk_after(None, Some(owner), |view| {
+            walked.push(view.index());
+            true
+        });
+        assert_eq!(walked, expected);
+        // And from each of them on.
+        for (place, &index) in expected.iter().enumerate() {
+            let view = space.element(index);
+            let cursor = Cursor { pool: view.pool().to_buf(), pe_id: view.pe_id() };
+            let next = space.next_after(Some(&cursor), Some(owner));
+            assert_eq!(next, expected.get(place + 1).copied());
         }
     }
 }

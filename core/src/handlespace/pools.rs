@@ -2,16 +2,18 @@
 
 use core::cmp::Ordering;
 
+use heapless::Vec;
+
 use super::Cursor;
 use super::checksum;
 use super::core::{Core, Peek};
 use super::register::Entry;
 use super::resolve::Each;
-use super::slots::{POOL_TREES, Pool};
+use super::slots::{self, POOL_TREES, Pool};
 use crate::identifier::{POOL_HANDLE_LEN_MAX, PeId, PoolHandle, RegistrarId};
 use crate::store::id_tree::{self, IdNode, Place};
-use crate::store::tree;
 use crate::store::{Link, get, slot};
+use crate::store::{list, tree};
 
 /// Spreads handles that begin alike; whoever makes digests collide gains nothing.
 #[inline]
@@ -110,6 +112,25 @@ pub(crate) fn find(
     }
 }
 
+/// The order of the walk: pools by digest, length and bytes of their handles, then elements by
+/// identifier.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Rank<'a> {
+    digest: u32,
+    len: usize,
+    handle: &'a [u8],
+    id: u32,
+}
+
+impl<'a> Rank<'a> {
+    fn new(handle: &'a [u8], id: u32) -> Self {
+        Self { digest: digest(handle), len: handle.len(), handle, id }
+    }
+}
+
+/// How many elements are taken out of an owner's list at a time.
+const BATCH: usize = 16;
+
 impl Peek<'_> {
     fn locate_pool(&self, handle: PoolHandle<'_>) -> Place {
         locate(self.slots.pool_nodes, self.slots.pools, &self.state.pool_tops, handle)
@@ -153,15 +174,71 @@ impl Peek<'_> {
         owner: Option<RegistrarId>,
         each: Each<'_>,
     ) {
-        let mut link =
-            self.first_after(cursor.map(|cursor| (cursor.pool.as_handle(), cursor.pe_id)));
+        let place = cursor.map(|cursor| (cursor.pool.as_handle(), cursor.pe_id));
+        let Some(id) = owner else { return self.walk_all(place, |_| true, each) };
+        let Some(owner) = self.owner(id) else { return };
+        let (count, all) = (u64::from(owner.count), u64::from(self.state.elements.count));
+        if count.saturating_mul(count) > all.saturating_mul(BATCH as u64) {
+            return self.walk_all(place, |home| home == id, each);
+        }
+        self.walk_few(owner.first, place, each);
+    }
+
+    /// Walks through all elements, and shows those of the homes that are wanted.
+    fn walk_all(
+        &self,
+        place: Option<(PoolHandle<'_>, PeId)>,
+        is_wanted: impl Fn(RegistrarId) -> bool,
+        each: Each<'_>,
+    ) {
+        let mut link = self.first_after(place);
         while link != 0 {
             let view = self.view(link);
-            if owner.is_none_or(|owner| owner == view.home()) && !each(&view) {
+            if is_wanted(view.home()) && !each(&view) {
                 return;
             }
             link = self.next(link);
         }
+    }
+
+    /// The same walk for a list that is so short that going through it again and again, each time
+    /// for the next [`BATCH`] elements, takes less than going through all elements once.
+    fn walk_few(&self, first: Link, place: Option<(PoolHandle<'_>, PeId)>, each: Each<'_>) {
+        let mut after = place.map(|(handle, PeId(id))| Rank::new(handle.as_bytes(), id));
+        // Each round shows as many elements as a batch has, or is the last.
+        loop {
+            let mut batch: Vec<(Rank<'_>, Link), BATCH> = Vec::new();
+            let mut link = first;
+            while link != 0 {
+                let rank = self.rank(link);
+                if after.is_none_or(|after| after < rank) {
+                    let at = batch.partition_point(|(other, _)| *other < rank);
+                    if batch.is_full() && at < BATCH {
+                        batch.pop();
+                    }
+                    // One that comes behind a full batch is for the next round.
+                    let _ = batch.insert(at, (rank, link));
+                }
+                link = list::next::<_, { slots::OWNER }>(self.slots.elements, first, link);
+            }
+            for &(rank, link) in &batch {
+                if !each(&self.view(link)) {
+                    return;
+                }
+                after = Some(rank);
+            }
+            if !batch.is_full() {
+                return;
+            }
+        }
+    }
+
+    /// Where an element comes in the walk.
+    fn rank(&self, link: Link) -> Rank<'_> {
+        let pool = self.slots.elements[slot(link)].pool;
+        let handle = self.slots.pools[slot(pool)].handle_bytes();
+        let digest = self.slots.pool_nodes[slot(pool)].key;
+        Rank { digest, len: handle.len(), handle, id: self.view(link).pe_id().0 }
     }
 
     /// The element after `link` in the walk; 0 after the last.
