@@ -51,8 +51,8 @@ pub struct Config {
     /// How often a size is tried before it counts as too large (MAX_PROBES). At least 1.
     pub pmtu_probes_max: u8,
     /// Expiries of T3-rtx, with more in flight than fits a packet of the size `pmtu_base` and
-    /// none of it acknowledged in between, after which that size is fallen back to; 0 switches
-    /// that off.
+    /// none of it acknowledged in between, after which that size is fallen back to; twice as
+    /// many more, and it is 576 (1280 over IPv6). 0 switches that off.
     pub pmtu_timeouts_max: u8,
     /// How long after a search another one is made for a larger MTU (PMTU_RAISE_TIMER); `None`
     /// never makes another.
@@ -139,7 +139,7 @@ impl Config {
 
     /// Whether the MTU of a path is found out.
     pub(crate) fn discovers_pmtu(&self) -> bool {
-        DISCOVERIES > 0 && self.pmtu_discovery
+        DISCOVERIES != 0 && self.pmtu_discovery
     }
 }
 

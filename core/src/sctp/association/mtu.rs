@@ -170,7 +170,8 @@ impl Association<'_> {
     }
 
     /// T3-rtx expired while `flight` bytes were in flight: perhaps because large packets are
-    /// lost on the way, and nobody says so. RFC 8899 §4.3.
+    /// lost on the way, and nobody says so. RFC 8899 §4.3: then the base MTU is used, and where
+    /// that does not help either, after twice as many more, the least.
     pub(super) fn suspect_black_hole(
         &mut self,
         context: &mut Context<'_>,
@@ -178,24 +179,39 @@ impl Association<'_> {
         flight: u32,
     ) {
         let config = context.shared.config;
-        let base = config.pmtu_base(self.tcb.path(index).remote.is_ipv6());
-        let is_large =
-            flight > self.base_len(&config, index) && self.tcb.mtu(&config, index) > base;
+        let mut count_max = config.pmtu_timeouts_max;
+        if !config.discovers_pmtu() || count_max == 0 {
+            return;
+        }
+        let to = self.smaller_mtu(&config, index);
+        if to < config.pmtu_base(self.tcb.path(index).remote.is_ipv6()) {
+            count_max = count_max.saturating_mul(2);
+        }
+        let is_large = flight > self.len_of(to, index) && self.tcb.mtu(&config, index) > to;
         let Some(discovery) = self.tcb.path_mut(index).mtu.first_mut().filter(|_| is_large) else {
             return;
         };
         discovery.timeout_count = discovery.timeout_count.saturating_add(1);
-        let count_max = config.pmtu_timeouts_max;
-        if config.discovers_pmtu() && count_max > 0 && discovery.timeout_count >= count_max {
-            self.lower_mtu(context, index, base, Some(context.now));
+        if discovery.timeout_count >= count_max {
+            self.lower_mtu(context, index, to, Some(context.now));
         }
     }
 
-    /// Bytes of chunks in a packet of the base size.
-    fn base_len(&self, config: &Config, index: usize) -> u32 {
+    /// What to fall back to on a path.
+    fn smaller_mtu(&self, config: &Config, index: usize) -> u16 {
+        let is_ipv6 = self.tcb.path(index).remote.is_ipv6();
+        let base = config.pmtu_base(is_ipv6);
+        match self.tcb.mtu(config, index) > base {
+            true => base,
+            false if is_ipv6 => MTU_MIN_IPV6,
+            false => MTU_MIN,
+        }
+    }
+
+    /// Bytes of chunks in a packet of `mtu` bytes on a path.
+    fn len_of(&self, mtu: u16, index: usize) -> u32 {
         let path = self.tcb.path(index);
-        let base = config.pmtu_base(path.remote.is_ipv6());
-        chunks_len_max(base, path.remote, path.udp.is_some()) as u32
+        chunks_len_max(mtu, path.remote, path.udp.is_some()) as u32
     }
 
     /// The MTU of a path is less than was thought. A search begins at `search_at`.
@@ -244,9 +260,11 @@ impl Association<'_> {
         acked_len: u32,
     ) -> bool {
         let Some(discovery) = self.tcb.path(index).mtu.first() else { return false };
-        if discovery.timeout_count > 0 && acked_len > self.base_len(&context.shared.config, index)
-        {
-            self.tcb.path_mut(index).mtu.iter_mut().for_each(|it| it.timeout_count = 0);
+        if discovery.timeout_count > 0 {
+            let smaller = self.smaller_mtu(&context.shared.config, index);
+            if acked_len > self.len_of(smaller, index) {
+                self.tcb.path_mut(index).mtu.iter_mut().for_each(|it| it.timeout_count = 0);
+            }
         }
         self.tcb.path(index).mtu.iter().any(|it| it.search_at <= context.now)
             && self.search(context, index)

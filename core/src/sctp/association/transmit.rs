@@ -23,8 +23,9 @@ impl Association<'_> {
         let index = self.next_path(context.now);
         let config = &context.shared.config;
         let chunks_len = self.tcb.chunks_len_max(config, index);
-        let may_fragment = config.may_fragment(self.tcb.mtu(config, index));
-        let room_len = self.tcb.probe_len(index).unwrap_or(chunks_len);
+        let probe_len = self.tcb.probe_len(index);
+        let may_fragment = probe_len.is_none() && config.may_fragment(self.tcb.mtu(config, index));
+        let room_len = probe_len.unwrap_or(chunks_len);
         if let Some(packet) = self.transmit_up_to(context, index, buf, room_len) {
             return Some(Packet { may_fragment, ..packet });
         }

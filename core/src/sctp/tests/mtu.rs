@@ -251,6 +251,27 @@ fn a_black_hole_is_noticed_at_the_second_timeout() {
 }
 
 #[test]
+fn a_black_hole_below_the_base_is_noticed_four_timeouts_later() {
+    let mut narrow = Narrow::new(QUIET, 1_000, false);
+    assert!(!narrow.arrives(1_700));
+    // 1 s and 2 s, then the first chunk, whose TSN is taken, gets through in fragments.
+    narrow.run_for(Duration::from_secs(3));
+    assert_eq!((narrow.mtu(), narrow.hosts[1].messages.len()), (1_200, 1));
+    assert!(!narrow.arrives(1_700));
+    // The timeout has backed off to 4 s already.
+    narrow.run_for(Duration::from_millis(59_999));
+    assert_eq!((narrow.mtu(), narrow.hosts[1].messages.len()), (1_200, 1));
+    narrow.run_for(Duration::from_millis(1));
+    assert_eq!((narrow.mtu(), narrow.hosts[1].messages.len()), (576, 2));
+    // What is sent now may be fragmented, but not what is to find out what fits.
+    for _ in 0..60 {
+        narrow.run_for(Duration::from_secs(5));
+        assert!(narrow.arrives(10));
+    }
+    assert!((985..=1_000).contains(&narrow.mtu()), "{}", narrow.mtu());
+}
+
+#[test]
 fn losses_of_what_is_small_say_nothing_about_the_mtu() {
     let mut narrow = Narrow::new(QUIET, 1_500, false);
     narrow.mtu = 0;
