@@ -71,7 +71,19 @@ pub(crate) fn run_stages(full: bool) -> Result<()> {
 fn tests() -> Result<()> {
     test(&[])?;
     swarm::run_seeds(&swarm::Options::for_ci())?;
-    run(cargo(None, &["test", "-p", "rserpool-core", "--lib", "--features", "small"]))
+    flood()?;
+    run(cargo(
+        None,
+        &["test", "-p", "rserpool-core", "--lib", "--test", "memory", "--features", "small"],
+    ))
+}
+
+/// Floods an SCTP endpoint with a million packets of each kind, optimised and with its assertions.
+fn flood() -> Result<()> {
+    let arguments = ["test", "--profile", "swarm", "-p", "rserpool-core", "--lib"];
+    let mut command = cargo(None, &arguments);
+    command.arg("sctp::tests::defence::a_flood").env("RSERPOOL_FLOOD", "1000000");
+    run(command)
 }
 
 /// Runs the tests of the workspace; `arguments` go to `cargo test`.

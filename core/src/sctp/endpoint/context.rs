@@ -115,9 +115,12 @@ impl Context<'_> {
         cookie
     }
 
-    /// Tells the peer that its cookie is too old. RFC 9260 §3.3.10.3.
+    /// Tells the peer that its cookie is too old, or whoever sends it again. RFC 9260 §3.3.10.3.
     pub(in crate::sctp) fn report_stale_cookie(&mut self, cookie: &Cookie, staleness: Duration) {
         self.shared.statistics.cookies_refused += 1;
+        if !self.may_answer_stranger() {
+            return;
+        }
         let route = self.source.route(cookie.local_port, cookie.remote_port, cookie.peer_tag);
         let micros = u32::try_from(micros(staleness)).unwrap_or(u32::MAX).to_be_bytes();
         let replies = &mut self.shared.replies;

@@ -2,6 +2,7 @@
 
 mod bundling;
 mod craft;
+mod defence;
 mod encapsulation;
 mod exchange;
 mod hostile;
