@@ -26,6 +26,7 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
+use rserpool::HeapTables;
 use rserpool::heap_storage::HeapStorage;
 use rserpool_core::asap::{PoolElement, PoolElementEvent, PoolUser, PoolUserEvent};
 use rserpool_core::association::{AssociationId, Channel, Endpoint, Input, Transmit};
@@ -38,7 +39,7 @@ use rserpool_core::time::Instant;
 
 pub use service::{Service, ServiceCounts};
 pub use sessions::{JobCounts, JobOutcome};
-pub use tables::{TableSizes, VecTables};
+pub use tables::TableSizes;
 use trace::Trace;
 use wires::Association;
 
@@ -81,7 +82,7 @@ impl Node {
 }
 
 /// A registrar as the scope has it.
-pub type AnyRegistrar = Registrar<HeapStorage, VecTables, SplitMix64>;
+pub type AnyRegistrar = Registrar<HeapStorage, HeapTables, SplitMix64>;
 
 struct ElementBody {
     machine: PoolElement,

@@ -1,6 +1,5 @@
 //! A call that runs against a pool: one task owns its caller.
 
-use rserpool_core::asap::ResolvedElement;
 use rserpool_core::identifier::PoolHandleBuf;
 use rserpool_core::machine::Machine;
 use tokio::sync::{mpsc, oneshot};
@@ -8,6 +7,7 @@ use tokio::task::JoinHandle;
 
 use crate::clock::Clock;
 use crate::driven::Driven;
+use crate::pool_questions::{PoolQuestions, Resolution};
 use crate::pool_user::{PoolUser, ResolveError, StartError};
 use crate::services::{
     Call, CallError, CallEvent, CallStatistics, CallerConfig, Loss, SessionCaller,
@@ -78,20 +78,16 @@ where
         let port = transport.open(0, None, false).await?;
         let (event_sender, events) = mpsc::channel(EVENT_COUNT_MAX);
         let (cancel, cancelled) = oneshot::channel();
-        let (resolution_sender, resolutions) = mpsc::channel(1);
         let clock = Clock::start();
         let caller = SessionCaller::new(clock.now(), client, pool.as_handle(), config);
         let len_max = SessionCaller::<C>::TRANSMIT_LEN_MAX;
         let task = Task {
             driven: Driven::with_clock(Box::new(caller), port, len_max, clock),
-            user,
-            pool,
+            questions: PoolQuestions::new(user, pool),
             events: event_sender,
-            resolution_sender,
-            resolve_error: None,
             result: None,
         };
-        let task = tokio::spawn(task.run(cancelled, resolutions));
+        let task = tokio::spawn(task.run(cancelled));
         Ok(Self { events, cancel: Some(cancel), task })
     }
 
@@ -122,25 +118,16 @@ where
     }
 }
 
-type Resolution = Result<Vec<ResolvedElement>, ResolveError>;
-
 /// Owns the caller.
 struct Task<C: Call> {
     driven: Driven<SessionCaller<C>>,
-    user: PoolUser,
-    pool: PoolHandleBuf,
+    questions: PoolQuestions,
     events: mpsc::Sender<CallEvent<C::Event>>,
-    resolution_sender: mpsc::Sender<Resolution>,
-    resolve_error: Option<ResolveError>,
     result: Option<Result<(), CallError>>,
 }
 
 impl<C: Call> Task<C> {
-    async fn run(
-        mut self,
-        mut cancelled: oneshot::Receiver<()>,
-        mut resolutions: mpsc::Receiver<Resolution>,
-    ) -> CallOutcome<C> {
+    async fn run(mut self, mut cancelled: oneshot::Receiver<()>) -> CallOutcome<C> {
         let mut may_cancel = true;
         loop {
             self.driven.flush().await;
@@ -158,29 +145,20 @@ impl<C: Call> Task<C> {
                         self.driven.machine.cancel();
                     }
                 }
-                Some(resolution) = resolutions.recv() => self.on_resolution(resolution),
+                resolution = self.questions.answer() => self.on_resolution(&resolution),
             }
         }
         let statistics = self.driven.machine.statistics();
         // Without a result the transport has gone away.
         let result = self.result.unwrap_or(Err(CallError::Cancelled));
         let client = self.driven.machine.into_client();
-        CallOutcome { client, result, statistics, resolve_error: self.resolve_error }
+        CallOutcome { client, result, statistics, resolve_error: self.questions.last_error }
     }
 
     fn on_event(&mut self, event: CallEvent<C::Event>) {
         match event {
-            CallEvent::Resolve { items } => {
-                let (user, pool) = (self.user.clone(), self.pool);
-                let sender = self.resolution_sender.clone();
-                tokio::spawn(async move {
-                    let _ = sender.send(user.resolve(pool, Some(items)).await).await;
-                });
-            }
-            CallEvent::Unreachable { element } => {
-                let (user, pool) = (self.user.clone(), self.pool);
-                tokio::spawn(async move { user.report_unreachable(pool, element).await });
-            }
+            CallEvent::Resolve { items } => self.questions.resolve(items),
+            CallEvent::Unreachable { element } => self.questions.report_unreachable(element),
             CallEvent::Finished(result) => {
                 self.result = Some(result);
                 let _ = self.events.try_send(CallEvent::Finished(result));
@@ -207,12 +185,8 @@ impl<C: Call> Task<C> {
         }
     }
 
-    fn on_resolution(&mut self, resolution: Resolution) {
+    fn on_resolution(&mut self, resolution: &Resolution) {
         let now = self.driven.now();
-        if let Err(error) = &resolution {
-            tracing::debug!(%error, "pool not resolved");
-        }
-        self.resolve_error = resolution.as_ref().err().copied();
         self.driven.machine.on_resolution(now, resolution.as_deref().ok());
     }
 }

@@ -20,21 +20,60 @@ pub struct HeapTables {
     subscriptions: Box<[SubscriptionSlot]>,
 }
 
+/// How long each table is; see [`Lent`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TableLengths {
+    /// Associations with elements and users.
+    pub associations: usize,
+    /// Replies not yet drained.
+    pub replies: usize,
+    /// Unreachable reports.
+    pub reports: usize,
+    /// Registrations that wait for the outcome of a challenge.
+    pub challenges: usize,
+    /// Events not yet drained.
+    pub events: usize,
+    /// Peers; there are twice as many associations with them.
+    pub peers: usize,
+    /// Elements that are reached out to at a time.
+    pub adoptions: usize,
+    /// Bytes of changes that peers have not taken yet.
+    pub changes: usize,
+    /// Subscriptions of users.
+    pub subscriptions: usize,
+}
+
 impl HeapTables {
     /// Tables for that many associations at a time, and in proportion to them of all else.
     #[must_use]
     pub fn new(associations: usize) -> Self {
+        Self::of_lengths(TableLengths {
+            associations,
+            replies: REPLIES_PER_INPUT_MAX * 8,
+            reports: associations.clamp(64, 4_096),
+            challenges: associations.clamp(4, 64),
+            events: 1_024,
+            peers: PEERS_MAX,
+            adoptions: 64,
+            changes: CHANGES_LEN,
+            subscriptions: associations.clamp(16, 1_024),
+        })
+    }
+
+    /// Tables as long as that.
+    #[must_use]
+    pub fn of_lengths(lengths: TableLengths) -> Self {
         Self {
-            associations: vec![AssociationSlot::FREE; associations].into(),
-            replies: vec![ReplySlot::FREE; REPLIES_PER_INPUT_MAX * 8].into(),
-            reports: vec![ReportSlot::FREE; associations.clamp(64, 4_096)].into(),
-            challenges: vec![ChallengeSlot::FREE; associations.clamp(4, 64)].into(),
-            events: vec![EventSlot::FREE; 1_024].into(),
-            peers: vec![PeerSlot::FREE; PEERS_MAX].into(),
-            links: vec![LinkSlot::FREE; 2 * PEERS_MAX].into(),
-            adoptions: vec![AdoptionSlot::FREE; 64].into(),
-            changes: vec![0; CHANGES_LEN].into(),
-            subscriptions: vec![SubscriptionSlot::FREE; associations.clamp(16, 1_024)].into(),
+            associations: vec![AssociationSlot::FREE; lengths.associations].into(),
+            replies: vec![ReplySlot::FREE; lengths.replies].into(),
+            reports: vec![ReportSlot::FREE; lengths.reports].into(),
+            challenges: vec![ChallengeSlot::FREE; lengths.challenges].into(),
+            events: vec![EventSlot::FREE; lengths.events].into(),
+            peers: vec![PeerSlot::FREE; lengths.peers].into(),
+            links: vec![LinkSlot::FREE; 2 * lengths.peers].into(),
+            adoptions: vec![AdoptionSlot::FREE; lengths.adoptions].into(),
+            changes: vec![0; lengths.changes].into(),
+            subscriptions: vec![SubscriptionSlot::FREE; lengths.subscriptions].into(),
         }
     }
 }

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use rserpool_core::association::{Endpoint, Ppid};
+use rserpool_core::association::Ppid;
 use rserpool_core::compute::JobNonce;
 use rserpool_core::entropy::Entropy;
-use rserpool_core::identifier::{PeId, PoolHandleBuf};
+use rserpool_core::identifier::PoolHandleBuf;
 use rserpool_core::machine::Machine;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
@@ -17,6 +17,7 @@ use crate::job::{
     ElementStatistics, Event, Job, JobError, JobRunner, JobStatistics, RunnerConfig,
     TRANSMIT_LEN_MAX,
 };
+use crate::pool_questions::{PoolQuestions, Resolution};
 use crate::pool_user::{Activity, PoolUser, ResolveError, StartError};
 use crate::transport::Transport;
 
@@ -94,21 +95,17 @@ impl<J: Job + Send + 'static> JobHandle<J> {
         let (event_sender, events) = mpsc::channel(EVENT_COUNT_MAX);
         let (snapshot_sender, snapshots) = watch::channel(JobSnapshot::default());
         let (cancel, cancels) = mpsc::channel(1);
-        let (resolution_sender, resolutions) = mpsc::channel(1);
         let nonce = JobNonce(OsEntropy.next_u64());
         let clock = Clock::start();
         let runner = Box::new(JobRunner::new(clock.now(), job, nonce, config));
         let task = Task {
             driven: Driven::with_clock(runner, port, TRANSMIT_LEN_MAX, clock),
-            user,
-            pool,
+            questions: PoolQuestions::new(user, pool),
             events: event_sender,
             snapshots: snapshot_sender,
-            resolution_sender,
-            resolve_error: None,
             result: None,
         };
-        let task = tokio::spawn(task.run(cancels, resolutions));
+        let task = tokio::spawn(task.run(cancels));
         Ok(Self { events, snapshots, cancel, task })
     }
 
@@ -140,26 +137,17 @@ impl<J: Job + Send + 'static> JobHandle<J> {
     }
 }
 
-type Resolution = Result<Vec<(PeId, Endpoint)>, ResolveError>;
-
 /// Owns the runner.
 struct Task<J> {
     driven: Driven<JobRunner<J>>,
-    user: PoolUser,
-    pool: PoolHandleBuf,
+    questions: PoolQuestions,
     events: mpsc::Sender<Event>,
     snapshots: watch::Sender<JobSnapshot>,
-    resolution_sender: mpsc::Sender<Resolution>,
-    resolve_error: Option<ResolveError>,
     result: Option<Result<(), JobError>>,
 }
 
 impl<J: Job + Send + 'static> Task<J> {
-    async fn run(
-        mut self,
-        mut cancels: mpsc::Receiver<()>,
-        mut resolutions: mpsc::Receiver<Resolution>,
-    ) -> JobOutcome<J> {
+    async fn run(mut self, mut cancels: mpsc::Receiver<()>) -> JobOutcome<J> {
         let mut told_at = Instant::now();
         loop {
             self.driven.flush().await;
@@ -172,7 +160,7 @@ impl<J: Job + Send + 'static> Task<J> {
             if told_at.elapsed() >= SNAPSHOT_INTERVAL {
                 told_at = Instant::now();
                 let _ = self.snapshots.send(snapshot(&self.driven.machine));
-                self.user.set_activity(self.activity());
+                self.questions.user.set_activity(self.activity());
             }
             tokio::select! {
                 is_on = self.driven.step() => if !is_on { break },
@@ -180,15 +168,15 @@ impl<J: Job + Send + 'static> Task<J> {
                     let now = self.driven.now();
                     self.driven.machine.cancel(now);
                 }
-                Some(resolution) = resolutions.recv() => self.on_resolution(resolution),
+                resolution = self.questions.answer() => self.on_resolution(resolution),
             }
         }
         let last = snapshot(&self.driven.machine);
-        self.user.set_activity(Activity::default());
+        self.questions.user.set_activity(Activity::default());
         // Without a result the transport has gone away.
         let result = self.result.unwrap_or(Err(JobError::Cancelled));
         let job = self.driven.machine.into_job();
-        JobOutcome { job, result, last, resolve_error: self.resolve_error }
+        JobOutcome { job, result, last, resolve_error: self.questions.last_error }
     }
 
     fn activity(&self) -> Activity {
@@ -204,22 +192,8 @@ impl<J: Job + Send + 'static> Task<J> {
 
     fn on_event(&mut self, event: Event) {
         match event {
-            Event::Resolve => {
-                let (user, pool) = (self.user.clone(), self.pool);
-                let sender = self.resolution_sender.clone();
-                tokio::spawn(async move {
-                    let resolved = user.resolve(pool, Some(RESOLUTION_ITEMS)).await;
-                    let pairs = resolved.map(|elements| {
-                        let pairs = elements.into_iter();
-                        pairs.map(|element| (element.id, element.transport.endpoint)).collect()
-                    });
-                    let _ = sender.send(pairs).await;
-                });
-            }
-            Event::Unreachable { element } => {
-                let (user, pool) = (self.user.clone(), self.pool);
-                tokio::spawn(async move { user.report_unreachable(pool, element).await });
-            }
+            Event::Resolve => self.questions.resolve(RESOLUTION_ITEMS),
+            Event::Unreachable { element } => self.questions.report_unreachable(element),
             Event::Finished(result) => {
                 self.result = Some(result);
                 let _ = self.events.try_send(Event::Finished(result));
@@ -232,21 +206,17 @@ impl<J: Job + Send + 'static> Task<J> {
     }
 
     fn on_resolution(&mut self, resolution: Resolution) {
-        let now = self.driven.now();
-        match resolution {
+        let elements: Vec<_> = match resolution {
             Ok(elements) => {
-                self.resolve_error = None;
-                self.driven.machine.update_elements(now, &elements);
+                let elements = elements.into_iter();
+                elements.map(|element| (element.id, element.transport.endpoint)).collect()
             }
-            Err(error) => {
-                tracing::debug!(%error, "pool not resolved");
-                self.resolve_error = Some(error);
-                // Without an answer, what was known of the pool stands.
-                if matches!(error, ResolveError::UnknownPool(_)) {
-                    self.driven.machine.update_elements(now, &[]);
-                }
-            }
-        }
+            Err(ResolveError::UnknownPool(_)) => Vec::new(),
+            // Without an answer, what was known of the pool stands.
+            Err(_) => return,
+        };
+        let now = self.driven.now();
+        self.driven.machine.update_elements(now, &elements);
     }
 }
 

@@ -17,7 +17,7 @@ use rserpool_core::wire::Policy;
 use super::sessions::{JobCounts, JobOutcome, Sessions};
 use super::{
     AnyRegistrar, Body, ENRP_PORT, ElementBody, Node, Place, SERVICE_PORT, Scope, Service,
-    ServiceCounts, TableSizes, UserBody, VecTables, handle,
+    ServiceCounts, TableSizes, UserBody, handle,
 };
 
 impl Scope {
@@ -41,7 +41,7 @@ impl Scope {
     fn new_registrar(&mut self, config: Config, sizes: TableSizes) -> Body {
         let limits = HeapLimits::for_elements(sizes.elements).with_owners(sizes.peers + 2);
         let seed = SplitMix64::new(self.random.next_u64());
-        let (storage, tables) = (HeapStorage::new(limits), VecTables::new(sizes));
+        let (storage, tables) = (HeapStorage::new(limits), sizes.tables());
         Body::Registrar(Box::new(Registrar::new(config, storage, tables, seed)))
     }
 

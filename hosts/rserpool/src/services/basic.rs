@@ -9,6 +9,7 @@ use std::collections::VecDeque;
 use rserpool_core::association::Ppid;
 use rserpool_core::time::Instant;
 
+use super::places::Places;
 use super::{Output, Refusal, Serve, Service};
 
 /// Which of them, as an element serves it.
@@ -29,15 +30,14 @@ pub enum Kind {
 #[derive(Clone, Debug)]
 pub struct Server {
     kind: Kind,
-    session_count_max: usize,
-    session_count: usize,
+    places: Places,
 }
 
 impl Server {
     /// At most `session_count_max` sessions.
     #[must_use]
     pub const fn new(kind: Kind, session_count_max: usize) -> Self {
-        Self { kind, session_count_max, session_count: 0 }
+        Self { kind, places: Places::new(session_count_max) }
     }
 }
 
@@ -57,10 +57,9 @@ impl Serve for Server {
     }
 
     fn open(&mut self, _: Instant) -> Option<Session> {
-        if self.session_count >= self.session_count_max {
+        if !self.places.take() {
             return None;
         }
-        self.session_count += 1;
         let (waiting, is_leaving) = match self.kind {
             Kind::Daytime { tell } => ([tell().into_bytes()].into(), true),
             Kind::Echo | Kind::Discard => (VecDeque::new(), false),
@@ -69,7 +68,7 @@ impl Serve for Server {
     }
 
     fn close(&mut self, _: Instant, _: Session) {
-        self.session_count -= 1;
+        self.places.free();
     }
 
     fn on_message(
@@ -104,7 +103,7 @@ impl Serve for Server {
     }
 
     fn load(&self) -> f64 {
-        self.session_count as f64 / self.session_count_max.max(1) as f64
+        self.places.load()
     }
 }
 

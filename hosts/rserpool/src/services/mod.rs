@@ -19,6 +19,7 @@ pub mod scripting;
 mod caller;
 mod cards;
 mod keep_alive;
+mod places;
 mod server;
 
 use rserpool_core::association::Ppid;

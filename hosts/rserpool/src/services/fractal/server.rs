@@ -7,6 +7,7 @@ use rserpool_core::time::Instant;
 
 use super::render::value;
 use super::{Cookie, Message, POINT_COUNT_MAX, Parameter, Values};
+use crate::services::places::Places;
 use crate::services::{Output, Refusal, Serve, Service};
 
 /// What an element takes, and when it speaks. The intervals are RSPLIB's.
@@ -48,14 +49,14 @@ impl Default for Limits {
 #[derive(Clone, Debug)]
 pub struct Server {
     limits: Limits,
-    session_count: usize,
+    places: Places,
 }
 
 impl Server {
     /// Nothing to do yet.
     #[must_use]
     pub const fn new(limits: Limits) -> Self {
-        Self { limits, session_count: 0 }
+        Self { limits, places: Places::new(limits.session_count_max) }
     }
 
     fn begin(
@@ -137,15 +138,11 @@ impl Serve for Server {
     }
 
     fn open(&mut self, _: Instant) -> Option<Session> {
-        if self.session_count >= self.limits.session_count_max {
-            return None;
-        }
-        self.session_count += 1;
-        Some(Session::default())
+        self.places.take().then(Session::default)
     }
 
     fn close(&mut self, _: Instant, _: Session) {
-        self.session_count -= 1;
+        self.places.free();
     }
 
     fn on_message(
@@ -227,7 +224,7 @@ impl Serve for Server {
     }
 
     fn load(&self) -> f64 {
-        self.session_count as f64 / self.limits.session_count_max.max(1) as f64
+        self.places.load()
     }
 }
 

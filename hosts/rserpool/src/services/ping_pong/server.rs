@@ -6,13 +6,13 @@ use rserpool_core::association::Ppid;
 use rserpool_core::time::Instant;
 
 use super::{Cookie, Message};
+use crate::services::places::Places;
 use crate::services::{Output, Refusal, Serve, Service};
 
 /// PingPong, as an element serves it.
 #[derive(Clone, Debug)]
 pub struct Server {
-    session_count_max: usize,
-    session_count: usize,
+    places: Places,
     /// Each session is ended after so many replies, for those who test failovers.
     failure_after: Option<u64>,
 }
@@ -21,7 +21,7 @@ impl Server {
     /// At most `session_count_max` sessions, each ended after `failure_after` replies.
     #[must_use]
     pub const fn new(session_count_max: usize, failure_after: Option<u64>) -> Self {
-        Self { session_count_max, session_count: 0, failure_after }
+        Self { places: Places::new(session_count_max), failure_after }
     }
 }
 
@@ -45,10 +45,9 @@ impl Serve for Server {
     }
 
     fn open(&mut self, _: Instant) -> Option<Session> {
-        if self.session_count >= self.session_count_max {
+        if !self.places.take() {
             return None;
         }
-        self.session_count += 1;
         Some(Session {
             next_reply: 1,
             reply_count: 0,
@@ -60,7 +59,7 @@ impl Serve for Server {
     }
 
     fn close(&mut self, _: Instant, _: Session) {
-        self.session_count -= 1;
+        self.places.free();
     }
 
     fn on_message(
@@ -116,7 +115,7 @@ impl Serve for Server {
     }
 
     fn load(&self) -> f64 {
-        self.session_count as f64 / self.session_count_max.max(1) as f64
+        self.places.load()
     }
 }
 

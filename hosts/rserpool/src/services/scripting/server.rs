@@ -10,6 +10,7 @@ use sha1::{Digest, Sha1};
 
 use super::{DATA_LEN_MAX, Hash, Message, REASON_FULL, TEXT_LEN_MAX};
 use crate::services::keep_alive::{KeepAlive, Pace};
+use crate::services::places::Places;
 use crate::services::{Output, Refusal, Serve, Service};
 
 /// What an element takes.
@@ -64,7 +65,7 @@ pub struct Server {
     limits: Limits,
     /// What the element calls itself.
     name: Vec<u8>,
-    session_count: usize,
+    places: Places,
     /// The oldest first.
     cache: VecDeque<(Hash, Arc<[u8]>)>,
 }
@@ -75,7 +76,12 @@ impl Server {
     pub fn new(limits: Limits, name: &str) -> Self {
         let mut name = name.as_bytes().to_vec();
         name.truncate(TEXT_LEN_MAX);
-        Self { limits, name, session_count: 0, cache: VecDeque::new() }
+        Self {
+            limits,
+            name,
+            places: Places::new(limits.session_count_max),
+            cache: VecDeque::new(),
+        }
     }
 
     fn cached(&self, hash: &Hash) -> Option<Arc<[u8]>> {
@@ -178,18 +184,19 @@ impl Serve for Server {
     }
 
     fn open(&mut self, _: Instant) -> Option<Session> {
-        let is_full = self.session_count >= self.limits.session_count_max;
-        let stage = match is_full {
-            true => Stage::NotReady,
-            false => Stage::Package { package: Vec::new(), hash: None },
+        let has_place = self.places.take();
+        let stage = match has_place {
+            true => Stage::Package { package: Vec::new(), hash: None },
+            false => Stage::NotReady,
         };
-        self.session_count += usize::from(!is_full);
         let owed = [Owed::Readiness].into();
-        Some(Session { stage, has_place: !is_full, owed, keep_alive: None })
+        Some(Session { stage, has_place, owed, keep_alive: None })
     }
 
     fn close(&mut self, _: Instant, session: Session) {
-        self.session_count -= usize::from(session.has_place);
+        if session.has_place {
+            self.places.free();
+        }
     }
 
     fn on_message(
@@ -308,7 +315,7 @@ impl Serve for Server {
     }
 
     fn load(&self) -> f64 {
-        self.session_count as f64 / self.limits.session_count_max.max(1) as f64
+        self.places.load()
     }
 }
 
