@@ -161,7 +161,7 @@ impl Column {
         let row = cell.row;
         let running = match (cell.element, self.kind) {
             (Made::Rsplibs, _) => {
-                let words = format!("rspserver {} -identifier={id}", row.rspserver);
+                let words = format!("rspserver {} -identifier={id} {THEIR_LIFE}", row.rspserver);
                 self.rsplib(cell, &words, pool, count)?
             }
             (Made::Ours, RegistrarKind::OursByKernel) => {
@@ -181,7 +181,7 @@ impl Column {
 
     fn our_element(&self, cell: &Cell, listen: &str, id: PeId, pool: &str) -> String {
         let row = cell.row;
-        let flags = format!("--listen {listen} --identifier {id} --log debug");
+        let flags = format!("--listen {listen} --identifier {id} {OUR_LIFE} --log debug");
         let registrar = self.registrar_of(Made::Ours);
         let pool = pool_flag("--pool ", cell, pool);
         format!("serve {} {} {pool} {flags} {registrar}", row.service, row.our_element)
@@ -370,11 +370,16 @@ fn package(lab: &Lab) -> Result<PathBuf> {
 const OUR_REGISTRAR: &str = "--announces off --log debug --limit handle-resolution-rate=off \
      --timer keep-alive-interval=1s --timer keep-alive-timeout=2s";
 
+/// How often elements renew their registrations: if the first one is lost on a busy machine, the
+/// next is in time.
+const OUR_LIFE: &str = "--reregistration-interval 5s --registration-life 15s";
+const THEIR_LIFE: &str = "-rereginterval=5000";
+
 /// After this time an element that answers no keep-alive is dropped by our registrar.
 const KEEP_ALIVE_MAX: Duration = Duration::from_millis(3_500);
 
 /// How long a client may take to do what it wants, with two elements.
-const WORK_PATIENCE: Duration = Duration::from_secs(90);
+const WORK_PATIENCE: Duration = Duration::from_secs(180);
 
 /// The address of our first element outside of the guest; each has one of its own.
 const FIRST_ADDRESS: u32 = 32;
