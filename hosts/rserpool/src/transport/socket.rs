@@ -4,13 +4,21 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use nix::libc::{in_addr, in_pktinfo, in6_addr, in6_pktinfo};
+use nix::errno::Errno;
+use nix::libc::{
+    SO_EE_ORIGIN_ICMP, SO_EE_ORIGIN_ICMP6, SO_EE_ORIGIN_LOCAL, in_addr, in_pktinfo, in6_addr,
+    in6_pktinfo,
+};
 use nix::sys::socket::{
     ControlMessage, ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg, sendmsg, setsockopt,
     sockopt,
+};
+use rustix::net::sockopt::{
+    Ipv4PathMtuDiscovery, Ipv6PathMtuDiscovery, set_ip_mtu_discover, set_ipv6_mtu_discover,
 };
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::io::Interest;
@@ -27,6 +35,8 @@ pub(crate) struct LaneSocket {
     pub(crate) udp_port: Option<u16>,
     /// Of either kind: what is sent and received are datagrams.
     socket: Arc<UdpSocket>,
+    /// Whether IP may fragment what is sent.
+    may_fragment: AtomicBool,
     reader: AbortHandle,
 }
 
@@ -37,7 +47,25 @@ pub(crate) struct Batch {
     pub(crate) udp_port: Option<u16>,
     data: Vec<u8>,
     datagrams: Vec<Arrived>,
-    unreachable: Vec<(SocketAddr, Range<usize>)>,
+    returned: Vec<Returned>,
+}
+
+/// A packet that did not arrive.
+#[derive(Debug)]
+struct Returned {
+    remote: SocketAddr,
+    why: Why,
+    /// Its beginning; empty if the system refused it here, and does not say what it was.
+    range: Range<usize>,
+}
+
+/// Why a packet did not arrive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Why {
+    /// Nobody takes it.
+    Unreachable,
+    /// It does not fit a link of so many bytes, and may not be fragmented.
+    TooBig(u32),
 }
 
 /// A packet that has come in.
@@ -55,9 +83,10 @@ impl Batch {
         self.datagrams.iter().map(|it| (it.local, it.remote, &self.data[it.range.clone()]))
     }
 
-    /// The beginnings of packets that nobody takes, and where they should have gone.
-    pub(crate) fn unreachable(&self) -> impl Iterator<Item = (SocketAddr, &[u8])> {
-        self.unreachable.iter().map(|(remote, range)| (*remote, &self.data[range.clone()]))
+    /// The beginnings of packets that did not arrive, where they should have gone, and why they
+    /// did not.
+    pub(crate) fn returned(&self) -> impl Iterator<Item = (SocketAddr, Why, &[u8])> {
+        self.returned.iter().map(|it| (it.remote, it.why, &self.data[it.range.clone()]))
     }
 }
 
@@ -113,15 +142,30 @@ impl LaneSocket {
                 setsockopt(&socket, sockopt::Ipv6RecvPacketInfo, &is_wildcard)?;
             }
         }
+        set_fragmentation(&socket, address, false)?;
         let socket = Arc::new(UdpSocket::from_std(socket.into())?);
         let reader = Reader { socket: Arc::clone(&socket), address, udp_port, batches };
         let reader = tokio::spawn(reader.run()).abort_handle();
-        Ok(Self { address, udp_port, socket, reader })
+        Ok(Self { address, udp_port, socket, may_fragment: AtomicBool::new(false), reader })
+    }
+
+    /// Lets IP fragment what is sent from now on, or not. One task sends.
+    pub(crate) fn let_fragment(&self, may_fragment: bool) {
+        if self.may_fragment.swap(may_fragment, Ordering::Relaxed) != may_fragment
+            && let Err(error) = set_fragmentation(&self.socket, self.address, may_fragment)
+        {
+            tracing::debug!(%error, "fragmentation stays as it is");
+        }
     }
 
     /// Sends a packet, from `local` if that is one of the addresses that it is bound to. One that
-    /// the network refuses is lost, as any other may be.
-    pub(crate) async fn send(&self, local: Option<IpAddr>, remote: SocketAddr, payload: &[u8]) {
+    /// the network refuses is lost, as any other may be; false if that is for its size.
+    pub(crate) async fn send(
+        &self,
+        local: Option<IpAddr>,
+        remote: SocketAddr,
+        payload: &[u8],
+    ) -> bool {
         let source = local.filter(|local| {
             self.address.is_unspecified()
                 && !local.is_unspecified()
@@ -130,12 +174,17 @@ impl LaneSocket {
         let send = || send_from(&self.socket, source, remote, payload);
         // A pending ICMP error of an earlier packet is reported here, too, and cleared: once
         // more sends what was meant to be sent.
+        let mut fits = true;
         for _ in 0..2 {
             match self.socket.async_io(Interest::WRITABLE, send).await {
-                Ok(()) => return,
-                Err(error) => tracing::trace!(%remote, %error, "packet not sent"),
+                Ok(()) => return true,
+                Err(error) => {
+                    fits = error.raw_os_error() != Some(Errno::EMSGSIZE as i32);
+                    tracing::trace!(%remote, %error, "packet not sent");
+                }
             }
         }
+        fits
     }
 }
 
@@ -171,6 +220,18 @@ fn send_from(
     Ok(())
 }
 
+/// Lets IP fragment what a socket of `address` sends, or refuse what does not fit. The system
+/// does not look at what it believes of the way: SCTP finds that out by itself.
+fn set_fragmentation(socket: impl AsFd, address: IpAddr, may_fragment: bool) -> io::Result<()> {
+    match (address, may_fragment) {
+        (IpAddr::V4(_), true) => set_ip_mtu_discover(socket, Ipv4PathMtuDiscovery::DONT)?,
+        (IpAddr::V4(_), false) => set_ip_mtu_discover(socket, Ipv4PathMtuDiscovery::PROBE)?,
+        (IpAddr::V6(_), true) => set_ipv6_mtu_discover(socket, Ipv6PathMtuDiscovery::DONT)?,
+        (IpAddr::V6(_), false) => set_ipv6_mtu_discover(socket, Ipv6PathMtuDiscovery::PROBE)?,
+    }
+    Ok(())
+}
+
 /// What reads a socket.
 struct Reader {
     socket: Arc<UdpSocket>,
@@ -191,7 +252,7 @@ impl Reader {
                 udp_port: self.udp_port,
                 data: Vec::new(),
                 datagrams: Vec::new(),
-                unreachable: Vec::new(),
+                returned: Vec::new(),
             };
             if ready.is_error() {
                 let read = || read_errors(&self.socket, &mut batch);
@@ -209,7 +270,7 @@ impl Reader {
                     }
                 }
             }
-            let is_empty = batch.datagrams.is_empty() && batch.unreachable.is_empty();
+            let is_empty = batch.datagrams.is_empty() && batch.returned.is_empty();
             if !is_empty && self.batches.send(batch).await.is_err() {
                 return;
             }
@@ -270,32 +331,39 @@ fn read_errors(socket: &UdpSocket, batch: &mut Batch) -> io::Result<()> {
         let message =
             recvmsg::<SockaddrStorage>(socket.as_raw_fd(), &mut parts, Some(&mut control), flags)?;
         let remote = message.address.as_ref().and_then(socket_address);
-        let is_unreachable = message.cmsgs()?.any(|control| is_unreachable(&control));
+        let why = message.cmsgs()?.find_map(|control| why(&control));
         let len = message.bytes;
-        if let (Some(remote), true) = (remote, is_unreachable) {
+        if let (Some(remote), Some(why)) = (remote, why) {
             let start = batch.data.len();
             batch.data.extend_from_slice(&payload[..len]);
-            batch.unreachable.push((remote, start..start + len));
+            batch.returned.push(Returned { remote, why, range: start..start + len });
         }
     }
     Ok(())
 }
 
-/// Whether ICMP says that the machine is there, but nobody listens at the port, or nobody speaks
-/// SCTP.
+/// Why a packet did not arrive, as ICMP says, or this system: the machine is there, but nobody
+/// listens at the port, or nobody speaks SCTP; or the packet is too big.
 ///
 /// Anything else (no route, say) may pass, and is left to SCTP's own timers.
-fn is_unreachable(control: &ControlMessageOwned) -> bool {
-    match control {
-        ControlMessageOwned::Ipv4RecvErr(error, _) => {
-            matches!((error.ee_origin, error.ee_type, error.ee_code), (2, 3, 2 | 3))
+fn why(control: &ControlMessageOwned) -> Option<Why> {
+    let error = match control {
+        ControlMessageOwned::Ipv4RecvErr(error, _) => error,
+        ControlMessageOwned::Ipv6RecvErr(error, _) => error,
+        _ => return None,
+    };
+    match (error.ee_origin, error.ee_type, error.ee_code) {
+        (SO_EE_ORIGIN_LOCAL, ..) if error.ee_errno == Errno::EMSGSIZE as u32 => {
+            Some(Why::TooBig(error.ee_info))
         }
-        ControlMessageOwned::Ipv6RecvErr(error, _) => {
-            matches!((error.ee_origin, error.ee_type, error.ee_code), (3, 1, 4) | (3, 4, 1))
-        }
-        _ => false,
+        (SO_EE_ORIGIN_ICMP, 3, 2 | 3)
+        | (SO_EE_ORIGIN_ICMP6, 1, 4)
+        | (SO_EE_ORIGIN_ICMP6, 4, 1) => Some(Why::Unreachable),
+        (SO_EE_ORIGIN_ICMP, 3, 4) | (SO_EE_ORIGIN_ICMP6, 2, _) => Some(Why::TooBig(error.ee_info)),
+        _ => None,
     }
 }
+
 fn socket_address(address: &SockaddrStorage) -> Option<SocketAddr> {
     let v4 = address.as_sockaddr_in().map(|&address| SocketAddr::V4(address.into()));
     v4.or_else(|| address.as_sockaddr_in6().map(|&address| SocketAddr::V6(address.into())))
@@ -370,8 +438,8 @@ mod tests {
         }
         sender.send(None, to, b"anybody there?").await;
         let batch = arrivals.recv().await.unwrap();
-        let unreachable: Vec<_> = batch.unreachable().collect();
-        assert_eq!(unreachable, [(to, &b"anybody there?"[..])]);
+        let returned: Vec<_> = batch.returned().collect();
+        assert_eq!(returned, [(to, Why::Unreachable, &b"anybody there?"[..])]);
     }
 
     #[tokio::test]

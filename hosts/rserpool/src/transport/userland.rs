@@ -9,13 +9,13 @@ use rserpool_core::machine::Machine;
 use rserpool_core::sctp::lanes::{Race, Verdict, is_init, ports_of, usual_udp_ports};
 use rserpool_core::sctp::{
     self, Closed, Connect, Datagram, Event, Handle, LOCAL_ADDRESSES_MAX, Packet, Received,
-    SendError, UdpPorts, Unreachable,
+    SendError, TooBig, UdpPorts, Unreachable,
 };
 use rserpool_core::time::Instant;
 use tokio::sync::mpsc;
 
 use super::lanes::{Lanes, PortLane};
-use super::socket::Batch;
+use super::socket::{Batch, Why};
 use super::storage::{BufferLens, HeapStorage};
 use super::tables::Outgoing;
 use super::{TransportChoice, TransportConfig, TransportError};
@@ -43,6 +43,8 @@ pub(super) struct Userland {
     race_of: HashMap<Handle, RaceKey>,
     /// The UDP port by which an address and SCTP port were reached last.
     remembered: HashMap<SocketAddr, u16>,
+    /// The beginning of the last packet to an address that the system refused for its size.
+    refused: HashMap<IpAddr, Vec<u8>>,
     packet: Vec<u8>,
     message: Vec<u8>,
 }
@@ -82,6 +84,7 @@ impl Userland {
             races: HashMap::new(),
             race_of: HashMap::new(),
             remembered: HashMap::new(),
+            refused: HashMap::new(),
         }
     }
 
@@ -254,11 +257,12 @@ impl Userland {
 
     /// Sends the packet in `self.packet`; an INIT goes to every lane of its race.
     async fn send_packet(&mut self, now: Instant, packet: Packet) {
-        let Packet { local, remote, udp, len, .. } = packet;
+        let Packet { local, remote, udp, len, may_fragment } = packet;
         let bytes = &self.packet[..len];
         let Some(socket) = self.lanes.socket(udp.map(|ports| ports.local), local, remote) else {
             return;
         };
+        socket.let_fragment(may_fragment);
         if is_init(bytes)
             && let Some((local_port, remote_port)) = ports_of(bytes)
             && let Some(race) = self.races.get_mut(&RaceKey { remote, local_port, remote_port })
@@ -270,7 +274,14 @@ impl Userland {
             return;
         }
         let udp_port = udp.map_or(0, |ports| ports.remote);
-        socket.send(local, SocketAddr::new(remote, udp_port), bytes).await;
+        if !socket.send(local, SocketAddr::new(remote, udp_port), bytes).await {
+            // By how much it is too big the socket's error queue says.
+            let quoted = bytes.get(..bytes.len().min(QUOTED_LEN)).unwrap_or_default();
+            if self.refused.len() >= REFUSED_COUNT_MAX {
+                self.refused.clear();
+            }
+            self.refused.insert(remote, quoted.to_vec());
+        }
     }
 
     /// What has come in on one socket. Cancelling it loses nothing.
@@ -308,17 +319,37 @@ impl Userland {
             let datagram = Datagram { local, remote: remote.ip(), udp, payload };
             self.input(now, sctp::Input::Datagram(datagram)).await;
         }
-        for (remote, quoted) in batch.unreachable() {
-            if is_init(quoted)
-                && let Some((local_port, remote_port)) = ports_of(quoted)
-                && let Some(race) =
-                    self.races.get_mut(&RaceKey { remote: remote.ip(), local_port, remote_port })
-                && race.on_unreachable(now, remote.port()) == Verdict::Swallow
-            {
-                continue;
+        for (remote, why, quoted) in batch.returned() {
+            match why {
+                Why::Unreachable => self.on_unreachable(now, remote, quoted).await,
+                Why::TooBig(mtu) => self.on_too_big(now, remote.ip(), mtu, quoted).await,
             }
-            let unreachable = Unreachable { remote: remote.ip(), quoted };
-            self.input(now, sctp::Input::Unreachable(unreachable)).await;
+        }
+    }
+
+    async fn on_unreachable(&mut self, now: Instant, remote: SocketAddr, quoted: &[u8]) {
+        if is_init(quoted)
+            && let Some((local_port, remote_port)) = ports_of(quoted)
+            && let Some(race) =
+                self.races.get_mut(&RaceKey { remote: remote.ip(), local_port, remote_port })
+            && race.on_unreachable(now, remote.port()) == Verdict::Swallow
+        {
+            return;
+        }
+        let unreachable = Unreachable { remote: remote.ip(), quoted };
+        self.input(now, sctp::Input::Unreachable(unreachable)).await;
+    }
+
+    /// A packet did not fit a link; one that was refused here is not quoted.
+    async fn on_too_big(&mut self, now: Instant, remote: IpAddr, mtu: u32, quoted: &[u8]) {
+        let refused = match quoted {
+            [] => self.refused.remove(&remote).unwrap_or_default(),
+            _ => Vec::new(),
+        };
+        let quoted = if quoted.is_empty() { &refused } else { quoted };
+        if !quoted.is_empty() {
+            tracing::debug!(%remote, mtu, "a packet is too big for the path");
+            self.input(now, sctp::Input::TooBig(TooBig { remote, mtu, quoted })).await;
         }
     }
 
@@ -350,6 +381,12 @@ impl Userland {
 
 /// Batches that may wait for the transport's task.
 const BATCH_COUNT_MAX: usize = 64;
+
+/// What is kept of a packet that was refused: ports, tag, and the first chunk of an INIT.
+const QUOTED_LEN: usize = 64;
+
+/// How many addresses such packets are kept for.
+const REFUSED_COUNT_MAX: usize = 256;
 
 /// How many addresses are remembered with their lane.
 const REMEMBERED_COUNT_MAX: usize = 4_096;

@@ -7,7 +7,11 @@ use std::thread;
 use nix::sched::{CloneFlags, unshare};
 use tokio::runtime::Builder;
 
-use super::{IpAddr, Ipv4Addr, Net, Transport, TransportConfig, TransportError};
+use super::{
+    IpAddr, Ipv4Addr, Ipv6Addr, Net, SocketAddr, Transport, TransportChoice, TransportConfig,
+    TransportError,
+};
+use crate::transport::socket::{LaneSocket, Why};
 
 /// An address of the loopback interface of each such network.
 pub(super) const SECOND_IPV6: IpAddr =
@@ -47,6 +51,54 @@ fn enter_network() -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// Makes the loopback interface of this namespace narrower than packets usually are.
+fn narrow_loopback() {
+    let arguments = ["link", "set", "lo", "mtu", "1400"];
+    assert!(Command::new("ip").args(arguments).status().unwrap().success());
+}
+
+/// What is too big is refused with the size that fits, and goes in fragments if it may.
+async fn refused_for_its_size(net: Net) {
+    narrow_loopback();
+    let (batches, mut arrivals) = tokio::sync::mpsc::channel(4);
+    let open = || LaneSocket::udp(SocketAddr::new(net.address, 0), batches.clone()).unwrap();
+    let (from, to) = (open(), open());
+    let to = SocketAddr::new(net.address, to.udp_port.unwrap());
+    assert!(!from.send(None, to, &[7; 1_450]).await);
+    let batch = arrivals.recv().await.unwrap();
+    let returned: Vec<_> = batch.returned().map(|(_, why, quoted)| (why, quoted)).collect();
+    assert_eq!(returned.first(), Some(&(Why::TooBig(1_400), &[][..])));
+    from.let_fragment(true);
+    assert!(from.send(None, to, &[7; 1_450]).await);
+    loop {
+        let batch = arrivals.recv().await.unwrap();
+        if let Some((_, _, payload)) = batch.datagrams().next() {
+            return assert_eq!(payload, [7; 1_450]);
+        }
+    }
+}
+
+/// The same for the packets of an association, which are cut anew.
+async fn narrow(net: Net) {
+    narrow_loopback();
+    super::big_messages(net).await;
+}
+
+#[test]
+fn a_packet_that_does_not_fit_is_refused_with_the_size_that_fits() {
+    for address in [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()] {
+        in_own_network(Net::raw(address), refused_for_its_size);
+    }
+}
+
+#[test]
+fn messages_come_whole_over_a_link_that_is_narrower_than_usual() {
+    let address = Ipv4Addr::LOCALHOST.into();
+    in_own_network(Net::raw(address), narrow);
+    in_own_network(Net::raw(Ipv6Addr::LOCALHOST.into()), narrow);
+    in_own_network(Net { choice: TransportChoice::Udp, address }, narrow);
 }
 
 /// Reads the capabilities of this thread: without CAP_NET_RAW nothing is to be had.
