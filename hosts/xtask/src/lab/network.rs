@@ -11,6 +11,9 @@ use super::process::Process;
 /// The bridge, with the addresses of userland processes.
 const BRIDGE: &str = "lab0";
 
+/// A bridge that is never up, so that nothing goes through it.
+const VOID: &str = "void0";
+
 /// The bridge of a second network.
 const SECOND_BRIDGE: &str = "lab1";
 
@@ -48,6 +51,7 @@ pub(crate) fn add_address(address: &str) -> Result<()> {
 /// If the kernel refuses it.
 pub(crate) fn second_bridge(address: &str) -> Result<()> {
     ip(&format!("link add {SECOND_BRIDGE} type bridge mcast_snooping 0"))?;
+    ip(&format!("link add {VOID} type bridge"))?;
     ip(&format!("address add {address}/24 dev {SECOND_BRIDGE}"))?;
     ip(&format!("link set {SECOND_BRIDGE} up"))
 }
@@ -64,13 +68,14 @@ pub(crate) fn tap(name: &str, is_second: bool) -> Result<()> {
     ip(&format!("link set {name} master {bridge} up"))
 }
 
-/// Cuts the way to a tap device on the bridge: all packets are lost, and nobody is told.
+/// Cuts the way to a tap device on the bridge, in both directions: all packets are lost, and
+/// nobody is told. A tap device on no bridge would do as an interface of ours.
 ///
 /// # Errors
 ///
 /// If the kernel refuses it.
 pub(crate) fn sever(name: &str) -> Result<()> {
-    ip(&format!("link set {name} nomaster"))
+    ip(&format!("link set {name} master {VOID}"))
 }
 
 /// Mends it.

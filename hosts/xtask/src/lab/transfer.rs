@@ -10,10 +10,10 @@ use rserpool_core::sctp::Config;
 use super::association::{Association, Happening};
 use super::guest::Program;
 
-/// What a cut came to, counted from the cut on.
+/// What a cut came to, counted from when it was begun.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Failover {
-    /// The first that went through after it.
+    /// The first that went through after it, counted from the last before it.
     pub(crate) first: Option<Duration>,
     /// The longest time without any progress.
     pub(crate) longest: Duration,
@@ -91,15 +91,14 @@ pub(crate) fn send(mut association: Association, cut: &Cut<'_>) -> Result<Failov
     ensure!(sender.association.active() == Some(cut.remote), "another path is used already");
     let mut failover = Failover::default();
     sender.run(BEFORE, |_| false)?;
-    (cut.sever)()?;
     let cut_at = Instant::now();
+    (cut.sever)()?;
     // What was on its way still comes.
     sender.run(STRAGGLE, |_| false)?;
-    sender.progress_at = cut_at;
     let mut look = |tick: &Tick| {
         if let Some(step) = tick.step {
             failover.longest = failover.longest.max(step);
-            failover.first.get_or_insert(cut_at.elapsed());
+            failover.first.get_or_insert(step);
         }
         tick.path == Some((cut.remote, false))
     };
@@ -137,14 +136,13 @@ pub(crate) fn receive(
         Receiver { association: &mut association, count: 0, progress_at: Instant::now() };
     let mut failover = Failover::default();
     receiver.run(BEFORE, |_| false)?;
+    let cut_time = now_ms()?;
     (cut.sever)()?;
-    let (cut_at, cut_time) = (Instant::now(), now_ms()?);
     receiver.run(STRAGGLE, |_| false)?;
-    receiver.progress_at = cut_at;
     let is_down = receiver.run(cut.patience, |step| {
         if let Some(step) = step {
             failover.longest = failover.longest.max(step);
-            failover.first.get_or_insert(cut_at.elapsed());
+            failover.first.get_or_insert(step);
         }
         said_at(program, "down").is_some()
     })?;
