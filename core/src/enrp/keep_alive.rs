@@ -11,7 +11,7 @@
 //!       |  HOLD <----------------+    |
 //!       +-----------------------------+
 //!   AWAITING --keep_alive_timeout--> association aborted, its elements removed
-//!   any --end of the registration life--> removed
+//!   any --end of the registration life--> removed; a peer's element, if the peer does not name it
 //! ```
 
 use core::time::Duration;
@@ -46,6 +46,8 @@ pub(super) mod flag {
     pub(in super::super) const HOME: u8 = 32;
     /// We want to be the element's home, and it has not said yes yet.
     pub(in super::super) const ADOPTED: u8 = 64;
+    /// Its registration seems to have ended, and its home was asked for its table.
+    pub(in super::super) const DOUBTED: u8 = 128;
 
     /// What a sign of life ends.
     pub(in super::super) const WATCH: u8 = AWAITING | PROBE | HOLD | REPORTED;
@@ -79,10 +81,20 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
     /// Notes when the registration ends. Those of peers always do, unless they are renewed.
     pub(super) fn note_end(&mut self, now: Instant, index: ElementIndex, life: RegistrationLife) {
         let end = now + self.config.registration_life(life.0);
-        self.handlespace.scratch_mut(index).expires_s = match life {
+        let scratch = self.handlespace.scratch_mut(index);
+        scratch.flags &= !flag::DOUBTED;
+        scratch.expires_s = match life {
             RegistrationLife::INFINITE => 0,
-            _ => u32::try_from(end.as_micros().div_ceil(1_000_000)).unwrap_or(0),
+            _ => in_seconds(end),
         };
+    }
+
+    /// An element whose registration seems to have ended has a moment left.
+    pub(super) fn doubt(&mut self, now: Instant, index: ElementIndex, patience: Duration) {
+        let scratch = self.handlespace.scratch_mut(index);
+        scratch.flags |= flag::DOUBTED;
+        scratch.expires_s = in_seconds(now + patience);
+        self.wait_for_end(index);
     }
 
     /// Waits for nothing but the end of the registration.
@@ -336,6 +348,9 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
 
     /// RFC 5352 §3.2: an element whose registration ends is told so.
     fn on_expiry(&mut self, now: Instant, index: ElementIndex) {
+        if self.asks_home(now, index) {
+            return;
+        }
         let view = self.handlespace.element(index);
         let (pool, pe_id) = (HandleBytes::new(view.pool()), view.pe_id());
         let association = view.association();
@@ -346,4 +361,9 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
             self.reply(ReplySlot::about(ReplyKind::Deregistered, id, pool, pe_id));
         }
     }
+}
+
+/// A time as elements keep it: in whole seconds, and not before it.
+fn in_seconds(at: Instant) -> u32 {
+    u32::try_from(at.as_micros().div_ceil(1_000_000)).unwrap_or(0)
 }

@@ -1,11 +1,12 @@
 //! Handle tables: giving and taking them. Read RFC 5353 §3.2.3 and §3.6.3 before editing.
 
 use crate::entropy::Entropy;
-use crate::handlespace::Storage;
+use crate::handlespace::{ElementIndex, Storage};
 use crate::time::Instant;
 use crate::wire::enrp::HandleTableResponse;
 
 use super::super::event::Event;
+use super::super::keep_alive::flag;
 use super::super::registrar::Registrar;
 use super::super::tables::Tables;
 use super::Join;
@@ -20,6 +21,25 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
         (peer.sync, peer.sync_deadline) = (sync, sync_deadline);
         peer.round = peer.round.wrapping_add(1);
         peer.owes |= owes::TABLE_REQUEST;
+    }
+
+    /// Asks the home of an element whose registration seems to have ended for its table, where the
+    /// element is still named if it was renewed: a renewal is lost if too many changes come at a
+    /// time, and no checksum shows it. Whether an answer may come.
+    pub(in super::super) fn asks_home(&mut self, now: Instant, index: ElementIndex) -> bool {
+        let view = self.handlespace.element(index);
+        let (home, is_doubted) = (view.home(), view.scratch().flags & flag::DOUBTED != 0);
+        let Some(place) = self.place_of(home).filter(|_| !is_doubted) else { return false };
+        let peer = &self.tables.lend().peers[place];
+        if !peer.is_alive() || peer.link.is_none() {
+            return false;
+        }
+        if peer.sync == Sync::Idle {
+            self.start_sync(now, place, Sync::Own);
+            self.find_peer_deadline();
+        }
+        self.doubt(now, index, self.config.max_time_no_response);
+        true
     }
 
     /// A peer wants a table, or the next piece of it.

@@ -113,3 +113,40 @@ fn two_homes_ask_the_element_and_not_again_and_again() {
     assert!((9..=11).contains(&asked), "{asked}");
     assert_eq!(bench.knows(), ["A/10@1"]);
 }
+
+/// Time passes in which peer 2 says that it lives and has what we know of.
+fn hears_of_2(bench: &mut Bench, seconds: u32) {
+    for _ in 0..seconds {
+        bench.passes(SECOND);
+        let sum = sum_of_2(bench);
+        bench.hears(2, presence(2, false, sum)).unwrap();
+    }
+}
+
+#[test]
+fn an_element_whose_renewal_was_missed_is_asked_for_before_it_is_forgotten() {
+    let mut bench = Bench::among(Profile::Rsplib, &[2]);
+    bench.hears(2, adds(2, "A", 10)).unwrap();
+    bench.hears(2, adds(2, "A", 11)).unwrap();
+    hears_of_2(&mut bench, 299);
+    assert!(!bench.said().contains(&"2 TABLE_REQUEST W 1>2".into()));
+    hears_of_2(&mut bench, 1);
+    assert!(bench.said().contains(&"2 TABLE_REQUEST W 1>2".into()));
+    assert_eq!(bench.knows(), ["A/10@2", "A/11@2"]);
+    bench.hears(2, table_response(2, false, &[("A", 10, 2, RR)])).unwrap();
+    assert_eq!(bench.knows(), ["A/10@2"]);
+    // It has another life now.
+    hears_of_2(&mut bench, 299);
+    assert_eq!(bench.knows(), ["A/10@2"]);
+}
+
+#[test]
+fn an_element_whose_home_does_not_answer_is_forgotten_at_its_end() {
+    let mut bench = Bench::among(Profile::Rsplib, &[2]);
+    bench.hears(2, adds(2, "A", 10)).unwrap();
+    hears_of_2(&mut bench, 304);
+    assert_eq!(bench.knows(), ["A/10@2"]);
+    // MAX-TIME-NO-RESPONSE is over.
+    hears_of_2(&mut bench, 1);
+    assert_eq!(bench.knows(), [""; 0]);
+}
