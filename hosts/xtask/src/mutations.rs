@@ -1,12 +1,14 @@
 //! `cargo xtask mutations`: bugs that are made on purpose, one after the other, in a copy of the
 //! tree, and what notices each.
 //!
-//! A mutation is a patch in `tests/mutations/` with a line `caught-by: swarm` or
-//! `caught-by: test PACKAGE NAME` at its head: the scopes of seeds, or one test.
+//! A mutation is a patch in `tests/mutations/`: a sentence that says what goes wrong, a line
+//! `caught-by: ` with `swarm`, `tests` or both, and the change. All mutations are given to both,
+//! the scopes of seeds and the tests of the core; whoever is named has to notice.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
@@ -15,6 +17,9 @@ use crate::process::root;
 
 /// How many seeds a mutation has to get past.
 const SEEDS: u64 = 3_000;
+
+/// How much of what a violated oracle says is shown.
+const TEXT_LEN_MAX: usize = 90;
 
 /// Which mutations to try.
 #[derive(Args)]
@@ -33,51 +38,128 @@ impl Options {
     }
 }
 
-/// Applies one mutation after the other to a copy of the tree and looks whether it is caught.
+/// Applies one mutation after the other to a copy of the tree and looks what catches it.
 ///
 /// # Errors
 ///
-/// If a patch does not apply, if a mutation survives, or if it is caught by something that
-/// catches the tree without it as well.
+/// If a patch does not apply, if a mutation is not caught by all that should, or if the tree
+/// without any is not sound.
 pub(crate) fn run_all(options: &Options) -> Result<()> {
-    let patches = patches(&options.names)?;
-    ensure!(!patches.is_empty(), "no mutation of that name in tests/mutations");
+    let mutations = mutations(&options.names)?;
+    ensure!(!mutations.is_empty(), "no mutation of that name in tests/mutations");
     let copy = Copy::make()?;
-    let mut survived = 0;
-    if !options.check {
-        let sound = copy.swarm()?;
-        ensure!(sound.is_none(), "without any mutation: {}", sound.unwrap_or_default());
-    }
-    for patch in patches {
-        let name = patch.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        copy.patch(&patch, false)?;
-        let caught = if options.check { Ok(Some("applies".into())) } else { copy.check(&patch) };
-        copy.patch(&patch, true)?;
-        match caught.with_context(|| format!("mutation {name}"))? {
-            Some(by) => println!("{name:<44} {by}"),
-            None => {
-                println!("{name:<44} SURVIVED");
-                survived += 1;
-            }
+    if options.check {
+        for mutation in &mutations {
+            copy.patch(&mutation.patch, false)?;
+            copy.patch(&mutation.patch, true)?;
+            println!("{} applies", mutation.name);
         }
+        return Ok(());
     }
-    ensure!(survived == 0, "{survived} mutations survived");
+    let sound = copy.judge().context("without any mutation")?;
+    ensure!(sound.is_sound(), "without any mutation there is this:\n{sound}");
+    let begin = Instant::now();
+    let mut outcomes = Vec::new();
+    for mutation in &mutations {
+        copy.patch(&mutation.patch, false)?;
+        let verdict = copy.judge();
+        copy.patch(&mutation.patch, true)?;
+        let verdict = verdict.with_context(|| format!("mutation {}", mutation.name))?;
+        let survives = mutation.survives(&verdict);
+        println!("{}{}", mutation.name, if survives { "   SURVIVES" } else { "" });
+        println!("    {}\n{verdict}", mutation.what);
+        outcomes.push((verdict, survives));
+    }
+    sum_up(&outcomes, begin.elapsed())
+}
+
+fn sum_up(outcomes: &[(Verdict, bool)], took: Duration) -> Result<()> {
+    let count = |is: &dyn Fn(&Verdict) -> bool| outcomes.iter().filter(|(it, _)| is(it)).count();
+    println!(
+        "\n{} mutations in {} min: {} caught by the simulation, {} by tests, {} by nothing",
+        outcomes.len(),
+        took.as_secs().div_ceil(60),
+        count(&|verdict| verdict.violation.is_some()),
+        count(&|verdict| !verdict.tests.is_empty()),
+        count(&Verdict::is_sound),
+    );
+    let survived = outcomes.iter().filter(|(_, survives)| *survives).count();
+    ensure!(survived == 0, "{survived} not caught by all that should");
     Ok(())
 }
 
-fn patches(names: &[String]) -> Result<Vec<PathBuf>> {
+/// A bug that somebody could have made.
+struct Mutation {
+    name: String,
+    patch: PathBuf,
+    what: String,
+    /// Whether the simulation has to notice.
+    by_swarm: bool,
+    /// Whether a test of the core has to notice.
+    by_tests: bool,
+}
+
+impl Mutation {
+    fn read(patch: PathBuf) -> Result<Self> {
+        let text = fs::read_to_string(&patch).context("reading a patch")?;
+        let name = patch.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let by = text.lines().find_map(|line| line.strip_prefix("caught-by: "));
+        let by: Vec<&str> = by.unwrap_or_default().split(", ").collect();
+        let (by_swarm, by_tests) = (by.contains(&"swarm"), by.contains(&"tests"));
+        if by.len() != usize::from(by_swarm) + usize::from(by_tests) {
+            bail!("{name}: no line `caught-by:` with `swarm`, `tests` or both");
+        }
+        let what = text.lines().next().unwrap_or_default().to_owned();
+        Ok(Self { name, patch, what, by_swarm, by_tests })
+    }
+
+    fn survives(&self, verdict: &Verdict) -> bool {
+        let slips_through_swarm = self.by_swarm && verdict.violation.is_none();
+        slips_through_swarm || (self.by_tests && verdict.tests.is_empty())
+    }
+}
+
+fn mutations(names: &[String]) -> Result<Vec<Mutation>> {
     let folder = root().join("tests/mutations");
-    let mut patches = Vec::new();
+    let mut mutations = Vec::new();
     for entry in fs::read_dir(&folder).with_context(|| format!("reading {}", folder.display()))? {
         let path = entry?.path();
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let is_wanted = names.is_empty() || names.iter().any(|part| name.contains(part));
         if is_wanted && path.extension().is_some_and(|extension| extension == "patch") {
-            patches.push(path);
+            mutations.push(Mutation::read(path)?);
         }
     }
-    patches.sort();
-    Ok(patches)
+    mutations.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(mutations)
+}
+
+/// What notices the mutation that is in the tree.
+struct Verdict {
+    /// A seed, and what its scope violates.
+    violation: Option<String>,
+    /// The tests of the core that fail.
+    tests: Vec<String>,
+}
+
+impl Verdict {
+    fn is_sound(&self) -> bool {
+        self.violation.is_none() && self.tests.is_empty()
+    }
+}
+
+impl std::fmt::Display for Verdict {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.violation {
+            Some(violation) => writeln!(f, "    simulation: {violation}")?,
+            None => writeln!(f, "    simulation: nothing in {SEEDS} seeds")?,
+        }
+        match &self.tests[..] {
+            [] => write!(f, "    tests: none"),
+            [first] => write!(f, "    tests: {first}"),
+            [first, rest @ ..] => write!(f, "    tests: {first} and {} more", rest.len()),
+        }
+    }
 }
 
 /// A copy of the tree's tracked files with a target folder that stays, so that each mutation
@@ -121,20 +203,12 @@ impl Copy {
         Ok(())
     }
 
-    /// What catches a mutation that is in the tree; `None` if nothing does.
-    fn check(&self, patch: &Path) -> Result<Option<String>> {
-        let text = fs::read_to_string(patch).context("reading the patch")?;
-        let by = text.lines().find_map(|line| line.strip_prefix("caught-by: "));
-        let words: Vec<&str> = by.unwrap_or_default().split_whitespace().collect();
-        match words[..] {
-            ["swarm"] => self.swarm(),
-            ["test", package, name] => self.test(package, name),
-            _ => bail!("{}: no line `caught-by:` that says how", patch.display()),
-        }
+    fn judge(&self) -> Result<Verdict> {
+        Ok(Verdict { tests: self.failed_tests()?, violation: self.violation()? })
     }
 
-    /// The first seeds that a violation shows with.
-    fn swarm(&self) -> Result<Option<String>> {
+    /// One of the first seeds that a violation shows with.
+    fn violation(&self) -> Result<Option<String>> {
         let build = ["build", "--quiet", "--profile", "swarm", "-p", "rserpool-tests"];
         let built = self.cargo(&[&build[..], &["--bin", "swarm"]].concat())?;
         let errors = String::from_utf8_lossy(&built.stderr);
@@ -146,18 +220,22 @@ impl Copy {
         let run = command.output().context("starting the simulation")?;
         let text = String::from_utf8_lossy(&run.stdout);
         let mut lines = text.lines().skip_while(|line| !line.starts_with("seed "));
-        let seed = lines.next().map(|line| line.split(':').next().unwrap_or(line).to_owned());
+        let seed = lines.next().and_then(|line| line.split(':').next());
         ensure!(run.status.success() == seed.is_none(), "the simulation says: {text}");
-        Ok(seed.map(|seed| format!("{seed}: {}", lines.next().unwrap_or_default())))
+        let what: String = lines.next().unwrap_or_default().chars().take(TEXT_LEN_MAX).collect();
+        Ok(seed.map(|seed| format!("{seed}: {what}")))
     }
 
-    fn test(&self, package: &str, name: &str) -> Result<Option<String>> {
-        let run = self.cargo(&["test", "--quiet", "-p", package, name])?;
+    fn failed_tests(&self) -> Result<Vec<String>> {
+        let run = self.cargo(&["test", "-p", "rserpool-core", "--lib", "enrp"])?;
         let text = String::from_utf8_lossy(&run.stdout);
-        ensure!(text.contains("running "), "it does not compile");
-        let has_run = text.contains(" 1 passed") || text.contains(" 1 failed");
-        ensure!(has_run, "{package} has no test {name}");
-        Ok((!run.status.success()).then(|| format!("test {name}")))
+        let errors = String::from_utf8_lossy(&run.stderr);
+        ensure!(text.contains("test result: "), "it does not compile: {errors}");
+        let names = text.lines().filter_map(|line| {
+            line.strip_prefix("test ").and_then(|line| line.strip_suffix(" ... FAILED"))
+        });
+        let names = names.map(|name| name.rsplit("::").next().unwrap_or(name).to_owned());
+        Ok(names.collect())
     }
 
     fn cargo(&self, arguments: &[&str]) -> Result<Output> {
