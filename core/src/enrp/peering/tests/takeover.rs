@@ -251,6 +251,15 @@ fn an_audit_of_its_home_does_not_take_it_away_either() {
 }
 
 #[test]
+fn an_association_of_our_making_ends_with_its_last_element() {
+    let mut bench = asks_the_suggested();
+    // It stays where it is.
+    bench.hears(2, adds(2, "A", 10)).unwrap();
+    assert_eq!(bench.knows(), ["A/10@2"]);
+    assert_eq!(bench.said_to_elements(), ["shut down 77"]);
+}
+
+#[test]
 fn an_element_that_was_let_go_and_does_not_answer_is_gone() {
     let mut bench = asks_the_suggested();
     bench.hears(2, deletes(2, "A", 10)).unwrap();
