@@ -386,7 +386,7 @@ impl Scope {
         let Body::User(user) = &mut place.body else { return false };
         let mut is_used = false;
         while let Some(event) = user.machine.poll_event() {
-            if let PoolUserEvent::Resolved { pool, .. } = event {
+            if let PoolUserEvent::Resolved { pool, .. } | PoolUserEvent::Updated { pool } = event {
                 let elements = user.machine.elements(pool.as_handle());
                 let elements = elements.iter().map(|element| element.id).collect();
                 self.handed_out.push(HandedOut { user: node, elements });

@@ -24,7 +24,15 @@ fn some_scopes_in_which_much_happens() {
     if let Some(violation) = outcome.violations.first() {
         panic!("{violation:?}\n    {}", swarm::replay_command(violation.seed));
     }
-    for what in ["takeovers", "adoptions", "failovers", "audits failed", "partitions"] {
+    for what in [
+        "takeovers",
+        "adoptions",
+        "failovers",
+        "audits failed",
+        "partitions",
+        "machines slow for a while",
+        "pools watched",
+    ] {
         assert!(outcome.counts.of(what) > 0, "no {what}: {:#?}", outcome.counts);
     }
 }

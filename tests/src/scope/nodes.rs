@@ -193,6 +193,15 @@ impl Scope {
         }
     }
 
+    /// A user to look at.
+    #[must_use]
+    pub fn user(&self, node: Node) -> &PoolUser {
+        match &self.places[node.0].body {
+            Body::User(user) => &user.machine,
+            _ => panic!("{node:?} is no user"),
+        }
+    }
+
     /// Whether a process runs there.
     #[must_use]
     pub fn is_running(&self, node: Node) -> bool {

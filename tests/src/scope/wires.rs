@@ -328,6 +328,12 @@ impl Scope {
         self.places[node.0].remoteness = one_way;
     }
 
+    /// How far away a node is.
+    #[must_use]
+    pub fn remoteness(&self, node: Node) -> Duration {
+        self.places[node.0].remoteness
+    }
+
     fn one_way(&self, ends: impl IntoIterator<Item = Node>) -> Duration {
         ends.into_iter().map(|end| self.places[end.0].remoteness).sum()
     }

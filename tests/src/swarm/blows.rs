@@ -61,6 +61,9 @@ impl World {
         for _ in 0..self.plan.blows {
             let blow = self.draw_blow();
             self.deal(blow);
+            if self.plan.is_sluggish && self.extra.one_in(6) {
+                self.slow_down();
+            }
             self.last_blow = self.scope.now;
             let most = self.plan.breath.as_millis() as u64;
             let breath = match self.draw.one_in(4) {
@@ -184,6 +187,18 @@ impl World {
                 self.scope.plug_in(node);
             }
         }
+    }
+
+    /// A machine takes its time for a while.
+    fn slow_down(&mut self) {
+        let nodes = self.running_nodes();
+        let Some(node) = self.extra.pick(&nodes) else { return };
+        let (before, slow) = (self.scope.remoteness(node), self.extra.millis(200, 2_000));
+        if self.slow.iter().all(|&(known, _)| known != node) {
+            self.slow.push((node, before));
+            self.counts.add("machines slow for a while", 1);
+        }
+        self.scope.move_away(node, slow);
     }
 
     fn disturb_ways(&mut self, blow: Blow) {

@@ -8,6 +8,9 @@ use rserpool_core::identifier::{PeId, PoolHandle, RegistrarId};
 use super::plan::POOLS;
 use super::world::{MemberState, SeatState, World};
 
+/// How many elements of a pool a user keeps.
+const WATCHED_MAX: usize = 8;
+
 impl World {
     /// What holds whatever happens.
     pub(super) fn inspect(&mut self) {
@@ -90,6 +93,42 @@ impl World {
         }
         self.wrong_home(&running, &first.unwrap_or_default())
             .or_else(|| self.wrong_checksum(&running))
+            .or_else(|| self.wrong_watch())
+    }
+
+    /// Looks whether audits mend in time what registrars have missed of each other.
+    pub(super) fn audit(&mut self) {
+        let running = self.seats_in(SeatState::Running);
+        let (now, most) = (self.scope.now, self.plan.audit());
+        for (at, of) in running.iter().flat_map(|&at| running.iter().map(move |&of| (at, of))) {
+            let sum = |place: usize| {
+                let handlespace = self.scope.registrar(self.seats[place].node).handlespace();
+                handlespace.checksum(self.seats[of].id)
+            };
+            if sum(at) == sum(of) {
+                self.differing.remove(&(at, of));
+                continue;
+            }
+            let since = *self.differing.entry((at, of)).or_insert(now);
+            let age = now.saturating_duration_since(since);
+            let (at, of) = (self.seats[at].id, self.seats[of].id);
+            assert!(age <= most, "{at:?} has had other elements of {of:?} than it for {age:?}");
+        }
+    }
+
+    /// A user that watches a pool and was not told what is in it now.
+    fn wrong_watch(&self) -> Option<String> {
+        self.watchers.iter().find_map(|&(node, pool)| {
+            let members = self.members_in().into_iter().map(|place| self.members[place]);
+            let members = members.filter(|member| member.pool == pool);
+            let members: Vec<PeId> = members.map(|member| member.pe_id).collect();
+            let handle = PoolHandle::new(POOLS[pool].as_bytes()).expect("a handle");
+            let told = self.scope.user(node).elements(handle).iter();
+            let told: Vec<PeId> = told.map(|element| element.id).collect();
+            let is_all = told.len() == members.len().min(WATCHED_MAX);
+            let is_right = is_all && told.iter().all(|pe_id| members.contains(pe_id));
+            (!is_right).then(|| format!("{node:?} was told of {told:x?}, not {members:x?}"))
+        })
     }
 
     fn wrong_home(

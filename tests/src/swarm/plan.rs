@@ -33,27 +33,39 @@ pub(super) struct Plan {
     pub(super) drift_max_ppm: i64,
     /// Some nodes are so far away that a round trip takes some 600 ms.
     pub(super) is_wide: bool,
-    /// The tables are tiny.
-    pub(super) is_tight: bool,
     /// Nobody knows registrars but by their announces.
     pub(super) is_multicast: bool,
+    /// Users that want to be told of all changes of a pool.
+    pub(super) watchers: u64,
+    /// Machines become slow for a while.
+    pub(super) is_sluggish: bool,
 }
 
 impl Plan {
-    pub(super) fn new(draw: &mut Draw) -> Self {
+    /// What is in `extra` was added later: where it says no, the scope is what it was before.
+    pub(super) fn new(draw: &mut Draw, extra: &mut Draw) -> Self {
         let profile = if draw.one_in(3) { Profile::Rfc } else { Profile::Rsplib };
         let is_big = draw.one_in(20);
         let registrars = if is_big { draw.between(3, 7) } else { draw.between(1, 4) };
         let elements = if is_big { draw.between(10, 40) } else { draw.between(1, 8) };
         let users = if is_big { draw.between(1, 6) } else { draw.between(0, 3) };
-        let (config, timers) = times(draw, profile);
+        let (mut config, mut timers) = times(draw, profile);
+        if extra.one_in(3) {
+            // What is wrong has to be noticed before it ends by itself.
+            timers.registration_life = Duration::from_secs(600);
+        }
+        config.suggest_takeover = extra.one_in(4);
+        config.accept_takeover_suggestion = !extra.one_in(8);
+        let watchers = if extra.one_in(3) { extra.between(1, 2) } else { 0 };
         let drift_max_ppm = draw.pick(&[0, 0, 0, 500, 20_000, 80_000]).unwrap_or(0);
         let is_tight = draw.one_in(3);
+        let mut sizes = sizes(draw, is_tight, registrars, elements + users);
+        sizes.associations += usize::try_from(watchers).expect("small");
         Self {
             profile,
             config,
             timers,
-            sizes: sizes(draw, is_tight, registrars, elements + users),
+            sizes,
             registrars,
             elements,
             users,
@@ -65,8 +77,9 @@ impl Plan {
             stopped_are_silent: draw.one_in(2),
             drift_max_ppm,
             is_wide: draw.one_in(3),
-            is_tight,
             is_multicast: draw.one_in(4),
+            watchers,
+            is_sluggish: extra.one_in(4),
         }
     }
 
@@ -92,20 +105,26 @@ impl Plan {
 
     /// How long it takes at most until all agree when all is well.
     pub(super) fn agreement(&self) -> Duration {
+        self.forgetting() + self.settling()
+    }
+
+    /// How long two registrars may have different checksums of the elements of one of them when
+    /// all is well: audits are sooner than the ends of registrations.
+    pub(super) fn audit(&self) -> Duration {
+        self.detection() * 2 + self.keep_alive() * 2 + self.settling()
+    }
+
+    /// How long it takes at most until each element has a home.
+    fn settling(&self) -> Duration {
         let timers = &self.timers;
         let hunt = timers.retran_max * 2 + timers.t5_server_hunt * 4;
         let answer = timers.t2_registration.max(timers.t3_deregistration) * 6;
-        self.forgetting() + self.stretched(hunt + answer) + Duration::from_secs(60)
+        self.stretched(hunt + answer) + Duration::from_secs(60)
     }
 
     /// How long an element that moves from one registrar to another may be unknown at a third,
-    /// which may hear from the first before it hears from the second. `None` if that cannot be
-    /// said: where the changes for peers overrun their ring, renewed registrations are missed,
-    /// which no checksum shows, and elements expire that live.
-    pub(super) fn gap_max(&self) -> Option<Duration> {
-        if self.is_tight {
-            return None;
-        }
+    /// which may hear from the first before it hears from the second.
+    pub(super) fn gap_max(&self) -> Duration {
         // The first may get ahead of itself, and only the next audit shows that.
         let audit = self.stretched(self.config.peer_heartbeat_cycle * 9 / 8);
         let tables = match self.is_wide {
@@ -113,7 +132,7 @@ impl Plan {
             true => audit + Duration::from_millis(700) * 40,
             false => Duration::from_millis(500),
         };
-        Some(audit + tables)
+        audit + tables
     }
 
     /// How long a span of a slow clock may last.
@@ -124,7 +143,8 @@ impl Plan {
 
     /// How many elements every registrar has room for, with all users.
     pub(super) fn capacity(&self) -> usize {
-        let beside = usize::try_from(self.users + self.registrars).expect("small");
+        let beside = self.users + self.watchers + self.registrars;
+        let beside = usize::try_from(beside).expect("small");
         self.sizes.elements.min(self.sizes.associations.saturating_sub(beside))
     }
 }

@@ -1,10 +1,11 @@
 //! The scope, who is in it, and what is known of them for sure.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use rserpool_core::asap::{PoolElementConfig, PoolUserConfig};
 use rserpool_core::enrp::Event;
-use rserpool_core::identifier::{PeId, RegistrarId};
+use rserpool_core::identifier::{PeId, PoolHandle, RegistrarId};
 use rserpool_core::time::Instant;
 
 use super::plan::{POOLS, Plan};
@@ -48,9 +49,18 @@ pub(super) struct World {
     pub(super) scope: Scope,
     pub(super) plan: Plan,
     pub(super) draw: Draw,
+    /// Draws of what was added later, so that the others stay the same.
+    pub(super) extra: Draw,
     pub(super) seats: Vec<Seat>,
     pub(super) members: Vec<Member>,
     pub(super) users: Vec<Node>,
+    /// Users that watch a pool and do nothing else.
+    pub(super) watchers: Vec<(Node, usize)>,
+    /// Machines that are slow for a while, and how far away they are otherwise.
+    pub(super) slow: Vec<(Node, Duration)>,
+    /// Since when a registrar, the first, has had another checksum of the elements of the second
+    /// than the second itself.
+    pub(super) differing: BTreeMap<(usize, usize), Instant>,
     /// When anything was last done to the scope.
     pub(super) last_blow: Instant,
     pub(super) counts: Counts,
@@ -60,7 +70,8 @@ impl World {
     /// The scope of a seed, begun but not yet in trouble.
     pub(super) fn new(seed: u64, is_printed: bool) -> Self {
         let mut draw = Draw::new(seed);
-        let plan = Plan::new(&mut draw);
+        let mut extra = Draw::new(!seed);
+        let plan = Plan::new(&mut draw, &mut extra);
         let mut scope = Scope::new(plan.profile, seed);
         if is_printed {
             scope.print_trace();
@@ -73,9 +84,13 @@ impl World {
             scope,
             plan,
             draw,
+            extra,
             seats: Vec::new(),
             members: Vec::new(),
             users: Vec::new(),
+            watchers: Vec::new(),
+            slow: Vec::new(),
+            differing: BTreeMap::new(),
             last_blow: now,
             counts: Counts::default(),
         };
@@ -100,6 +115,9 @@ impl World {
         }
         for _ in 0..self.plan.users {
             self.add_user();
+        }
+        for _ in 0..self.plan.watchers {
+            self.add_watcher();
         }
         let pause = self.draw.millis(0, 3_000);
         self.pass(pause);
@@ -174,6 +192,20 @@ impl World {
         let registrars = self.known_registrars();
         self.scope.start_user(node, config, &registrars, true);
         self.users.push(node);
+    }
+
+    fn add_watcher(&mut self) {
+        let node = self.scope.add_empty();
+        let mut config = PoolUserConfig::new(self.plan.profile);
+        config.timers = self.plan.timers;
+        let registrars = self.known_registrars();
+        self.scope.start_user(node, config, &registrars, false);
+        let pool = self.extra.below(POOLS.len() as u64) as usize;
+        let handle = PoolHandle::new(POOLS[pool].as_bytes()).expect("a handle");
+        let now = self.scope.local_now(node);
+        self.scope.with_user(node, |user| user.watch(now, handle)).expect("there is room for one");
+        self.watchers.push((node, pool));
+        self.counts.add("pools watched", 1);
     }
 
     /// A process is about to end: what its machine has counted is kept.
