@@ -219,13 +219,18 @@ impl Tcb {
         }
     }
 
+    /// Whether there is a message for the user.
+    pub(super) const fn is_readable(&self) -> bool {
+        self.receiver.is_readable()
+    }
+
     /// When time has something to do here next.
     pub(super) fn deadline(&self) -> Option<Instant> {
         if self.state == State::Closed {
             return None;
         }
         let mut deadline = Instant::earliest(self.control, self.guard);
-        for (path, transfer) in self.paths.iter().zip(&self.transfers) {
+        for (path, transfer) in self.paths.iter().zip(&self.transfers).take(self.path_count()) {
             deadline = Instant::earliest(deadline, path.probe.deadline());
             deadline = Instant::earliest(deadline, transfer.t3_deadline());
         }
@@ -317,11 +322,6 @@ impl<'s> Association<'s> {
             self.tcb.refused_len = 0;
             self.tcb.events.add(Events::WRITABLE);
         }
-    }
-
-    /// Whether there is a message for the user.
-    pub(super) fn is_readable(&mut self) -> bool {
-        self.receiver().is_readable()
     }
 
     /// The next message for the user.

@@ -21,6 +21,9 @@ impl Association<'_> {
             return None;
         }
         let index = self.next_path(context.now);
+        if !cfg!(feature = "small") && self.owes_nothing(context.now, index) {
+            return None;
+        }
         let config = &context.shared.config;
         let chunks_len = self.tcb.chunks_len_max(config, index);
         let probe_len = self.tcb.probe_len(index);
@@ -32,6 +35,15 @@ impl Association<'_> {
         let size = self.oversize(index, chunks_len)?;
         let packet = self.transmit_up_to(context, index, buf, size)?;
         Some(Packet { may_fragment: true, ..packet })
+    }
+
+    /// Whether an established association has no packet for the path: drivers ask until then.
+    fn owes_nothing(&mut self, now: Instant, index: usize) -> bool {
+        self.tcb.state == State::Established
+            && self.tcb.owed == Owed::NOTHING
+            && !self.tcb.path(index).probe.is_due()
+            && !self.receiver().is_sack_due(now)
+            && !self.wants_to_send(index)
     }
 
     /// The path of the next packet: a probe's own; another than before for what was lost; the one

@@ -200,6 +200,10 @@ impl Engine {
         buf: &mut [u8],
     ) -> Option<Received> {
         let index = index_of(storage.slots(), handle)?;
+        // Users ask until there is nothing more.
+        if !storage.slots().get(index)?.tcb.is_readable() {
+            return None;
+        }
         let received = self
             .with(now, storage, entropy, &Source::NOWHERE, index, |association, _| {
                 association.receive(buf)
@@ -430,7 +434,7 @@ impl Engine {
 
 impl Association<'_> {
     fn next_event(&mut self, handle: Handle) -> Option<Event> {
-        let has_messages = self.is_readable();
+        let has_messages = self.tcb.is_readable();
         let tcb = &mut *self.tcb;
         if tcb.events.take(Events::UP) {
             return Some(Event::Up {

@@ -264,9 +264,11 @@ impl Table {
 
     /// Sets, moves or removes the deadline of a slot.
     pub(super) fn schedule(&mut self, slots: &mut [Slot], index: usize, to: Option<Instant>) {
-        let place = slots[index].links.heap_place;
+        let Links { heap_place: place, deadline, .. } = slots[index].links;
         match (place, to) {
             (0, None) => {}
+            // Most of what happens moves no deadline.
+            (1.., Some(to)) if to == deadline => {}
             (0, Some(deadline)) => {
                 slots[index].links.deadline = deadline;
                 let last = self.heap_len as usize;

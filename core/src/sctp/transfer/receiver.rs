@@ -125,6 +125,11 @@ impl ReceiverState {
         next_ssn: [Ssn(0); STREAMS_MAX],
     };
 
+    /// Whether there is a message to read.
+    pub(crate) const fn is_readable(&self) -> bool {
+        !self.ready_first.is_none()
+    }
+
     /// When a delayed SACK falls due; `None` if none is delayed.
     pub(crate) fn sack_deadline(&self) -> Option<Instant> {
         self.debt.deadline
@@ -161,6 +166,20 @@ pub(crate) struct Message {
     pub(crate) unordered: bool,
     /// Its length.
     pub(crate) len: usize,
+}
+
+/// The runs just before and just after a chunk that belong to the same message.
+#[derive(Clone, Copy)]
+struct Companions {
+    left: Option<usize>,
+    right: Option<usize>,
+}
+
+impl Companions {
+    /// Of `chunk` with these neighbours.
+    fn of(chunk: &DataChunk<'_>, left: Option<usize>, right: Option<usize>) -> Self {
+        Self { left: left.filter(|_| !chunk.beginning), right: right.filter(|_| !chunk.ending) }
+    }
 }
 
 /// A receiver at work: the state with the memory that is lent for it.
@@ -255,7 +274,8 @@ impl<'s> Receiver<'s> {
         }
         let len = u16::try_from(chunk.payload.len()).unwrap_or(u16::MAX);
         self.state.chunk_len_max = self.state.chunk_len_max.max(len);
-        if !self.has_room(chunk) {
+        let mut companions = Companions::of(chunk, left, right);
+        if !self.has_room(chunk, companions) {
             self.state.debt.on_dropped();
             if chunk.tsn != self.cumulative().next() || self.is_readable() {
                 return DataOutcome::NoRoom;
@@ -264,8 +284,9 @@ impl<'s> Receiver<'s> {
             if !self.make_room(chunk) {
                 return DataOutcome::NeverFits;
             }
+            companions = self.companions(chunk);
         }
-        let Some(index) = self.keep(chunk) else { return DataOutcome::NoRoom };
+        let Some(index) = self.keep(chunk, companions) else { return DataOutcome::NoRoom };
         self.state.map.insert(chunk.tsn);
         self.state.debt.on_new(len.into());
         let run = *self.run(index);
@@ -283,9 +304,9 @@ impl<'s> Receiver<'s> {
     }
 
     /// Those of them that belong to the same message as `chunk`.
-    fn companions(&self, chunk: &DataChunk<'_>) -> (Option<usize>, Option<usize>) {
+    fn companions(&self, chunk: &DataChunk<'_>) -> Companions {
         let (left, right) = self.neighbours(chunk.tsn);
-        (left.filter(|_| !chunk.beginning), right.filter(|_| !chunk.ending))
+        Companions::of(chunk, left, right)
     }
 
     /// Whether the B and E bits, stream and SSN of a chunk go with those of its neighbours.
@@ -310,8 +331,8 @@ impl<'s> Receiver<'s> {
     }
 
     /// Whether there is room for a chunk. One that leaves a gap open must leave room for one more.
-    fn has_room(&mut self, chunk: &DataChunk<'_>) -> bool {
-        let (left, right) = self.companions(chunk);
+    fn has_room(&mut self, chunk: &DataChunk<'_>, companions: Companions) -> bool {
+        let Companions { left, right } = companions;
         let chain = left.map_or(Chain::EMPTY, |index| self.run(index).chain);
         let is_next = chunk.tsn == self.cumulative().next();
         let longest = usize::from(self.state.chunk_len_max);
@@ -331,14 +352,14 @@ impl<'s> Receiver<'s> {
     /// RFC 9260 §6.2 asks for it when the buffer is full: otherwise the gap could never close.
     fn make_room(&mut self, chunk: &DataChunk<'_>) -> bool {
         for _ in 0..self.descriptors.len() {
-            if self.has_room(chunk) {
+            if self.has_room(chunk, self.companions(chunk)) {
                 return true;
             }
             if !self.renege_on_highest() {
                 break;
             }
         }
-        self.has_room(chunk)
+        self.has_room(chunk, self.companions(chunk))
     }
 
     /// Drops the run with the highest TSN above the gap; whether there was one.
@@ -378,8 +399,8 @@ impl<'s> Receiver<'s> {
     }
 
     /// Stores a chunk with its neighbours of the same message; returns their descriptor.
-    fn keep(&mut self, chunk: &DataChunk<'_>) -> Option<usize> {
-        let (left, right) = self.companions(chunk);
+    fn keep(&mut self, chunk: &DataChunk<'_>, companions: Companions) -> Option<usize> {
+        let Companions { left, right } = companions;
         let index = match left {
             Some(index) => index,
             None => self.take_free()?,
@@ -423,7 +444,7 @@ impl<'s> Receiver<'s> {
 
     /// Whether a message can be read.
     pub(crate) fn is_readable(&self) -> bool {
-        !self.state.ready_first.is_none()
+        self.state.is_readable()
     }
 
     /// The length of the message that is read next.

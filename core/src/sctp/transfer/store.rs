@@ -30,7 +30,7 @@ impl Link {
         usize::from(self.0).checked_sub(1)
     }
 
-    pub(super) fn is_none(self) -> bool {
+    pub(super) const fn is_none(self) -> bool {
         self.0 == 0
     }
 }
@@ -65,24 +65,24 @@ impl Chain {
 pub(super) struct Store<'s> {
     state: &'s mut StoreState,
     bytes: &'s mut [u8],
-    block_len: usize,
+    /// Blocks have two to the power of this many bytes.
+    block_shift: u32,
 }
 
 impl<'s> Store<'s> {
     pub(super) fn new(state: &'s mut StoreState, bytes: &'s mut [u8]) -> Self {
-        let block_len = block_len(bytes.len());
-        Self { state, bytes, block_len }
+        let block_shift = block_shift(bytes.len());
+        Self { state, bytes, block_shift }
     }
 
     /// Bytes that one block takes.
     pub(super) fn payload_len(&self) -> usize {
-        self.block_len.saturating_sub(HEADER_LEN)
+        1_usize.wrapping_shl(self.block_shift).saturating_sub(HEADER_LEN)
     }
 
     /// Blocks in all.
     pub(super) fn block_count(&self) -> usize {
-        let count = self.bytes.len().checked_div(self.block_len).unwrap_or(0);
-        count.min(BLOCKS_MAX)
+        self.bytes.len().wrapping_shr(self.block_shift).min(BLOCKS_MAX)
     }
 
     /// Blocks that are free.
@@ -191,7 +191,7 @@ impl<'s> Store<'s> {
     }
 
     fn start_of(&self, block: usize) -> usize {
-        block.saturating_mul(self.block_len)
+        block.wrapping_shl(self.block_shift)
     }
 
     fn header(&self, block: usize) -> [u8; HEADER_LEN] {
@@ -229,12 +229,12 @@ const HEADER_LEN: usize = 4;
 const BLOCKS_MAX: usize = u16::MAX as usize - 1;
 
 /// Small blocks waste little on short messages, large ones cost little on long ones.
-fn block_len(bytes_len: usize) -> usize {
+const fn block_shift(bytes_len: usize) -> u32 {
     match bytes_len {
-        0..=4_096 => 64,
-        4_097..=16_384 => 128,
-        16_385..=262_144 => 256,
-        _ => 1_024,
+        0..=4_096 => 6,
+        4_097..=16_384 => 7,
+        16_385..=262_144 => 8,
+        _ => 10,
     }
 }
 
