@@ -190,7 +190,7 @@ fn print(rows: &[Row]) {
             allocations
         );
     }
-    println!("Ratios: how many times our instructions, and what of our speed is theirs times.");
+    println!("Ratios: their instructions over ours, our speed over theirs.");
 }
 
 /// Whether we take fewer instructions and less time than all others, and never the heap.
