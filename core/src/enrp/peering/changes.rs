@@ -3,8 +3,8 @@
 //!
 //! A place in the ring is a number that only grows. A peer that falls behind so far that its place
 //! has been written over is lapped: it goes on with the newest change, and the audit by checksums
-//! brings it what it missed (RFC 5353 §3.6). A renewed registration changes no checksum: who missed
-//! one asks for the table when the element's life seems to end (`asks_home`).
+//! brings it what it missed (RFC 5353 §3.6). A renewed registration changes no checksum: who
+//! missed one asks for the table when the element's life seems to end (`asks_home`).
 //!
 //! ```text
 //! record: | length u16 | receiver u32, 0 for all | message |
