@@ -80,7 +80,8 @@ fn run(lab: &mut Lab) -> Result<()> {
 fn silence(lab: &Lab, guest: &mut Guest) -> Result<()> {
     let command = format!(
         "KERNEL_SCTP_REQUIRED=1 LOOPBACK_CUT='tc qdisc add dev lo root netem loss 100%' \
-         LOOPBACK_MEND='tc qdisc del dev lo root' {} --nocapture --test-threads=1 {NOT_RAW} falls_silent",
+         LOOPBACK_MEND='tc qdisc del dev lo root' {} --nocapture --test-threads=1 \
+         {NOT_RAW} falls_silent",
         program("rserpool").display()
     );
     let outcome = guest.run(TEST_PATIENCE, &command)?;
@@ -107,7 +108,8 @@ fn right_over_ip() -> Result<()> {
 fn round_trips(lab: &Lab, guest: &mut Guest) -> Result<()> {
     guest.must("tc qdisc add dev lo root netem delay 30ms")?;
     let command = format!(
-        "KERNEL_SCTP_REQUIRED=1 LOOPBACK_DELAY_MS=30 {} --nocapture --test-threads=1 {NOT_RAW} round_trip",
+        "KERNEL_SCTP_REQUIRED=1 LOOPBACK_DELAY_MS=30 {} --nocapture --test-threads=1 \
+         {NOT_RAW} round_trip",
         program("rserpool").display()
     );
     let outcome = guest.run(TEST_PATIENCE, &command)?;
