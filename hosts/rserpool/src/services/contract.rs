@@ -200,8 +200,8 @@ where
 {
     fn new(seed: u64, client: C) -> Self {
         let bench = Bench::new(seed, SessionCaller::<C>::TRANSMIT_LEN_MAX);
-        let mut config = CallerConfig::default();
-        config.deadline = Some(Duration::from_secs(300));
+        let deadline = Some(Duration::from_secs(300));
+        let config = CallerConfig { deadline, ..CallerConfig::default() };
         let caller = SessionCaller::new(bench.now, client, pool(), config);
         Self { bench, caller, next_id: 1, is_asked: false, end_count: 0 }
     }
