@@ -130,6 +130,7 @@ impl Bindings {
             Body::Init(init) if self.is_active && self.peer_tag.is_none() => {
                 self.peer_tag = init.tag;
             }
+            _ if chunk.kind == kinds::COOKIE_ACK => self.has_opened = true,
             Body::Tlvs(Some(tlvs)) if chunk.kind == kinds::HEARTBEAT => {
                 self.heartbeat = match tlvs.as_slice() {
                     [tlv] if tlv.kind == Some(HEARTBEAT_INFORMATION) => {
@@ -210,7 +211,13 @@ impl Bindings {
             self.local = Some(new);
             return Ok(());
         }
-        if is_ack && tag != local.tag.script {
+        // Who has asked itself says the same tag again (RFC 9260 §5.2.1), until it is open; a
+        // restart of the peer is offered another one (§5.2.2).
+        let is_offer = is_ack && (!self.is_active || self.has_opened);
+        if is_offer && tag != local.tag.script {
+            if live_tag == local.tag.live {
+                return Err(format!("tag={tag} is that of before, tag={}", local.tag.script));
+            }
             self.offer = Some(new);
             return Ok(());
         }

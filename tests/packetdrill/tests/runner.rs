@@ -210,6 +210,37 @@ fn the_tag_of_another_init_is_no_tag_of_the_association() {
 }
 
 #[test]
+fn whoever_has_sent_an_init_answers_with_its_tag_and_tsn() {
+    let crossing = |tag: u32, tsn: u32| {
+        let text = format!(
+            "0.0  socket(..., SOCK_STREAM, IPPROTO_SCTP) = 3\n\
+             +0.0 bind(3, ..., ...) = 0\n\
+             +0.0 connect(3, ..., ...) = -1 EINPROGRESS\n\
+             +0.0 > sctp: INIT[flgs=0, tag=1, a_rwnd=..., os=..., is=..., tsn=1, ...]\n\
+             +0.0 < sctp: INIT[flgs=0, tag=2, a_rwnd=1500, os=1, is=1, tsn=3]\n\
+             +0.0 > sctp: INIT_ACK[flgs=0, tag={tag}, a_rwnd=..., os=..., is=..., tsn={tsn}, ...]\n"
+        );
+        run_script("crossing", &text, Options::default())
+    };
+    assert_eq!(crossing(1, 1), Verdict::Pass { system: None });
+    for (tag, tsn) in [(7, 1), (1, 7), (7, 7)] {
+        assert!(matches!(crossing(tag, tsn), Verdict::Fail(_)), "tag={tag}, tsn={tsn}");
+    }
+}
+
+#[test]
+fn a_peer_that_begins_anew_is_offered_another_tag() {
+    let again = |tag: u32| {
+        format!(
+            "+0.1 < sctp: INIT[flgs=0, tag=8, a_rwnd=20000, os=4, is=4, tsn=50]\n\
+             +0.0 > sctp: INIT_ACK[flgs=0, tag={tag}, a_rwnd=..., os=..., is=..., tsn=..., ...]\n"
+        )
+    };
+    passes(&again(10));
+    fails(&again(9), "tag=9 was");
+}
+
+#[test]
 fn the_flags_of_a_descriptor_are_those_of_a_socket() {
     passes("+0.0 fcntl(4, F_GETFL) = 0x802 (O_RDWR|O_NONBLOCK)\n+0.0 fcntl(4, F_SETFL, 2) = 0\n");
     fails("+0.0 fcntl(4, F_GETFL) = 7\n", "expected 7, got 2");
