@@ -218,7 +218,8 @@ fn whoever_has_sent_an_init_answers_with_its_tag_and_tsn() {
              +0.0 connect(3, ..., ...) = -1 EINPROGRESS\n\
              +0.0 > sctp: INIT[flgs=0, tag=1, a_rwnd=..., os=..., is=..., tsn=1, ...]\n\
              +0.0 < sctp: INIT[flgs=0, tag=2, a_rwnd=1500, os=1, is=1, tsn=3]\n\
-             +0.0 > sctp: INIT_ACK[flgs=0, tag={tag}, a_rwnd=..., os=..., is=..., tsn={tsn}, ...]\n"
+             +0.0 > sctp: INIT_ACK[flgs=0, tag={tag}, a_rwnd=..., os=..., is=..., tsn={tsn}, \
+             ...]\n"
         );
         run_script("crossing", &text, Options::default())
     };
