@@ -376,6 +376,7 @@ impl Association<'_> {
         }
         self.learn(context, cookie.remote, false);
         self.learn_all(context, &cookie.others);
+        self.tcb.note_source(context.source);
         self.tcb.own_tag = cookie.own_tag;
         self.tcb.peer_tag = cookie.peer_tag;
         self.tcb.own_initial_tsn = Tsn(cookie.own_initial_tsn);
@@ -507,6 +508,7 @@ impl Association<'_> {
     }
 
     fn accept_cookie(&mut self, context: &mut Context<'_>) {
+        self.tcb.note_source(context.source);
         self.tcb.owed.add(Owed::COOKIE_ACK);
         if self.tcb.state.is_opening() {
             self.enter_established(context);

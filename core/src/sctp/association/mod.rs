@@ -18,7 +18,7 @@ mod transmit;
 use core::net::{IpAddr, SocketAddr};
 
 use super::config::Config;
-use super::endpoint::{Context, Route};
+use super::endpoint::{Context, Route, Source};
 use super::packet::{Cause, ChunkType};
 use super::serial::Tsn;
 use super::storage::Lent;
@@ -139,7 +139,7 @@ pub(super) struct Tcb {
     primary: u8,
     active: u8,
     detour: u8,
-    /// Where DATA came from last.
+    /// Where DATA or a COOKIE ECHO came from last.
     source: u8,
     /// Bit n: the user is to be told about path n.
     pub(super) paths_changed: u8,
@@ -204,6 +204,16 @@ impl Tcb {
     /// How packets to the peer are labelled.
     pub(super) fn route(&self) -> Route {
         self.route_by(self.active())
+    }
+
+    /// The way back to where a packet came from. RFC 9260 §6.4.
+    fn route_to(&self, source: &Source) -> Route {
+        source.route(self.local_port, self.remote_port, self.peer_tag)
+    }
+
+    /// Notes where a packet came from that is to be answered later. RFC 9260 §6.4.
+    fn note_source(&mut self, source: &Source) {
+        self.source = self.path_to(source.remote).unwrap_or(self.active()) as u8;
     }
 
     #[cfg_attr(feature = "small", inline(never))]

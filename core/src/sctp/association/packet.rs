@@ -166,7 +166,7 @@ impl Association<'_> {
     fn on_unknown(&mut self, context: &mut Context<'_>, raw: RawChunk<'_>) -> Walk {
         let action = UnknownAction::from_bits(raw.kind >> 6);
         if action.reports() && self.tcb.peer_tag != 0 {
-            let route = self.tcb.route();
+            let route = self.tcb.route_to(context.source);
             context.shared.replies.push_error(&route, Cause::UNRECOGNIZED_CHUNK, raw.bytes);
         }
         if action.stops() { Walk::Stop } else { Walk::On }
@@ -177,8 +177,7 @@ impl Association<'_> {
         if self.tcb.peer_tag == 0 {
             return;
         }
-        let ports = (self.tcb.local_port, self.tcb.remote_port);
-        let route = context.source.route(ports.0, ports.1, self.tcb.peer_tag);
+        let route = self.tcb.route_to(context.source);
         let mut write =
             |writer: &mut PacketWriter<'_>| writer.chunk(ChunkType::HEARTBEAT_ACK.0, 0, &[value]);
         context.shared.replies.push(&route, &mut write);
@@ -188,14 +187,13 @@ impl Association<'_> {
         if !self.tcb.state.takes_data() {
             return;
         }
-        let source = self.tcb.path_to(context.source.remote);
-        self.tcb.source = source.unwrap_or(self.tcb.active()) as u8;
+        self.tcb.note_source(context.source);
         match self.receiver().on_data(data) {
             DataOutcome::Accepted | DataOutcome::Duplicate | DataOutcome::NoRoom => {}
             // RFC 9260 §6.5.
             DataOutcome::NoSuchStream => {
                 let [s0, s1] = data.stream.to_be_bytes();
-                let route = self.tcb.route();
+                let route = self.tcb.route_to(context.source);
                 let replies = &mut context.shared.replies;
                 replies.push_error(&route, Cause::INVALID_STREAM, &[s0, s1, 0, 0]);
             }

@@ -78,7 +78,7 @@ impl Association<'_> {
     /// The peer has nothing more to say.
     pub(super) fn on_shutdown_ack(&mut self, context: &mut Context<'_>) {
         if matches!(self.tcb.state, State::ShutdownSent | State::ShutdownAckSent) {
-            let route = self.tcb.route();
+            let route = self.tcb.route_to(context.source);
             let replies = &mut context.shared.replies;
             replies.push_cause(&route, ChunkType::SHUTDOWN_COMPLETE, 0, Cause::NONE, &[]);
             self.on_shut_down(context);

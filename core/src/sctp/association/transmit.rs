@@ -1,5 +1,7 @@
 //! Packets that an association owes, built when they are pulled.
 
+use core::net::IpAddr;
+
 use super::handshake::tlv_header;
 use super::own::OwnAddresses;
 use super::path::place;
@@ -46,11 +48,18 @@ impl Association<'_> {
             && !self.wants_to_send(index)
     }
 
-    /// The path of the next packet: a probe's own; another than before for what was lost; the one
-    /// that data came by for a SACK that has nothing to go with. RFC 9260 §6.4.
+    /// The path of the next packet: the cookie's for a COOKIE ACK; a probe's own; another than
+    /// before for what was lost; the one that data came by for a SACK that has nothing to go with.
+    /// RFC 9260 §6.4.
     fn next_path(&mut self, now: Instant) -> usize {
         let active = self.tcb.active();
-        if self.tcb.path_count() == 1 || self.tcb.owed != Owed::NOTHING {
+        if self.tcb.path_count() == 1 {
+            return active;
+        }
+        if self.tcb.owed.has(Owed::COOKIE_ACK) {
+            return usize::from(self.tcb.source);
+        }
+        if self.tcb.owed != Owed::NOTHING {
             return active;
         }
         if let Some(index) = self.path_to_probe() {
@@ -73,20 +82,22 @@ impl Association<'_> {
         active
     }
 
-    /// Writes what is owed behind the `len` bytes of chunks in `buf`; how many there are then.
+    /// Writes what is owed behind the `len` bytes of chunks in `buf`, which go to `remote`; how
+    /// many there are then.
     pub(in crate::sctp) fn transmit_behind(
         &mut self,
         context: &mut Context<'_>,
+        remote: IpAddr,
         buf: &mut [u8],
         len: usize,
     ) -> usize {
-        let active = self.tcb.active();
-        let chunks_len = self.tcb.chunks_len_max(&context.shared.config, active);
+        let Some(index) = self.tcb.path_to(remote) else { return len };
+        let chunks_len = self.tcb.chunks_len_max(&context.shared.config, index);
         let end = buf.len().min(CommonHeader::LEN + chunks_len);
         let room = buf.get_mut(CommonHeader::LEN + len..end);
         let (Some(room), State::Established) = (room, self.tcb.state) else { return len };
         let mut writer = PacketWriter::new(room);
-        self.write_bundle(context, active, &mut writer);
+        self.write_bundle(context, index, &mut writer);
         len + writer.len()
     }
 

@@ -399,7 +399,7 @@ impl Engine {
         let index = self.table.find(storage.slots(), local_port, remote_port, route.remote, 0);
         if let Some(index) = index.filter(|_| is_open) {
             self.with(now, storage, entropy, &Source::NOWHERE, index, |association, context| {
-                len = association.transmit_behind(context, buf, len);
+                len = association.transmit_behind(context, route.remote, buf, len);
             });
         }
         let packet = route.finish(buf, len)?;

@@ -1,5 +1,6 @@
 //! Packet traces: endpoints that talk to each other or to a peer made by hand.
 
+mod answers;
 mod bundling;
 mod craft;
 mod defence;

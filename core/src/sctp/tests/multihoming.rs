@@ -345,3 +345,21 @@ fn rt_i_11_3_two_dead_paths_take_turns_and_back_off_each_by_itself() {
     assert_eq!(spans, [100, 100, 200, 200, 400, 400, 800]);
     assert_eq!(networks.ways_of(A, 0), [0, 1, 0, 1, 0, 1, 0, 1]);
 }
+
+#[test]
+fn an_association_comes_up_though_the_first_path_dies_before_the_cookie() {
+    let mut networks = Networks::new(Config::DEFAULT);
+    let remote = networks.hosts[B].socket_address(3_863);
+    let handle = networks.hosts[A].connect(5_000, remote);
+    let now = networks.hosts[A].now;
+    networks.hosts[A].endpoint.add_address(now, handle, address(1, B)).unwrap();
+    let init = networks.hosts[A].drain();
+    init.iter().for_each(|sent| networks.carry(A, sent));
+    let ack = networks.hosts[B].drain();
+    ack.iter().for_each(|sent| networks.carry(B, sent));
+    networks.is_up[0] = false;
+    networks.run_for(Duration::from_millis(1_100));
+    assert_eq!((networks.ways_of(A, 10), networks.ways_of(B, 11)), (vec![0, 1], vec![1]));
+    let events = &networks.hosts[A].events;
+    assert!(matches!(events[..], [Event::Up { .. }, ..]), "{events:?}");
+}

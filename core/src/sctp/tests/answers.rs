@@ -1,0 +1,87 @@
+//! Answers: where they go, how long they may be, how many strangers get. RFC 9260 §3.2, §5.1,
+//! §6.4, §8.3, §8.4.
+
+use core::net::{IpAddr, Ipv4Addr};
+use std::vec::Vec;
+
+use super::craft::*;
+use super::link::chunk_types;
+use crate::sctp::packet::Tlvs;
+
+const COOKIE_ECHO: u8 = 10;
+const COOKIE_ACK: u8 = 11;
+
+fn address(last: u8) -> IpAddr {
+    Ipv4Addr::new(10, 0, 0, last).into()
+}
+
+/// An IPv4 Address parameter.
+fn listed(last: u8) -> [u8; 8] {
+    [0, 5, 0, 8, 10, 0, 0, last]
+}
+
+/// The tag and the cookie that an INIT from an address is answered with.
+fn cookie_for(bench: &mut Bench, from: IpAddr, parameters: &[u8]) -> (u32, Vec<u8>) {
+    let init = chunk(1, 0, &init_value(PEER_TAG, parameters));
+    bench.give_from(from, packet(0, &[init])).unwrap();
+    let replies = bench.replies();
+    let init_ack = &replies[0].chunks[0];
+    assert_eq!(init_ack[0], 2);
+    let tag = u32::from_be_bytes(init_ack[4..8].try_into().unwrap());
+    (tag, Tlvs::new(&init_ack[20..]).next().unwrap().value.to_vec())
+}
+
+/// Where packets go now, and with what.
+fn sent(bench: &mut Bench) -> Vec<(IpAddr, Vec<u8>)> {
+    bench.host.drain().iter().map(|sent| (sent.packet.remote, chunk_types(sent))).collect()
+}
+
+/// A host with an association whose peer has the addresses 9, in use, and 10.
+fn with_two_addresses() -> Bench {
+    let mut bench = Bench::listening();
+    let (tag, cookie) = cookie_for(&mut bench, PEER, &listed(10));
+    bench.give(packet(tag, &[chunk(COOKIE_ECHO, 0, &cookie)])).unwrap();
+    assert_eq!(sent(&mut bench)[0], (PEER, [COOKIE_ACK].to_vec()));
+    bench.host_tag = tag;
+    bench
+}
+
+#[test]
+fn a_cookie_ack_goes_where_the_cookie_came_from() {
+    let mut bench = Bench::listening();
+    let (tag, cookie) = cookie_for(&mut bench, PEER, &listed(10));
+    // The second time, the association is there already.
+    for _ in 0..2 {
+        bench.give_from(address(10), packet(tag, &[chunk(COOKIE_ECHO, 0, &cookie)])).unwrap();
+        let acks: Vec<_> = sent(&mut bench)
+            .into_iter()
+            .filter(|(_, kinds)| kinds.contains(&COOKIE_ACK))
+            .map(|(remote, _)| remote)
+            .collect();
+        assert_eq!(acks, [address(10)]);
+    }
+}
+
+#[test]
+fn an_error_goes_where_its_reason_came_from() {
+    let mut bench = with_two_addresses();
+    let mut elsewhere = data(1_000, b"x");
+    // Stream 99.
+    elsewhere[9] = 99;
+    for reason in [chunk(0xef, 0, b"unknown"), elsewhere] {
+        bench.give_from(address(10), packet(bench.host_tag, &[reason])).unwrap();
+        let sent = sent(&mut bench);
+        assert_eq!((sent[0].0, sent[0].1[0]), (address(10), 9), "{sent:?}");
+    }
+}
+
+#[test]
+fn a_shutdown_complete_goes_where_the_shutdown_ack_came_from() {
+    let mut bench = with_two_addresses();
+    let crate::sctp::Event::Up { handle, .. } = bench.host.events[0] else { panic!() };
+    let now = bench.host.now;
+    bench.host.endpoint.shutdown(now, handle).unwrap();
+    assert_eq!(sent(&mut bench), [(PEER, [7].to_vec())]);
+    bench.give_from(address(10), packet(bench.host_tag, &[chunk(8, 0, &[])])).unwrap();
+    assert_eq!(sent(&mut bench), [(address(10), [14].to_vec())]);
+}
