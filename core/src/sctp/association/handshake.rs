@@ -396,13 +396,13 @@ impl Association<'_> {
         if init.tag == 0 {
             return Err(InputError::WrongTag);
         }
+        if !context.may_answer_stranger() {
+            return Err(InputError::OutOfPlace);
+        }
         // RFC 9260 §9.2: the SHUTDOWN COMPLETE got lost.
         if self.tcb.state == State::ShutdownAckSent {
             self.tcb.owed.add(Owed::SHUTDOWN_ACK);
             return Ok(());
-        }
-        if !context.may_answer_stranger() {
-            return Err(InputError::OutOfPlace);
         }
         if self.adds_addresses(context, init) {
             return Err(InputError::OutOfPlace);

@@ -186,8 +186,12 @@ impl Engine {
             context.shared.accepts(local_port).then(|| self.table.take(storage.slots_mut()));
         let Some(index) = index.flatten() else {
             context.shared.statistics.refused += 1;
-            let route = source.route(local_port, remote_port, cookie.peer_tag);
-            refuse(&mut context, &route, &Refusal { cause: Cause::OUT_OF_RESOURCE, info: &[] });
+            // Who has the cookie may send it as often as he likes, and from anywhere.
+            if context.may_answer_stranger() {
+                let route = source.route(local_port, remote_port, cookie.peer_tag);
+                let refusal = Refusal { cause: Cause::OUT_OF_RESOURCE, info: &[] };
+                refuse(&mut context, &route, &refusal);
+            }
             return Err(InputError::OutOfTheBlue);
         };
         let handled = self.with(now, storage, entropy, source, index, |association, context| {

@@ -7,6 +7,7 @@ use std::vec::Vec;
 use super::craft::*;
 use super::link::chunk_types;
 use crate::sctp::packet::Tlvs;
+use crate::sctp::{Config, Event};
 
 const COOKIE_ECHO: u8 = 10;
 const COOKIE_ACK: u8 = 11;
@@ -78,10 +79,50 @@ fn an_error_goes_where_its_reason_came_from() {
 #[test]
 fn a_shutdown_complete_goes_where_the_shutdown_ack_came_from() {
     let mut bench = with_two_addresses();
-    let crate::sctp::Event::Up { handle, .. } = bench.host.events[0] else { panic!() };
+    let Event::Up { handle, .. } = bench.host.events[0] else { panic!() };
     let now = bench.host.now;
     bench.host.endpoint.shutdown(now, handle).unwrap();
     assert_eq!(sent(&mut bench), [(PEER, [7].to_vec())]);
     bench.give_from(address(10), packet(bench.host_tag, &[chunk(8, 0, &[])])).unwrap();
     assert_eq!(sent(&mut bench), [(address(10), [14].to_vec())]);
+}
+
+#[test]
+fn cookies_that_find_no_room_are_refused_only_so_often() {
+    let mut bench = Bench::listening();
+    let peers: Vec<_> =
+        (20..25).map(|last| (last, cookie_for(&mut bench, address(last), &[]))).collect();
+    let mut echo = |from: IpAddr, (tag, cookie): &(u32, Vec<u8>)| {
+        let _ = bench.give_from(from, packet(*tag, &[chunk(COOKIE_ECHO, 0, cookie)]));
+        bench.replies().len()
+    };
+    // There is room for four.
+    for (last, cookie) in &peers[..4] {
+        assert_eq!(echo(address(*last), cookie), 1);
+    }
+    let count: usize = (0..3_000).map(|_| echo(address(200), &peers[4].1)).sum();
+    let limit = usize::from(Config::DEFAULT.stranger_replies_per_second);
+    // Five INITs were answered at the same time.
+    assert_eq!(count, limit - 5);
+}
+
+#[test]
+fn a_flood_of_inits_gets_only_so_many_shutdown_acks() {
+    let mut bench = Bench::established();
+    // SHUTDOWN: all acknowledged.
+    let shutdown = chunk(7, 0, &bench.has_received(0));
+    assert_eq!(bench.trade(&[shutdown])[0].kinds(), [8]);
+    let init = packet(0, &[chunk(1, 0, &init_value(0x55, &[]))]);
+    let mut answers = |count: usize| -> usize {
+        (0..count)
+            .map(|_| {
+                let _ = bench.give(init.clone());
+                bench.replies().len()
+            })
+            .sum()
+    };
+    assert_eq!(answers(1), 1);
+    let limit = usize::from(Config::DEFAULT.stranger_replies_per_second);
+    // The INIT of the association was answered at the same time, and the one just now.
+    assert_eq!(answers(3_000), limit - 2);
 }
