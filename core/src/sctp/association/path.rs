@@ -239,8 +239,14 @@ impl Association<'_> {
         }
     }
 
-    /// Counts an unanswered sending; whether that ended the association. RFC 9260 §8.1, §8.2.
-    pub(super) fn count_error(&mut self, context: &mut Context<'_>, index: usize) -> bool {
+    /// Counts an unanswered sending; whether that ended the association. One of DATA `counts`
+    /// against the peer, one of a HEARTBEAT only on the path in use. RFC 9260 §8.1, §8.2.
+    pub(super) fn count_error(
+        &mut self,
+        context: &mut Context<'_>,
+        index: usize,
+        counts: bool,
+    ) -> bool {
         let config = &context.shared.config;
         let (path_max, all_max) =
             (config.path_retransmissions_max, config.association_retransmissions_max);
@@ -255,7 +261,7 @@ impl Association<'_> {
             self.tcb.active = self.tcb.alternative(index).unwrap_or(index) as u8;
         }
         // RFC 9260 §5.4: an address that nobody vouched for says nothing about the peer.
-        if !is_confirmed {
+        if !is_confirmed || !counts {
             return false;
         }
         self.tcb.error_count = self.tcb.error_count.saturating_add(1);

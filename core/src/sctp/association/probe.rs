@@ -63,7 +63,8 @@ impl Association<'_> {
                     return;
                 }
                 self.tcb.transfer_mut(index).back_off(&context.shared.parameters);
-                if self.count_error(context, index) {
+                let is_in_use = index == self.tcb.active();
+                if self.count_error(context, index, is_in_use) {
                     return;
                 }
                 let path = self.tcb.path_mut(index);

@@ -93,7 +93,7 @@ impl Association<'_> {
         if is_error {
             self.suspect_black_hole(context, index, flight);
         }
-        if is_error && self.count_error(context, index) {
+        if is_error && self.count_error(context, index, true) {
             return;
         }
         // RFC 9260 §6.4.1: what was lost on one path is sent again on another.

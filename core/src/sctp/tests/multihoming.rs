@@ -363,3 +363,20 @@ fn an_association_comes_up_though_the_first_path_dies_before_the_cookie() {
     let events = &networks.hosts[A].events;
     assert!(matches!(events[..], [Event::Up { .. }, ..]), "{events:?}");
 }
+
+#[test]
+fn heartbeats_count_against_the_peer_only_on_the_path_in_use() {
+    // A single one that counts is enough.
+    let config = Config { association_retransmissions_max: 0, ..Config::DEFAULT };
+    let (mut networks, [handle, _]) = Networks::connected(config);
+    networks.is_up[1] = false;
+    networks.run_for(Duration::from_secs(3_600));
+    assert_eq!(networks.path_events(A), [(1, false)]);
+    networks.send(handle, b"still there");
+    networks.run();
+    assert_eq!(networks.hosts[B].messages.len(), 1);
+    networks.is_up[0] = false;
+    networks.run_for(Duration::from_secs(120));
+    let down = Event::Down { handle, was_up: true, reason: DownReason::Lost, cause: 0 };
+    assert_eq!(networks.hosts[A].events.last(), Some(&down));
+}
