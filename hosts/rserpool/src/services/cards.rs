@@ -37,18 +37,21 @@ impl Cards {
     }
 
     /// Writes the card that is owed to a user, if any is: the first one when the session begins,
-    /// another when others have come or gone. Another order alone is no news.
+    /// another when one of those on it has gone, or when others have come and it had room for
+    /// them. Another order alone is no news.
     pub(super) fn poll(&self, card: &mut Card, buf: &mut [u8]) -> Option<usize> {
         let elements = self.listed(card.ordinal)?;
-        let ids: Vec<_> = elements.iter().map(|element| element.id).collect();
-        let is_news = card.said.as_ref().is_none_or(|said| {
-            said.len() != ids.len() || ids.iter().any(|pe_id| !said.contains(pe_id))
-        });
-        if !is_news {
+        if card.said.as_ref().is_some_and(|said| !self.is_outdated(said)) {
             return None;
         }
-        card.said = Some(ids);
+        card.said = Some(elements.iter().map(|element| element.id).collect());
         emit_business_card(self.pool.as_handle(), elements, buf).ok()
+    }
+
+    fn is_outdated(&self, said: &[PeId]) -> bool {
+        let others = self.alternates.as_deref().unwrap_or_default();
+        let is_there = |pe_id: &PeId| others.iter().any(|element| element.id == *pe_id);
+        said.len() < others.len().min(CARD_ELEMENTS_MAX) || !said.iter().all(is_there)
     }
 
     /// Who stands on a card. Each session begins one further in the list, so that not all go to
@@ -99,6 +102,20 @@ mod tests {
         let Ok(Control::BusinessCard(card)) = read_control(&buf[..len]) else { panic!() };
         assert_eq!((card.pool_handle.as_bytes(), card.policy), (&b"EchoPool"[..], None));
         Some(card.elements.iter().map(|element| element.id.0).collect())
+    }
+
+    #[test]
+    fn a_full_card_is_news_again_when_one_of_it_has_gone() {
+        let (mut cards, mut card) = (cards(), Card::new(0));
+        let mut all: Vec<u32> = (2..14).collect();
+        cards.set_elements(&elements(&all));
+        assert_eq!(polled(&cards, &mut card), Some((2..10).collect()));
+        all.rotate_left(5);
+        cards.set_elements(&elements(&all));
+        assert_eq!(polled(&cards, &mut card), None, "others come first, all are there");
+        all.retain(|&id| id != 3);
+        cards.set_elements(&elements(&all));
+        assert_eq!(polled(&cards, &mut card), Some(vec![7, 8, 9, 10, 11, 12, 13, 2]));
     }
 
     #[test]
