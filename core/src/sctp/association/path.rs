@@ -29,7 +29,7 @@ pub(in crate::sctp) struct Path {
     /// Sendings in a row that were not answered.
     pub(in crate::sctp) error_count: u8,
     /// The peer is really there, so that more than probes may be sent.
-    pub(super) is_confirmed: bool,
+    pub(in crate::sctp) is_confirmed: bool,
     /// More sendings in a row than Path.Max.Retrans were not answered.
     pub(super) is_unreachable: bool,
     pub(in crate::sctp) probe: Probe,

@@ -109,7 +109,7 @@ impl Engine {
     }
 
     fn is_taken(&self, slots: &[Slot], port: u16, remote: SocketAddr) -> bool {
-        self.table.find(slots, port, remote.port(), remote.ip(), 0).is_some()
+        self.table.find(slots, (port, remote.port()), remote.ip(), 0).is_some()
     }
 
     /// A port from the ephemeral range that has no association with `remote`.
@@ -260,8 +260,8 @@ impl Engine {
         }
         let chunks = Chunks::new(chunks);
         let source = &Source { local, remote, udp };
-        let (local_port, remote_port) = (header.destination_port, header.source_port);
-        let found = self.table.find(storage.slots(), local_port, remote_port, remote, header.tag);
+        let ports = (header.destination_port, header.source_port);
+        let found = self.table.find(storage.slots(), ports, remote, header.tag);
         let result = found.and_then(|index| {
             self.with(now, storage, entropy, source, index, |association, context| {
                 association.on_packet(context, header.tag, chunks)
@@ -319,17 +319,19 @@ impl Engine {
     ) -> Result<(usize, usize), InputError> {
         let &[s0, s1, d0, d1, t0, t1, t2, t3] =
             quoted.first_chunk().ok_or(InputError::Malformed)?;
-        let local_port = u16::from_be_bytes([s0, s1]);
-        let remote_port = u16::from_be_bytes([d0, d1]);
+        let ports = (u16::from_be_bytes([s0, s1]), u16::from_be_bytes([d0, d1]));
         let tag = u32::from_be_bytes([t0, t1, t2, t3]);
-        let index = self
-            .table
-            .find(slots, local_port, remote_port, remote, 0)
-            .ok_or(InputError::OutOfTheBlue)?;
-        let tcb = &slots.get(index).ok_or(InputError::OutOfTheBlue)?.tcb;
-        let path = tcb.path_to(remote).ok_or(InputError::OutOfTheBlue)?;
-        let is_proven = if tag == 0 { quotes_our_init(tcb, quoted) } else { tag == tcb.peer_tag };
-        if is_proven { Ok((index, path)) } else { Err(InputError::WrongTag) }
+        let is_proven = |tcb: &Tcb| match tag {
+            0 => quotes_our_init(tcb, quoted),
+            tag => tag == tcb.peer_tag,
+        };
+        let is_it = |tcb: &Tcb| tcb.is_at(remote) && is_proven(tcb);
+        let Some(index) = self.table.find_by(slots, ports, is_it) else {
+            let other = self.table.find_by(slots, ports, |tcb| tcb.is_at(remote));
+            return Err(other.map_or(InputError::OutOfTheBlue, |_| InputError::WrongTag));
+        };
+        let path = slots.get(index).and_then(|slot| slot.tcb.path_to(remote));
+        Ok((index, path.ok_or(InputError::OutOfTheBlue)?))
     }
 
     pub(super) fn on_time(
@@ -395,9 +397,10 @@ impl Engine {
         buf: &mut [u8],
     ) -> Option<Packet> {
         let Written { route, mut len, is_open } = written;
-        let (local_port, remote_port) = (route.local_port, route.remote_port);
-        let index = self.table.find(storage.slots(), local_port, remote_port, route.remote, 0);
-        if let Some(index) = index.filter(|_| is_open) {
+        let ports = (route.local_port, route.remote_port);
+        let is_its = |tcb: &Tcb| tcb.peer_tag == route.tag && tcb.is_at(route.remote);
+        let index = is_open.then(|| self.table.find_by(storage.slots(), ports, is_its)).flatten();
+        if let Some(index) = index {
             self.with(now, storage, entropy, &Source::NOWHERE, index, |association, context| {
                 len = association.transmit_behind(context, route.remote, buf, len);
             });

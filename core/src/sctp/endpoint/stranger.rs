@@ -2,6 +2,8 @@
 
 use core::net::IpAddr;
 
+use heapless::Vec;
+
 use super::context::{Context, Source};
 use super::engine::Engine;
 use super::replies::REFLECTED;
@@ -91,13 +93,32 @@ impl Engine {
         if PATHS_MAX == 1 {
             return None;
         }
-        let mut listed = listed_addresses(init, source.remote).take(LISTED_MAX);
-        let found = |at| Some((self.table.find(slots, ports.0, ports.1, at, 0)?, at));
-        let (index, at) = listed.find_map(found)?;
+        let mut different: Vec<IpAddr, LISTED_MAX> = Vec::new();
+        for address in listed_addresses(init, source.remote) {
+            if !different.contains(&address) && different.push(address).is_err() {
+                break;
+            }
+        }
+        self.peer_at_one_of(slots, ports, source.remote, different.into_iter())
+    }
+
+    /// The association whose peer is at one of the addresses that somebody at `remote` lists, and
+    /// that address.
+    fn peer_at_one_of(
+        &self,
+        slots: &[Slot],
+        ports: (u16, u16),
+        remote: IpAddr,
+        mut listed: impl Iterator<Item = IpAddr>,
+    ) -> Option<(usize, IpAddr)> {
         // Many machines have the same private addresses: one that is listed, and no more, proves
         // nothing. And who has addresses that are not kept may well write from one of them.
-        let is_of = |tcb: &Tcb| tcb.is_confirmed_at(at) && !tcb.has_more_addresses;
-        slots.get(index).is_some_and(|slot| is_of(&slot.tcb)).then_some((index, at))
+        listed.find_map(|at| {
+            let is_of = |tcb: &Tcb| {
+                tcb.is_confirmed_at(at) && (!tcb.has_more_addresses || tcb.is_at(remote))
+            };
+            Some((self.table.find_by(slots, ports, is_of)?, at))
+        })
     }
 
     /// An INIT that does not come from where the peer is known to be. The answer to one that
@@ -163,9 +184,13 @@ impl Engine {
         chunks: Chunks<'_>,
     ) -> Result<(), InputError> {
         let (local_port, remote_port) = (cookie.local_port, cookie.remote_port);
-        // The peer may send the cookie from another of its addresses than it sent the INIT.
-        let remote = cookie.remote;
-        let existing = self.table.find(storage.slots(), local_port, remote_port, remote, 0);
+        let (slots, ports) = (storage.slots(), (local_port, remote_port));
+        // The peer may send the cookie from another of its addresses than it sent the INIT. And
+        // what the INIT listed may have become somebody's since: the tie tags tell whose it is.
+        let existing = self.table.find(slots, ports, cookie.remote, 0).or_else(|| {
+            let others = cookie.others.iter();
+            self.peer_at_one_of(slots, ports, cookie.remote, others).map(|(index, _)| index)
+        });
         if let Some(index) = existing {
             return self
                 .with(now, storage, entropy, source, index, |association, context| {
@@ -204,8 +229,9 @@ impl Engine {
     }
 }
 
-/// How many of the addresses that an INIT lists are looked up.
+/// How many different addresses of an INIT are looked up; an association keeps the first of them.
 const LISTED_MAX: usize = 8;
+const _: () = assert!(LISTED_MAX >= PATHS_MAX - 1, "all that are kept are looked up");
 
 fn reports_stale_cookie(chunks: Chunks<'_>) -> bool {
     chunks.into_iter().any(|raw| match Chunk::parse(raw) {

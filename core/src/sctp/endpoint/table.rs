@@ -6,7 +6,7 @@
 
 use core::net::IpAddr;
 
-use crate::sctp::association::State;
+use crate::sctp::association::{State, Tcb};
 use crate::sctp::storage::Slot;
 use crate::time::Instant;
 
@@ -185,35 +185,41 @@ impl Table {
         ((mixed * u64::from(self.bucket_count)) >> 32) as usize
     }
 
-    /// The association with these ports and this peer address, or else the one with these ports
-    /// and `own_tag`: a peer of several addresses may send from any.
+    /// The association with these ports and `own_tag`, or else the one with these ports whose peer
+    /// is known to be at `remote`. The tag comes first, and an address that was only listed does
+    /// not count: anybody may list an address of somebody else.
     pub(super) fn find(
         &self,
         slots: &[Slot],
-        local_port: u16,
-        remote_port: u16,
+        ports: (u16, u16),
         remote: IpAddr,
         own_tag: u32,
+    ) -> Option<usize> {
+        // Every association that can be found has a tag, and 0 is none.
+        self.find_by(slots, ports, |tcb| tcb.own_tag == own_tag)
+            .or_else(|| self.find_by(slots, ports, |tcb| tcb.is_confirmed_at(remote)))
+    }
+
+    /// The association with these ports, the local one first, of which `is_it` is true.
+    pub(super) fn find_by(
+        &self,
+        slots: &[Slot],
+        (local_port, remote_port): (u16, u16),
+        is_it: impl Fn(&Tcb) -> bool,
     ) -> Option<usize> {
         if self.bucket_count == 0 {
             return None;
         }
-        let mut by_tag = None;
         let mut walk = slots[self.bucket(local_port, remote_port)].links.bucket_head;
         while walk != 0 {
             let index = at(walk);
             let Slot { tcb, links } = &slots[index];
-            if tcb.local_port == local_port && tcb.remote_port == remote_port {
-                if tcb.is_at(remote) {
-                    return Some(index);
-                }
-                if own_tag != 0 && tcb.own_tag == own_tag {
-                    by_tag = Some(index);
-                }
+            if tcb.local_port == local_port && tcb.remote_port == remote_port && is_it(tcb) {
+                return Some(index);
             }
             walk = links.next;
         }
-        by_tag
+        None
     }
 
     /// Puts a slot at the end of a queue unless it is in it.
@@ -365,7 +371,9 @@ mod tests {
         let index = table.take(slots).unwrap();
         slots[index].tcb.local_port = 3863;
         slots[index].tcb.remote_port = port;
-        slots[index].tcb.paths[0].remote = Ipv4Addr::new(10, 0, 0, last).into();
+        let path = &mut slots[index].tcb.paths[0];
+        path.remote = Ipv4Addr::new(10, 0, 0, last).into();
+        path.is_confirmed = true;
         slots[index].tcb.path_count = 1;
         slots[index].tcb.own_tag = 100 + u32::from(last);
         table.hash(slots, index);
@@ -373,17 +381,21 @@ mod tests {
     }
 
     #[test]
-    fn associations_are_found_by_address_and_else_by_tag() {
+    fn associations_are_found_by_tag_and_else_by_a_confirmed_address() {
         let (mut table, mut slots) = (Table::new(), slots(4));
         let a = take(&mut table, &mut slots, 5000, 1);
         let b = take(&mut table, &mut slots, 5000, 2);
         let find = |table: &Table, slots: &[Slot], last: u8, tag| {
-            table.find(slots, 3863, 5000, Ipv4Addr::new(10, 0, 0, last).into(), tag)
+            table.find(slots, (3863, 5000), Ipv4Addr::new(10, 0, 0, last).into(), tag)
         };
         assert_eq!(find(&table, &slots, 1, 0), Some(a));
-        assert_eq!(find(&table, &slots, 2, 101), Some(b));
+        assert_eq!(find(&table, &slots, 2, 101), Some(a));
         assert_eq!(find(&table, &slots, 9, 102), Some(b));
         assert_eq!(find(&table, &slots, 9, 0), None);
+        slots[b].tcb.paths[0].is_confirmed = false;
+        assert_eq!(find(&table, &slots, 2, 0), None);
+        assert_eq!(find(&table, &slots, 2, 102), Some(b));
+        slots[b].tcb.paths[0].is_confirmed = true;
         table.free(&mut slots, a);
         assert_eq!(find(&table, &slots, 1, 0), None);
         assert_eq!(find(&table, &slots, 2, 0), Some(b));
@@ -402,7 +414,7 @@ mod tests {
         }
         assert_eq!(table.next_free(&slots), None);
         for port in 0..200_u16 {
-            let found = table.find(&slots, 3863, port, Ipv4Addr::new(10, 0, 0, 7).into(), 0);
+            let found = table.find(&slots, (3863, port), Ipv4Addr::new(10, 0, 0, 7).into(), 0);
             assert_eq!(found, Some(usize::from(port)));
         }
     }

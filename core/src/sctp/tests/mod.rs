@@ -8,6 +8,7 @@ mod encapsulation;
 mod exchange;
 mod hostile;
 mod link;
+mod listed;
 mod lossy;
 mod many;
 mod mtu;
