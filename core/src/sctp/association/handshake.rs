@@ -528,6 +528,8 @@ impl Association<'_> {
             context.shared.replies.push_cause(&route, error, 0, cause, &[]);
             return Err(InputError::OutOfPlace);
         }
+        // A copy of the cookie that opened what is over now must not open it again.
+        context.shared.spend_tag(self.tcb.own_tag);
         self.tcb.guard = None;
         self.tcb.owed = Owed::COOKIE_ACK;
         // Cookies made for an earlier restart tie to nothing any more.

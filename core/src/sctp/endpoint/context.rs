@@ -29,9 +29,9 @@ pub(in crate::sctp) struct Shared {
     pub(super) ports: Vec<u16, LISTEN_PORTS_MAX>,
     /// Our addresses, as peers are told.
     pub(in crate::sctp) addresses: Vec<IpAddr, LOCAL_ADDRESSES_MAX>,
-    /// Our tags of the associations that ended last: their cookies are spent. A cookie is valid
-    /// for a minute, and a copy of it that the network still holds must not open an association
-    /// again and deliver what was delivered before.
+    /// Our tags of the associations that ended or began anew last: their cookies are spent. A
+    /// cookie is valid for a minute, and a copy of it that the network still holds must not open
+    /// an association again and deliver what was delivered before.
     pub(super) spent_tags: Deque<u32, SPENT_TAGS_MAX>,
 }
 
@@ -39,8 +39,8 @@ pub(in crate::sctp) struct Shared {
 const SPENT_TAGS_MAX: usize = crate::few(8, 32);
 
 impl Shared {
-    /// Notes that the association with our tag `own_tag` has ended.
-    pub(super) fn spend_tag(&mut self, own_tag: u32) {
+    /// Notes that the association with our tag `own_tag` has ended or begun anew.
+    pub(in crate::sctp) fn spend_tag(&mut self, own_tag: u32) {
         if self.spent_tags.is_full() {
             let _ = self.spent_tags.pop_front();
         }

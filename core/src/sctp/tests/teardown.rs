@@ -8,7 +8,7 @@ use super::craft::{Bench, PEER_TAG, Reply, chunk, data, packet};
 use super::link::{connected, run};
 use crate::association::{DownReason, Ppid, StreamId};
 use crate::machine::Machine;
-use crate::sctp::{Event, SendError};
+use crate::sctp::{Event, InputError, SendError};
 
 pub(super) fn reply(kind: u8, value: &[u8]) -> Reply {
     Reply { tag: PEER_TAG, chunks: vec![chunk(kind, 0, value)] }
@@ -293,4 +293,26 @@ fn the_cookie_of_an_ended_association_is_spent() {
     // The network delivers the packet that opened the association once more.
     assert_eq!(bench.trade(&[cookie, data(1_000, b"once")]), []);
     assert_eq!(bench.host.messages.len(), 1);
+}
+
+#[test]
+fn the_cookie_of_an_association_that_began_anew_is_spent() {
+    let mut bench = Bench::listening();
+    let first = bench.cookie(&[]);
+    let first_tag = bench.host_tag;
+    let opening = packet(first_tag, &[chunk(10, 0, &first), data(1_000, b"once")]);
+    assert_eq!(bench.give(opening.clone()), Ok(()));
+    assert_eq!(bench.replies()[0].kinds(), [11, 3]);
+    let second = bench.cookie_for(0x0c0c_0c0c, &[]);
+    let restart = packet(bench.host_tag, &[chunk(10, 0, &second)]);
+    assert_eq!(bench.give(restart.clone()), Ok(()));
+    assert_eq!(bench.give(packet(bench.host_tag, &[chunk(6, 0, &[])])), Ok(()));
+    let _ = bench.replies();
+    assert!(matches!(bench.host.events.last(), Some(Event::Down { .. })));
+    let event_count = bench.host.events.len();
+    for copy in [opening, restart] {
+        assert_eq!(bench.give(copy), Err(InputError::OutOfTheBlue));
+        assert_eq!(bench.replies(), []);
+    }
+    assert_eq!((bench.host.events.len(), bench.host.messages.len()), (event_count, 1));
 }
