@@ -166,10 +166,17 @@ impl Association<'_> {
     fn on_unknown(&mut self, context: &mut Context<'_>, raw: RawChunk<'_>) -> Walk {
         let action = UnknownAction::from_bits(raw.kind >> 6);
         if action.reports() && self.tcb.peer_tag != 0 {
-            let route = self.tcb.route_to(context.source);
-            context.shared.replies.push_error(&route, Cause::UNRECOGNIZED_CHUNK, raw.bytes);
+            self.push_error(context, Cause::UNRECOGNIZED_CHUNK, raw.bytes);
         }
         if action.stops() { Walk::Stop } else { Walk::On }
+    }
+
+    /// Answers with an ERROR whose cause is cut to what a packet can carry.
+    fn push_error(&self, context: &mut Context<'_>, cause: Cause, info: &[u8]) {
+        let route = self.tcb.route_to(context.source);
+        let index = self.tcb.path_to(route.remote).unwrap_or(self.tcb.active());
+        let chunks_len = self.tcb.chunks_len_max(&context.shared.config, index);
+        context.shared.replies.push_error(&route, chunks_len, cause, info);
     }
 
     /// RFC 9260 §8.3: the answer goes where the question came from.
@@ -193,9 +200,7 @@ impl Association<'_> {
             // RFC 9260 §6.5.
             DataOutcome::NoSuchStream => {
                 let [s0, s1] = data.stream.to_be_bytes();
-                let route = self.tcb.route_to(context.source);
-                let replies = &mut context.shared.replies;
-                replies.push_error(&route, Cause::INVALID_STREAM, &[s0, s1, 0, 0]);
+                self.push_error(context, Cause::INVALID_STREAM, &[s0, s1, 0, 0]);
             }
             // RFC 9260 §6.2.
             DataOutcome::NoUserData => {

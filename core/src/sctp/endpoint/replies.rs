@@ -11,8 +11,11 @@ use crate::sctp::packet::{Cause, ChunkType, CommonHeader, PacketWriter};
 use crate::sctp::types::{Packet, UdpPorts};
 use crate::time::{Instant, Span};
 
-/// Bytes of all waiting replies together; also the longest HEARTBEAT that is answered.
-const BYTES: usize = crate::few(512, 1_024);
+/// Bytes of all waiting replies together; also the longest HEARTBEAT that is answered: elsewhere
+/// than on boards whatever comes in a packet of usual size.
+const BYTES: usize = crate::few(512, 1_500);
+/// Of a chunk, and of a cause.
+const HEADER_LEN: usize = 4;
 const COUNT_MAX: usize = crate::few(4, 8);
 
 /// The T bit of ABORT and SHUTDOWN COMPLETE: the tag is the one that came in.
@@ -90,8 +93,18 @@ impl Replies {
         self.push(route, &mut |writer| writer.cause(kind, flags, cause, info))
     }
 
-    /// Adds an ERROR with one cause to a peer; what its association owes may follow it.
-    pub(in crate::sctp) fn push_error(&mut self, route: &Route, cause: Cause, info: &[u8]) {
+    /// Adds an ERROR with one cause to a peer; what its association owes may follow it. Of `info`
+    /// it has as much as there is room for here, and in a packet of `chunks_len` bytes of chunks.
+    pub(in crate::sctp) fn push_error(
+        &mut self,
+        route: &Route,
+        chunks_len: usize,
+        cause: Cause,
+        info: &[u8],
+    ) {
+        let used = if self.waiting.is_empty() { 0 } else { self.used };
+        let room = chunks_len.min((BYTES - used) & !3).saturating_sub(2 * HEADER_LEN);
+        let info = &info[..info.len().min(room)];
         let is_pushed = self.push_cause(route, ChunkType::ERROR, 0, cause, info);
         if let Some(reply) = self.waiting.back_mut().filter(|_| is_pushed) {
             reply.is_open = true;
@@ -185,14 +198,32 @@ mod tests {
         while replies.push(&ROUTE, &mut |writer| writer.chunk(4, 0, &[&[pushed; 200]])) {
             pushed += 1;
         }
-        assert_eq!(pushed, 5);
+        assert_eq!(pushed, 7);
         let mut buf = [0; 300];
         for index in 0..pushed {
             assert_eq!(replies.pop(&mut buf).unwrap().len, 204);
             assert_eq!(buf[16], index);
         }
         assert!(replies.pop(&mut buf).is_none());
-        assert!(replies.push(&ROUTE, &mut |writer| writer.chunk(4, 0, &[&[0; 1_000]])));
+        assert!(replies.push(&ROUTE, &mut |writer| writer.chunk(4, 0, &[&[0; 1_496]])));
+    }
+
+    #[test]
+    fn an_error_is_cut_to_its_packet_and_to_the_room() {
+        let mut replies = Replies::new();
+        let cause = Cause::UNRECOGNIZED_CHUNK;
+        replies.push_error(&ROUTE, 1_200, cause, &[7; 1_499]);
+        replies.push_error(&ROUTE, 1_200, cause, &[7; 1_499]);
+        // No room for a cause, however short.
+        replies.push_error(&ROUTE, 1_200, cause, &[7; 1_499]);
+        let mut buf = [0; 1_500];
+        for (len, chunk_len) in [(1_200, 1_200_u16), (300, 300)] {
+            assert_eq!(replies.pop(&mut buf).unwrap().len, len);
+            let cause_len = chunk_len - 4;
+            assert_eq!(buf[14..16], chunk_len.to_be_bytes());
+            assert_eq!(buf[18..20], cause_len.to_be_bytes());
+        }
+        assert!(replies.pop(&mut buf).is_none());
     }
 
     #[test]

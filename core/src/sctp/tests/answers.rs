@@ -126,3 +126,24 @@ fn a_flood_of_inits_gets_only_so_many_shutdown_acks() {
     // The INIT of the association was answered at the same time, and the one just now.
     assert_eq!(answers(3_000), limit - 2);
 }
+
+#[test]
+fn a_heartbeat_that_fills_its_packet_is_answered() {
+    let mut bench = Bench::established();
+    let mut info = [7; 1_464];
+    info[..4].copy_from_slice(&[0, 1, 0x05, 0xb8]);
+    let heartbeat = chunk(4, 0, &info);
+    let mut ack = heartbeat.clone();
+    ack[0] = 5;
+    assert_eq!(bench.trade(&[heartbeat])[0].chunks, [ack]);
+}
+
+#[test]
+fn a_long_unknown_chunk_is_reported_as_far_as_the_packet_goes() {
+    let mut bench = Bench::established();
+    let unknown = chunk(0xef, 0, &[1; 1_464]);
+    // ERROR, with a cause that fills it.
+    let mut error = [9, 0, 0x05, 0xbc, 0, 6, 0x05, 0xb8].to_vec();
+    error.extend(&unknown[..1_460]);
+    assert_eq!(bench.trade(&[unknown])[0].chunks, [error]);
+}
