@@ -139,6 +139,11 @@ impl Association<'_> {
         index: usize,
         reported: u32,
     ) {
+        // An old router, and most likely what it means is the largest packet.
+        if reported == 0 && self.is_probing_mtu(index) {
+            self.give_up_candidate(context, index);
+            return;
+        }
         let config = context.shared.config;
         let is_ipv6 = self.tcb.path(index).remote.is_ipv6();
         let current = self.tcb.mtu(&config, index);
@@ -318,7 +323,7 @@ impl Association<'_> {
     /// A HEARTBEAT was not answered; whether it was a padded one. Its loss says nothing about the
     /// path but its MTU. RFC 8899 §3.
     pub(super) fn on_probe_lost(&mut self, context: &mut Context<'_>, index: usize) -> bool {
-        let (config, now) = (context.shared.config, context.now);
+        let config = context.shared.config;
         let Some(discovery) = self.tcb.path_mut(index).mtu.first_mut() else { return false };
         if !discovery.is_probing {
             return false;
@@ -329,6 +334,22 @@ impl Association<'_> {
             self.next_probe(context, index);
             return true;
         }
+        self.give_up_candidate(context, index);
+        true
+    }
+
+    /// Whether a padded HEARTBEAT is under way.
+    fn is_probing_mtu(&self, index: usize) -> bool {
+        let path = self.tcb.path(index);
+        let is_sent = matches!(path.probe, Probe::Sent { .. });
+        is_sent && path.mtu.iter().any(|discovery| discovery.is_probing)
+    }
+
+    /// The size being tried is too large.
+    fn give_up_candidate(&mut self, context: &mut Context<'_>, index: usize) {
+        let (config, now) = (context.shared.config, context.now);
+        let Some(discovery) = self.tcb.path_mut(index).mtu.first_mut() else { return };
+        discovery.is_probing = false;
         discovery.ceiling = discovery.candidate.saturating_sub(4);
         discovery.advance(&config, now);
         self.wait_for_probe(context, index);
@@ -337,7 +358,6 @@ impl Association<'_> {
         if matches!(path.probe, Probe::Waiting { .. }) {
             path.probe = Probe::Due { nonce: context.entropy.next_u64() };
         }
-        true
     }
 
     /// The size of the next DATA chunk for a path, if that is too large for a packet of

@@ -454,3 +454,19 @@ fn what_was_not_sent_yet_is_cut_anew() {
     assert_eq!(sizes, [(700, false), (700, false), (484, false)]);
     assert_eq!(narrow.hosts[1].messages.last().unwrap().2, vec![1_700_usize as u8; 1_700]);
 }
+
+#[test]
+fn an_old_routers_report_about_a_probe_leaves_the_mtu_that_works() {
+    for initial in [1_200, 1_300] {
+        let config = Config { pmtu_initial: Some(initial), ..Config::DEFAULT };
+        let mut narrow = Narrow::new(config, 1_400, false);
+        // The answer to what is quoted begins a search.
+        let quoted = narrow.quoted();
+        narrow.report(0, &quoted).unwrap();
+        assert_eq!(narrow.mtu(), initial);
+        // The search goes on below what was tried.
+        narrow.run_for(Duration::from_secs(60));
+        assert!(narrow.probes()[0] < 1_500, "{:?}", narrow.probes());
+        assert!((1_385..=1_400).contains(&narrow.mtu()), "{}", narrow.mtu());
+    }
+}
