@@ -32,6 +32,9 @@ pub(super) struct Discovery {
     probe_count: u8,
     /// The HEARTBEAT that is due or under way is padded to `candidate`.
     is_probing: bool,
+    /// Bytes of chunks in the largest packet with DATA since nothing was in flight, or T3-rtx
+    /// expired.
+    sent_len_max: u16,
     /// Expiries of T3-rtx in a row that large packets may be the reason of.
     timeout_count: u8,
     /// An answer from the path begins a search, or goes on with it, from this time on.
@@ -46,6 +49,7 @@ impl Discovery {
         candidate: 0,
         probe_count: 0,
         is_probing: false,
+        sent_len_max: 0,
         timeout_count: 0,
         search_at: Instant::ZERO,
     };
@@ -174,16 +178,21 @@ impl Association<'_> {
         self.next_probe(context, index);
     }
 
-    /// T3-rtx expired while `flight` bytes were in flight: perhaps because large packets are
-    /// lost on the way, and nobody says so. RFC 8899 §4.3: then the base MTU is used, and where
-    /// that does not help either, after twice as many more, the least.
-    pub(super) fn suspect_black_hole(
-        &mut self,
-        context: &mut Context<'_>,
-        index: usize,
-        flight: u32,
-    ) {
+    /// A packet with DATA and `len` bytes of chunks goes out on a path.
+    pub(super) fn note_sent(&mut self, index: usize, len: usize) {
+        if let Some(discovery) = self.tcb.path_mut(index).mtu.first_mut() {
+            discovery.sent_len_max = discovery.sent_len_max.max(len as u16);
+        }
+    }
+
+    /// T3-rtx expired: perhaps because large packets are lost on the way, and nobody says so. RFC
+    /// 8899 §4.3: then the base MTU is used, and where that does not help either, after twice as
+    /// many more, the least.
+    pub(super) fn suspect_black_hole(&mut self, context: &mut Context<'_>, index: usize) {
         let config = context.shared.config;
+        // All of it is sent again.
+        let sent = self.tcb.path_mut(index).mtu.first_mut();
+        let sent_len_max = sent.map_or(0, |it| core::mem::take(&mut it.sent_len_max));
         let mut count_max = config.pmtu_timeouts_max;
         if !config.discovers_pmtu() || count_max == 0 {
             return;
@@ -192,7 +201,8 @@ impl Association<'_> {
         if to < config.pmtu_base(self.tcb.path(index).remote.is_ipv6()) {
             count_max = count_max.saturating_mul(2);
         }
-        let is_large = flight > self.len_of(to, index) && self.tcb.mtu(&config, index) > to;
+        let is_large =
+            u32::from(sent_len_max) > self.len_of(to, index) && self.tcb.mtu(&config, index) > to;
         let Some(discovery) = self.tcb.path_mut(index).mtu.first_mut().filter(|_| is_large) else {
             return;
         };
@@ -264,7 +274,11 @@ impl Association<'_> {
         index: usize,
         acked_len: u32,
     ) -> bool {
-        let Some(discovery) = self.tcb.path(index).mtu.first() else { return false };
+        let flight = self.tcb.transfer(index).flight();
+        let Some(discovery) = self.tcb.path_mut(index).mtu.first_mut() else { return false };
+        if flight == 0 {
+            discovery.sent_len_max = 0;
+        }
         if discovery.timeout_count > 0 {
             let smaller = self.smaller_mtu(&context.shared.config, index);
             if acked_len > self.len_of(smaller, index) {

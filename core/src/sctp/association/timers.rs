@@ -88,10 +88,9 @@ impl Association<'_> {
         context.shared.statistics.retransmission_timeouts += 1;
         let mut sender = Sender::new(&mut self.tcb.sender, self.tx, self.tx_descriptors);
         let path = &mut self.tcb.transfers[place(index)];
-        let flight = path.flight();
         let is_error = sender.on_t3(&context.shared.parameters, index as u8, path);
         if is_error {
-            self.suspect_black_hole(context, index, flight);
+            self.suspect_black_hole(context, index);
         }
         if is_error && self.count_error(context, index, true) {
             return;

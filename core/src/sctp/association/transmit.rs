@@ -205,6 +205,7 @@ impl Association<'_> {
         let is_active = index == usize::from(self.tcb.active);
         let transfer = &mut self.tcb.transfers[place(index)];
         if has_data && sender.next_data(now, (index as u8, is_active), transfer, writer) > 0 {
+            self.note_sent(index, writer.len());
             self.defer_probe(context, index);
         }
     }

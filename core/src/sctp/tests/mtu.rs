@@ -470,3 +470,21 @@ fn an_old_routers_report_about_a_probe_leaves_the_mtu_that_works() {
         assert!((1_385..=1_400).contains(&narrow.mtu()), "{}", narrow.mtu());
     }
 }
+
+#[test]
+fn many_small_packets_in_flight_are_no_large_one() {
+    let config = Config { pmtu_timeouts_max: 1, ..QUIET };
+    let mut narrow = Narrow::new(config, 1_500, false);
+    // What is large and was acknowledged does not count either.
+    assert!(narrow.arrives(1_700));
+    narrow.mtu = 0;
+    // Each goes out by itself.
+    for _ in 0..2 {
+        narrow.send(800);
+        narrow.run();
+    }
+    narrow.run_for(Duration::from_secs(20));
+    let sizes = narrow.trace.iter().map(|&(_, len, ..)| len);
+    assert!(sizes.skip(2).all(|len| len <= 1_000), "{:?}", narrow.trace);
+    assert_eq!(narrow.mtu(), 1_500);
+}
