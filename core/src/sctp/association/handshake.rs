@@ -1,7 +1,7 @@
 //! Setting up: RFC 9260 §5.1, §5.2.
 
 use super::own::OwnAddresses;
-use super::{Addresses, Association, Events, Owed, Path, State};
+use super::{Addresses, Association, Events, Owed, PATHS_MAX, Path, State};
 use core::net::IpAddr;
 
 use crate::association::DownReason;
@@ -11,6 +11,7 @@ use crate::sctp::packet::{
     Cause, ChunkType, Chunks, Init, PacketWriter, ParameterType, RawParameter, UnknownAction,
 };
 use crate::sctp::serial::Tsn;
+use crate::sctp::transfer::PathTransfer;
 use crate::sctp::types::{Connect, InputError};
 use heapless::Vec;
 
@@ -360,13 +361,19 @@ impl Association<'_> {
     ) -> Result<(), InputError> {
         self.begin(context, cookie.remote_port, cookie.local_port);
         self.tcb.is_passive = true;
-        let Cookie { remote, local, udp, .. } = *cookie;
-        let first = Path { remote, local, udp, is_confirmed: true, ..Path::EMPTY };
-        self.start_paths(context, first);
+        self.start_where_cookie_went(context, cookie);
         self.take_over(context, cookie);
         self.tcb.owed.add(Owed::COOKIE_ACK);
         self.enter_established(context);
         self.on_chunks(context, chunks)
+    }
+
+    /// Begins with the path by which the cookie went to the peer: that it came back confirms this
+    /// one alone. RFC 9260 §5.4.
+    fn start_where_cookie_went(&mut self, context: &Context<'_>, cookie: &Cookie) {
+        let Cookie { remote, local, udp, .. } = *cookie;
+        let first = Path { remote, local, udp, is_confirmed: true, ..Path::EMPTY };
+        self.start_paths(context, first);
     }
 
     /// Starts data transfer with the values of `cookie`.
@@ -535,7 +542,13 @@ impl Association<'_> {
         // Cookies made for an earlier restart tie to nothing any more.
         self.tcb.own_tie = context.random_tag();
         self.tcb.peer_tie = context.random_tag();
-        self.follow(context.source);
+        // What was known of the peer's addresses ends with what was there, as after an ABORT.
+        let tcb = &mut *self.tcb;
+        (tcb.primary, tcb.active, tcb.detour, tcb.source) = (0, 0, 0, 0);
+        tcb.paths_changed = 0;
+        tcb.has_more_addresses = false;
+        tcb.transfers = [const { PathTransfer::EMPTY }; PATHS_MAX];
+        self.start_where_cookie_went(context, cookie);
         self.take_over(context, cookie);
         self.enter_established(context);
         self.tcb.events.take(Events::READABLE);

@@ -139,15 +139,22 @@ fn who_lists_the_address_of_somebody_keeps_it_from_no_association() {
 }
 
 #[test]
-fn a_restart_from_an_address_that_nobody_confirmed_is_one() {
+fn a_restart_begins_with_the_address_that_its_cookie_went_to() {
     let mut bench = Bench::listening();
-    let own = bench.cookie(&listed(&[10]));
+    let own = bench.cookie(&listed(&[10, 11]));
     assert_eq!(bench.give(packet(bench.host_tag, &[chunk(10, 0, &own)])), Ok(()));
     let _ = bench.replies();
-    // The peer begins anew at 10.0.0.10, and lists where it is known to be.
+    let Some(&Event::Up { handle, .. }) = bench.host.events.first() else { panic!() };
+    // The peer begins anew at 10.0.0.10, which nobody has confirmed, and lists where it is known
+    // to be. It has one address less.
     let cookie = init_from(&mut bench, v4(10), 0x0c0c_0c0c, &[VICTIM]).unwrap();
     assert_eq!(echo(&mut bench, v4(10), &cookie), Ok(()));
-    let _ = bench.replies();
+    assert_eq!(ways_of(&mut bench, COOKIE_ACK), [v4(10)]);
     assert_eq!(up_count(&bench), 1);
-    assert!(bench.host.events.iter().any(|event| matches!(event, Event::Restarted { .. })));
+    assert_eq!(bench.host.events[1..], [Event::Restarted { handle }]);
+    let paths = (0..).map_while(|index| bench.host.endpoint.path(handle, index));
+    let paths: Vec<_> = paths
+        .map(|path| (path.remote, path.is_confirmed, path.is_primary, path.is_active))
+        .collect();
+    assert_eq!(paths, [(v4(10), true, true, true), (PEER, false, false, false)]);
 }
