@@ -37,7 +37,7 @@ pub const LISTEN_PORTS_MAX: usize = 32;
 
 /// An SCTP endpoint: all associations of one process, whatever their ports.
 ///
-/// The buffer for [`poll_transmit`](Machine::poll_transmit) must hold [`Config::mtu`] bytes.
+/// The buffer for [`poll_transmit`](Machine::poll_transmit) must hold `Config::mtu` bytes.
 #[derive(Debug)]
 pub struct Endpoint<S, E> {
     engine: Engine,

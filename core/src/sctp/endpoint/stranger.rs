@@ -231,7 +231,7 @@ impl Engine {
 
 /// How many different addresses of an INIT are looked up; an association keeps the first of them.
 const LISTED_MAX: usize = 8;
-const _: () = assert!(LISTED_MAX >= PATHS_MAX - 1, "all that are kept are looked up");
+const _: () = assert!(LISTED_MAX + 1 >= PATHS_MAX, "all that are kept are looked up");
 
 fn reports_stale_cookie(chunks: Chunks<'_>) -> bool {
     chunks.into_iter().any(|raw| match Chunk::parse(raw) {
