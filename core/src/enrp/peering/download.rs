@@ -11,7 +11,16 @@ use super::super::registrar::Registrar;
 use super::super::tables::Tables;
 use super::Join;
 use super::learn::Source;
-use super::table::{Sync, owes};
+use super::table::{PeerSlot, Sync, owes};
+
+impl PeerSlot {
+    /// Waits no longer for the table of the peer, which may go on where it is when it is asked the
+    /// next time.
+    pub(super) fn break_off(&mut self) {
+        self.sync = Sync::Idle;
+        self.is_broken_off = true;
+    }
+}
 
 impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
     /// Asks a peer for a table.
@@ -66,8 +75,10 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
         place: usize,
         table: &HandleTableResponse<'_>,
     ) {
-        let sync = self.tables.lend().peers[place].sync;
+        let peer = &mut self.tables.lend().peers[place];
+        let sync = peer.sync;
         if matches!(sync, Sync::Idle | Sync::List) {
+            peer.is_broken_off |= table.more;
             self.counters.unexpected += 1;
             return;
         }
@@ -90,7 +101,13 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
             self.encourage_mentor(now, place);
             return;
         }
-        self.tables.lend().peers[place].sync = Sync::Idle;
+        let peer = &mut self.tables.lend().peers[place];
+        peer.sync = Sync::Idle;
+        if core::mem::take(&mut peer.is_broken_off) && sync == Sync::Own {
+            // What it named before the break is missing in this round.
+            self.start_sync(now, place, Sync::Own);
+            return;
+        }
         match sync {
             Sync::All => self.joined(),
             _ => self.forget_unnamed(now, place),

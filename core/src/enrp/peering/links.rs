@@ -112,6 +112,8 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
         let peer = &mut self.tables.lend().peers[place];
         (peer.link, peer.connect, peer.told) = (Some(id), None, end);
         peer.is_stale = true;
+        // Its download from here begins anew.
+        peer.cursor = None;
         peer.owes |= match peer.state {
             PeerState::Active => owes::PRESENCE,
             _ => owes::PRESENCE_QUESTION,

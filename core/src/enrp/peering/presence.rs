@@ -180,7 +180,7 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
         let next = match self.peering.join {
             Join::Seeking { until } if until <= now => 0,
             Join::Mentored { until, mentor } if until <= now => {
-                self.tables.lend().peers[mentor].sync = Sync::Idle;
+                self.tables.lend().peers[mentor].break_off();
                 mentor + 1
             }
             _ => return,
@@ -353,7 +353,7 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
                         _ => owes::TABLE_REQUEST,
                     };
                 }
-                _ => peer.sync = Sync::Idle,
+                _ => peer.break_off(),
             }
         }
         let peer = &self.tables.lend().peers[place];

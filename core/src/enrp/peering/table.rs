@@ -42,6 +42,8 @@ pub struct PeerSlot {
     /// The table download from it.
     pub(super) sync: Sync,
     pub(super) sync_deadline: Instant,
+    /// A download was broken off: the next one may go on in the middle of the table.
+    pub(super) is_broken_off: bool,
     /// Elements that were last named in another round than the latest are gone.
     pub(super) round: u8,
     /// Its table download from here: where it goes on, and whether it wants our elements alone.
@@ -119,6 +121,7 @@ impl PeerSlot {
         told: 0,
         sync: Sync::Idle,
         sync_deadline: Instant::ZERO,
+        is_broken_off: false,
         round: 0,
         cursor: None,
         wants_own: false,

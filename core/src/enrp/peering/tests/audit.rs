@@ -150,3 +150,52 @@ fn an_element_whose_home_does_not_answer_is_forgotten_at_its_end() {
     hears_of_2(&mut bench, 1);
     assert_eq!(bench.knows(), [""; 0]);
 }
+
+#[test]
+fn a_table_after_one_that_was_broken_off_is_asked_for_once_more() {
+    let mut bench = Bench::among(Profile::Rfc, &[2]);
+    for pe_id in [10, 11, 12] {
+        bench.hears(2, adds(2, "A", pe_id)).unwrap();
+    }
+    bench.hears(2, presence(2, false, !sum_of_2(&bench))).unwrap();
+    bench.hears(2, table_response(2, true, &[("A", 10, 2, RR)])).unwrap();
+    bench.passes(bench.registrar.config.max_time_no_response);
+    bench.hears(2, presence(2, false, !sum_of_2(&bench))).unwrap();
+    bench.said();
+    // Its peer goes on where it was.
+    bench.hears(2, table_response(2, false, &[("A", 11, 2, RR)])).unwrap();
+    assert_eq!(bench.knows(), ["A/10@2", "A/11@2", "A/12@2"]);
+    assert_eq!(bench.said(), ["2 TABLE_REQUEST W 1>2"]);
+    bench.hears(2, table_response(2, true, &[("A", 10, 2, RR)])).unwrap();
+    assert_eq!(bench.said(), ["2 TABLE_REQUEST W 1>2"]);
+    bench.hears(2, table_response(2, false, &[("A", 11, 2, RR)])).unwrap();
+    assert_eq!(bench.knows(), ["A/10@2", "A/11@2"]);
+    assert_eq!(bench.said(), [""; 0]);
+}
+
+#[test]
+fn a_piece_that_nobody_waits_for_makes_the_next_table_doubtful() {
+    let mut bench = Bench::among(Profile::Rfc, &[2]);
+    bench.hears(2, adds(2, "A", 10)).unwrap();
+    bench.hears(2, adds(2, "A", 11)).unwrap();
+    bench.hears(2, table_response(2, true, &[("A", 10, 2, RR)])).unwrap();
+    bench.hears(2, presence(2, false, !sum_of_2(&bench))).unwrap();
+    bench.said();
+    bench.hears(2, table_response(2, false, &[("A", 11, 2, RR)])).unwrap();
+    assert_eq!(bench.knows(), ["A/10@2", "A/11@2"]);
+    assert_eq!(bench.said(), ["2 TABLE_REQUEST W 1>2"]);
+}
+
+#[test]
+fn a_table_begins_anew_on_another_association() {
+    let mut bench = Bench::among(Profile::Rfc, &[2]);
+    bench.registrar.config.table_items_max = 1;
+    bench.registers("A", 10);
+    bench.registers("A", 11);
+    bench.said();
+    bench.hears(2, table_request(2, true)).unwrap();
+    assert_eq!(bench.said(), ["2 TABLE_RESPONSE M 1>2 [10]"]);
+    bench.links(5);
+    bench.hears(5, table_request(2, true)).unwrap();
+    assert!(bench.said().contains(&"5 TABLE_RESPONSE M 1>2 [10]".into()));
+}
