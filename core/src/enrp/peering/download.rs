@@ -1,5 +1,7 @@
 //! Handle tables: giving and taking them. Read RFC 5353 §3.2.3 and §3.6.3 before editing.
 
+use core::time::Duration;
+
 use crate::entropy::Entropy;
 use crate::handlespace::{ElementIndex, Storage};
 use crate::time::Instant;
@@ -11,7 +13,10 @@ use super::super::registrar::Registrar;
 use super::super::tables::Tables;
 use super::Join;
 use super::learn::Source;
-use super::table::{PeerSlot, Sync, owes};
+use super::table::{PeerSlot, PeerState, Sync, owes};
+
+/// What is due among peers comes after what is due of elements.
+const DOUBT_MIN: Duration = Duration::from_secs(1);
 
 impl PeerSlot {
     /// Waits no longer for the table of the peer, which may go on where it is when it is asked the
@@ -34,21 +39,36 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
 
     /// Asks the home of an element whose registration seems to have ended for its table, where the
     /// element is still named if it was renewed: a renewal is lost if too many changes come at a
-    /// time, and no checksum shows it. Whether an answer may come.
+    /// time, and no checksum shows it. If the home seems to be dead, waits until that is settled.
+    /// Whether the element may be renewed.
     pub(in super::super) fn asks_home(&mut self, now: Instant, index: ElementIndex) -> bool {
         let view = self.handlespace.element(index);
         let (home, is_doubted) = (view.home(), view.scratch().flags & flag::DOUBTED != 0);
-        let Some(place) = self.place_of(home).filter(|_| !is_doubted) else { return false };
-        let peer = &self.tables.lend().peers[place];
-        if !peer.is_alive() || peer.link.is_none() {
-            return false;
+        let Some(place) = self.place_of(home) else { return false };
+        let peer = self.tables.lend().peers[place];
+        let patience = match (peer.state, peer.link) {
+            // As long as pieces of its table come, the element may be in the next.
+            (PeerState::Active, _) if is_doubted => {
+                let left = peer.sync_deadline.saturating_duration_since(now);
+                Some(left).filter(|left| peer.sync != Sync::Idle && !left.is_zero())
+            }
+            (PeerState::Active | PeerState::Suspect, Some(_)) if !is_doubted => {
+                if peer.sync == Sync::Idle {
+                    self.start_sync(now, place, Sync::Own);
+                    self.find_peer_deadline();
+                }
+                Some(self.config.max_time_no_response)
+            }
+            // Who takes the element over will renew its registration.
+            _ => {
+                let left = peer.deadline.saturating_duration_since(now);
+                Some(left.max(DOUBT_MIN)).filter(|_| peer.deadline >= now)
+            }
+        };
+        if let Some(patience) = patience {
+            self.doubt(now, index, patience);
         }
-        if peer.sync == Sync::Idle {
-            self.start_sync(now, place, Sync::Own);
-            self.find_peer_deadline();
-        }
-        self.doubt(now, index, self.config.max_time_no_response);
-        true
+        patience.is_some()
     }
 
     /// A peer wants a table, or the next piece of it.

@@ -199,3 +199,33 @@ fn a_table_begins_anew_on_another_association() {
     bench.hears(5, table_request(2, true)).unwrap();
     assert!(bench.said().contains(&"5 TABLE_RESPONSE M 1>2 [10]".into()));
 }
+
+#[test]
+fn an_element_is_not_forgotten_while_pieces_of_its_homes_table_come() {
+    let mut bench = Bench::among(Profile::Rsplib, &[2]);
+    bench.hears(2, adds(2, "A", 10)).unwrap();
+    bench.hears(2, adds(2, "A", 11)).unwrap();
+    hears_of_2(&mut bench, 301);
+    for _ in 0..3 {
+        bench.hears(2, table_response(2, true, &[("A", 10, 2, RR)])).unwrap();
+        hears_of_2(&mut bench, 4);
+        assert_eq!(bench.knows(), ["A/10@2", "A/11@2"]);
+    }
+    bench.hears(2, table_response(2, false, &[("A", 11, 2, RR)])).unwrap();
+    hears_of_2(&mut bench, 200);
+    assert_eq!(bench.knows(), ["A/10@2", "A/11@2"]);
+}
+
+#[test]
+fn an_element_is_not_forgotten_while_pieces_of_its_homes_table_should_come() {
+    let mut bench = Bench::among(Profile::Rsplib, &[2]);
+    bench.hears(2, adds(2, "A", 10)).unwrap();
+    bench.hears(2, adds(2, "A", 11)).unwrap();
+    hears_of_2(&mut bench, 301);
+    bench.hears(2, table_response(2, true, &[("A", 10, 2, RR)])).unwrap();
+    hears_of_2(&mut bench, 4);
+    assert_eq!(bench.knows(), ["A/10@2", "A/11@2"]);
+    // No more come.
+    hears_of_2(&mut bench, 2);
+    assert_eq!(bench.knows(), ["A/10@2"]);
+}

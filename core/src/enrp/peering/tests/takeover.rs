@@ -303,3 +303,63 @@ fn an_element_that_leaves_while_its_home_stops_is_not_deleted() {
     assert_eq!(bench.knows(), ["A/8@2"]);
     assert_eq!(bench.said(), ["shut down 2"]);
 }
+
+/// Time passes in which these peers say that they live and have what we know of.
+fn hears_of(bench: &mut Bench, peers: &[u32], seconds: u64) {
+    for _ in 0..seconds {
+        bench.passes(SECOND);
+        for &peer in peers {
+            let sum = bench.registrar.handlespace.checksum(RegistrarId(peer));
+            bench.hears(peer, presence(peer, false, sum)).unwrap();
+        }
+        bench.said();
+    }
+}
+
+#[test]
+fn a_registration_that_ends_while_its_home_is_taken_over_lasts() {
+    let mut bench = Bench::among(Profile::Rsplib, &[2, 4]);
+    bench.hears(4, adds(4, "A", 10)).unwrap();
+    let config = &bench.registrar.config;
+    let silence = config.max_time_last_heard + config.max_time_no_response;
+    // The home becomes silent so that it is wanted when the registration ends.
+    hears_of(&mut bench, &[2, 4], 298 - silence.as_secs());
+    hears_of(&mut bench, &[2], silence.as_secs() + 1);
+    assert_eq!(bench.state_of(4), Some(PeerState::Claimed));
+    hears_of(&mut bench, &[2], 2);
+    assert_eq!(bench.state_of(4), Some(PeerState::Claimed));
+    assert_eq!(bench.knows(), ["A/10@4"]);
+    hears_of(&mut bench, &[2], 4);
+    assert_eq!(bench.knows(), ["A/10@1"]);
+}
+
+#[test]
+fn a_registration_that_ends_while_its_home_falls_silent_lasts() {
+    let mut bench = Bench::among(Profile::Rsplib, &[2, 4]);
+    bench.hears(4, adds(4, "A", 10)).unwrap();
+    let silence = bench.registrar.config.max_time_last_heard;
+    // It is active still when it is asked for its table, and suspected when it has not answered.
+    hears_of(&mut bench, &[2, 4], 302 - silence.as_secs());
+    hears_of(&mut bench, &[2], silence.as_secs() - 1);
+    assert_eq!(bench.state_of(4), Some(PeerState::Active));
+    hears_of(&mut bench, &[2], 5);
+    assert_eq!(bench.state_of(4), Some(PeerState::Suspect));
+    assert_eq!(bench.knows(), ["A/10@4"]);
+    hears_of(&mut bench, &[2], 10);
+    assert_eq!(bench.knows(), ["A/10@1"]);
+}
+
+#[test]
+fn a_registration_that_ends_while_its_home_is_sought_lasts() {
+    let mut bench = Bench::among(Profile::Rsplib, &[2, 4]);
+    bench.hears(4, adds(4, "A", 10)).unwrap();
+    hears_of(&mut bench, &[2, 4], 299);
+    bench.down(4);
+    assert_eq!(bench.state_of(4), Some(PeerState::Suspect));
+    bench.said();
+    hears_of(&mut bench, &[2], 2);
+    assert_eq!(bench.state_of(4), Some(PeerState::Suspect));
+    assert_eq!(bench.knows(), ["A/10@4"]);
+    hears_of(&mut bench, &[2], 10);
+    assert_eq!(bench.knows(), ["A/10@1"]);
+}
