@@ -11,6 +11,7 @@
 //!                                                 |  +-------------------------------------+
 //!                                                 | heard            MAX-TIME-NO-RESPONSE, |
 //!                                                 |                  or it cannot be reached
+//!      Unheard for both times together: as Suspect at its end
 //!      Free <--- nothing to take over ------------+----------------------------------------+
 //!      Free <--- all acknowledged, or time is up ---- Claimed <----- it owns elements -----+
 //!      Free <--- Takeover Server ---- Ceded <--- another registrar claims it ---- any

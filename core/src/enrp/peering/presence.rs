@@ -363,9 +363,11 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
         match peer.state {
             PeerState::Free => {}
             PeerState::Unheard if peer.is_configured => {}
-            PeerState::Unheard => self.drop_peer(place),
             PeerState::Active => self.suspect(now, place),
-            PeerState::Suspect | PeerState::Ceded => self.on_peer_dead(now, place),
+            // Who was never heard may own what the mentor knew of.
+            PeerState::Unheard | PeerState::Suspect | PeerState::Ceded => {
+                self.on_peer_dead(now, place);
+            }
             PeerState::Claimed => self.take_over(now, place),
         }
     }

@@ -363,3 +363,23 @@ fn a_registration_that_ends_while_its_home_is_sought_lasts() {
     hears_of(&mut bench, &[2], 10);
     assert_eq!(bench.knows(), ["A/10@1"]);
 }
+
+#[test]
+fn the_elements_of_a_registrar_that_only_the_mentor_knew_find_a_home() {
+    let mut bench = Bench::new(Profile::Rfc, |_| {});
+    bench.starts(&[2]);
+    bench.said();
+    bench.connects(2, 0);
+    bench.hears(2, presence(2, false, NOTHING)).unwrap();
+    bench.hears(2, list_response(2, &[1, 4])).unwrap();
+    bench.hears(2, table_response(2, false, &[("A", 10, 4, RR)])).unwrap();
+    let config = &bench.registrar.config;
+    let patience = config.max_time_last_heard + config.max_time_no_response;
+    hears_of(&mut bench, &[2], patience.as_secs() - 1);
+    assert_eq!(bench.state_of(4), Some(PeerState::Unheard));
+    bench.passes(2 * SECOND);
+    assert_eq!(about_takeovers(bench.said()), ["2 INIT_TAKEOVER 1>0 of 4"]);
+    bench.hears(2, init_takeover_ack(2, 4)).unwrap();
+    assert_eq!(bench.knows(), ["A/10@1"]);
+    assert_eq!(bench.state_of(4), None);
+}
