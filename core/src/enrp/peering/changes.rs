@@ -32,6 +32,12 @@ impl Changes {
         self.end
     }
 
+    /// Whether a reader at `place` is not lapped by one more message, however long.
+    pub(super) const fn has_room(&self, ring_len: usize, place: u64) -> bool {
+        let unread = self.end.saturating_sub(place);
+        unread == 0 || unread + ((HEADER_LEN + RECORD_LEN_MAX) as u64) <= ring_len as u64
+    }
+
     /// Appends a message, for one receiver or for all. Whether it fits at all.
     pub(super) fn push(&mut self, ring: &mut [u8], receiver: RegistrarId, message: &[u8]) -> bool {
         let len = HEADER_LEN + message.len();

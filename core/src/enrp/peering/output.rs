@@ -42,6 +42,24 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
         if let Some(transmit) = self.next_link_business(buf) {
             return Some(transmit);
         }
+        if let Some(transmit) = self.next_to_any(now, buf) {
+            return Some(transmit);
+        }
+        if self.suggest_more()
+            && let Some(transmit) = self.next_to_any(now, buf)
+        {
+            return Some(transmit);
+        }
+        if core::mem::take(&mut self.peering.is_multicast_owed)
+            && let Ok(len) = self.emit_presence(false, RegistrarId::UNKNOWN, buf)
+        {
+            return Some(Transmit::Multicast { channel: Channel::Enrp, len });
+        }
+        None
+    }
+
+    /// What the next peer is to be told, each in its turn.
+    fn next_to_any(&mut self, now: Instant, buf: &mut [u8]) -> Option<Transmit> {
         let count = self.tables.lend().peers.len();
         for step in 0..count {
             let place = (self.peering.turn + step) % count;
@@ -49,11 +67,6 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
                 self.peering.turn = place;
                 return Some(transmit);
             }
-        }
-        if core::mem::take(&mut self.peering.is_multicast_owed)
-            && let Ok(len) = self.emit_presence(false, RegistrarId::UNKNOWN, buf)
-        {
-            return Some(Transmit::Multicast { channel: Channel::Enrp, len });
         }
         None
     }

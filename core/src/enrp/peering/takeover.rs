@@ -29,6 +29,9 @@ pub(super) struct HandOver {
     until: Instant,
     next_at: Instant,
     round: u8,
+    /// Some elements of this round have not been suggested yet, as the peers are still to be told
+    /// of others.
+    has_more: bool,
 }
 
 impl HandOver {
@@ -168,30 +171,69 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
     /// Suggests to the peers that they become the homes of our elements, each to the one whose
     /// identifier fits best. Whether there is anything to wait for.
     pub(in super::super) fn begin_hand_over(&mut self) -> bool {
-        let is_any = self.suggest_homes(0);
-        if is_any {
-            let now = self.now();
-            let (until, next_at) = (now + HAND_OVER_PATIENCE, now + HAND_OVER_ROUND);
-            self.peering.hand_over = Some(HandOver { until, next_at, round: 0 });
-            self.find_peer_deadline();
+        let peers = self.tables.lend().peers.iter();
+        let has_heirs = peers.filter(|peer| peer.is_alive()).any(|peer| peer.link.is_some());
+        if !has_heirs || self.handlespace.count_of(self.identifier) == 0 {
+            return false;
         }
-        is_any
-    }
-
-    /// Suggests a home for each element that we have still: to the peer that fits best, and in
-    /// each further `round` to the next best, as a peer may not support suggestions.
-    fn suggest_homes(&mut self, round: u8) -> bool {
         let mut next = self.handlespace.first_owned_by(self.identifier);
-        let mut is_any = false;
         // Each round passes an element of ours.
         while let Some(index) = next {
             next = self.handlespace.next_owned(index);
-            let element = self.handlespace.element(index).pe_id();
-            let Some(peer) = self.heir_of(element, round) else { return false };
-            self.announce_to(index, UpdateAction::ADD, peer, true);
-            is_any = true;
+            self.handlespace.scratch_mut(index).round = 0;
         }
-        is_any
+        let now = self.now();
+        let (until, next_at) = (now + HAND_OVER_PATIENCE, now + HAND_OVER_ROUND);
+        // The round is also the mark of the elements that were suggested in it.
+        self.peering.hand_over = Some(HandOver { until, next_at, round: 1, has_more: true });
+        self.suggest_more();
+        self.find_peer_deadline();
+        true
+    }
+
+    /// Goes on with suggesting homes. Whether there was anything left to suggest.
+    pub(super) fn suggest_more(&mut self) -> bool {
+        let Some(round) =
+            self.peering.hand_over.filter(|it| it.has_more).map(|hand_over| hand_over.round)
+        else {
+            return false;
+        };
+        let has_more = self.suggest_homes(round);
+        if let Some(hand_over) = &mut self.peering.hand_over {
+            hand_over.has_more = has_more;
+        }
+        true
+    }
+
+    /// Suggests a home for each element that we have still: to the peer that fits best, and in
+    /// each further `round` to the next best, as a peer may not support suggestions. Stops before
+    /// a peer would miss one; whether some are left.
+    fn suggest_homes(&mut self, round: u8) -> bool {
+        let mut next = self.handlespace.first_owned_by(self.identifier);
+        // Each round passes an element of ours.
+        while let Some(index) = next {
+            next = self.handlespace.next_owned(index);
+            let view = self.handlespace.element(index);
+            let element = view.pe_id();
+            if view.scratch().round == round {
+                continue;
+            }
+            if !self.has_change_room() {
+                return true;
+            }
+            let Some(peer) = self.heir_of(element, round.wrapping_sub(1)) else { return false };
+            self.handlespace.scratch_mut(index).round = round;
+            self.announce_to(index, UpdateAction::ADD, peer, true);
+        }
+        false
+    }
+
+    /// Whether all peers that can be told something will be told one change more.
+    fn has_change_room(&mut self) -> bool {
+        let lent = self.tables.lend();
+        let linked = lent.peers.iter().filter(|peer| peer.link.is_some());
+        let slowest = linked.map(|peer| peer.told).min();
+        slowest.is_none_or(|told| self.peering.changes.has_room(lent.changes.len(), told))
     }
 
     /// The peer that fits an element best, or the next best, and so on around.
@@ -217,9 +259,12 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
             self.end_hand_over();
         } else if hand_over.next_at <= now {
             hand_over.next_at = now + HAND_OVER_ROUND;
-            hand_over.round = hand_over.round.wrapping_add(1);
-            let round = hand_over.round;
-            self.suggest_homes(round);
+            // A round ends when all have been suggested.
+            if !hand_over.has_more {
+                hand_over.round = hand_over.round.wrapping_add(1);
+                hand_over.has_more = true;
+            }
+            self.suggest_more();
         }
     }
 

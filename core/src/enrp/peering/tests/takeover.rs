@@ -1,6 +1,7 @@
 //! A dead peer and its elements (RFC 5353 §3.5).
 
 use super::*;
+use crate::handlespace::NewElement;
 
 /// Peer 4, with an element, has become silent, and it is wanted.
 fn claims(profile: Profile) -> Bench {
@@ -382,4 +383,30 @@ fn the_elements_of_a_registrar_that_only_the_mentor_knew_find_a_home() {
     bench.hears(2, init_takeover_ack(2, 4)).unwrap();
     assert_eq!(bench.knows(), ["A/10@1"]);
     assert_eq!(bench.state_of(4), None);
+}
+
+#[test]
+fn a_registrar_that_stops_suggests_no_more_at_a_time_than_its_peers_can_be_told() {
+    let mut bench = Bench::among(Profile::Rsplib, &[2, 3]);
+    let at = transport(3_000, "10.0.1.1", TransportUse::DataPlusControl);
+    for pe_id in 100..116 {
+        let element = element(pe_id, RegistrarId(US), RR, &at);
+        let (owner, association) = (RegistrarId(US), None);
+        let new = NewElement { pool: handle("A"), element: &element, owner, association };
+        let index = bench.registrar.handlespace.register(&new).unwrap().index;
+        // Changes that the peers are still to be told of.
+        bench.registrar.announce(index, UpdateAction::ADD);
+        bench.registrar.announce(index, UpdateAction::ADD);
+    }
+    let waiting = bench.registrar.peering.changes.end();
+    bench.registrar.stop();
+    let rest = bench.registrar.tables.lend().changes.len() as u64 - waiting;
+    assert!(rest < waiting / 2, "there is room for all suggestions");
+    let mut suggested = bench.said();
+    suggested.retain(|line| line.contains("UPDATE T"));
+    assert_eq!(suggested.len(), 16);
+    assert_eq!(bench.registrar.counters.peers_lapped, 0);
+    // The next round, for those that have not gone.
+    bench.passes(SECOND);
+    assert_eq!(updates(bench.said()).len(), 16);
 }
