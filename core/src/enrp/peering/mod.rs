@@ -283,14 +283,14 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
         }
         let message = match EnrpMessage::parse(data) {
             Ok(message) => message,
-            Err(error) => return Err(self.on_malformed_from_peer(id, data, error)),
+            Err(error) => return Err(self.on_malformed_from_peer(now, id, data, error)),
         };
         let Some((sender, _)) = message.ids() else {
             self.counters.unexpected += 1;
             if let EnrpMessage::Unknown(unknown) = message
                 && let Some(error) = unknown.operation_error()
             {
-                self.owe_error(id, error.cause(), unknown.bytes);
+                self.owe_error(now, id, error.cause(), unknown.bytes);
             }
             return Err(InputError::Unexpected);
         };
@@ -305,7 +305,7 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
         }
         let place = self.heard_on(now, id, sender)?;
         if let Some(parameter) = message.unrecognized().next() {
-            self.owe_error(id, Cause::UNRECOGNIZED_PARAMETER, parameter);
+            self.owe_error(now, id, Cause::UNRECOGNIZED_PARAMETER, parameter);
         }
         self.on_enrp(now, place, message)
     }
@@ -341,6 +341,7 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
 
     fn on_malformed_from_peer(
         &mut self,
+        now: Instant,
         id: AssociationId,
         data: &[u8],
         error: ParseError<'_>,
@@ -348,20 +349,25 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
         self.counters.malformed += 1;
         let is_error = data.first() == Some(&ERROR_MESSAGE_TYPE);
         if let Some(cause) = error.cause().filter(|_| !is_error) {
-            self.owe_error(id, cause, error.bytes);
+            self.owe_error(now, id, cause, error.bytes);
         }
         InputError::Malformed
     }
 
-    /// Errors do not queue: of several at a time the first is sent.
-    fn owe_error(&mut self, id: AssociationId, cause: Cause, data: &[u8]) {
-        if let Some(link) = self.link(id).filter(|link| link.error.is_none()) {
-            link.error = Some(cause);
-            link.data_len = 0;
-            if let Some(place) = link.data.get_mut(..data.len()) {
-                place.copy_from_slice(data);
-                link.data_len = data.len() as u16;
-            }
+    /// Errors do not queue: of several at a time the first is sent, unless the association has had
+    /// too many.
+    fn owe_error(&mut self, now: Instant, id: AssociationId, cause: Cause, data: &[u8]) {
+        let limit = self.config.error_rate;
+        let Some(link) = self.link(id).filter(|link| link.error.is_none()) else { return };
+        if !link.errors.admit(now, limit) {
+            self.limited(id, Limit::ErrorRate);
+            return;
+        }
+        link.error = Some(cause);
+        link.data_len = 0;
+        if let Some(place) = link.data.get_mut(..data.len()) {
+            place.copy_from_slice(data);
+            link.data_len = data.len() as u16;
         }
     }
 

@@ -9,6 +9,7 @@ use crate::time::Instant;
 use crate::wire::Cause;
 
 use super::super::distance::Distance;
+use super::super::rate::Meter;
 use super::super::tables::{AssociationState, REPORTED_LEN_MAX};
 
 /// The most peers that a registrar can have: sets of them are words of 64 bits.
@@ -185,6 +186,8 @@ pub struct LinkSlot {
     /// When an association is given up whose peer says nothing.
     pub(super) deadline: Instant,
     pub(in super::super) distance: Distance,
+    /// How many errors it has been sent.
+    pub(super) errors: Meter,
     /// An error to send.
     pub(super) error: Option<Cause>,
     pub(super) data: [u8; REPORTED_LEN_MAX],
@@ -201,6 +204,7 @@ impl LinkSlot {
         port: 0,
         deadline: Instant::ZERO,
         distance: Distance::NONE,
+        errors: Meter::NEW,
         error: None,
         data: [0; REPORTED_LEN_MAX],
         data_len: 0,

@@ -39,6 +39,28 @@ fn an_error_is_not_answered() {
 }
 
 #[test]
+fn errors_to_a_peer_are_as_many_as_the_rate_limit_says() {
+    let mut bench = Bench::among(Profile::Rfc, &[2, 3]);
+    let unknown = [0x6a, 0, 0, 12, 0, 0, 0, 2, 0, 0, 0, 1];
+    let mut errors_after = |peer, count| {
+        (0..count)
+            .map(|_| {
+                assert_eq!(bench.hears(peer, unknown), Err(InputError::Unexpected));
+                bench.said().len()
+            })
+            .sum::<usize>()
+    };
+    assert_eq!(errors_after(2, 100), 20);
+    assert_eq!(errors_after(3, 1), 1);
+    let limited = bench.registrar.counters.limited;
+    assert_eq!(limited, 80);
+    bench.passes(SECOND / 5);
+    bench.said();
+    bench.hears(2, unknown).unwrap_err();
+    assert_eq!(bench.said(), ["2 ERROR 1>0 [2]"]);
+}
+
+#[test]
 fn an_identifier_is_drawn_once_and_is_another_for_another_seed() {
     let draw = |seed| {
         let tables: Small = WithPeers::new(InlineTables::new());
