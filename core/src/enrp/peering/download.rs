@@ -4,6 +4,7 @@ use core::time::Duration;
 
 use crate::entropy::Entropy;
 use crate::handlespace::{ElementIndex, Storage};
+use crate::identifier::RegistrarId;
 use crate::time::Instant;
 use crate::wire::enrp::HandleTableResponse;
 
@@ -111,6 +112,12 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
         }
         let source = if sync == Sync::All { Source::Mentor } else { Source::Table };
         for (pool, element) in table.entries {
+            // A whole table that was asked for before may come late, when the homes of others in it
+            // are gone, and nobody would ever tell that their elements are.
+            let is_its_own = [RegistrarId::UNKNOWN, table.sender].contains(&element.home);
+            if source == Source::Table && !is_its_own {
+                continue;
+            }
             self.learn(now, table.sender, pool, element, source);
         }
         let sync_deadline = now + self.config.max_time_no_response;

@@ -82,13 +82,17 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
             return None;
         }
         let holder = known.and_then(|index| self.handlespace.element(index).association());
+        let is_wanted = known.is_some_and(|index| {
+            self.handlespace.element(index).scratch().flags & flag::ADOPTED != 0
+        });
         let policy = self.policy_from(sender, element.policy);
         let element = PoolElement { policy, ..element };
         let index = self.enter(now, pool, &element, home)?;
         // It has a home, so it need not have us for one.
         self.stop_adoption(index);
-        // Who has moved ends the association; who has not can be asked on it.
-        let is_kept = is_ours && holder.is_some_and(|id| self.up(id).is_some());
+        // Who has moved ends the association; who has not can be asked on it, however often it
+        // was claimed.
+        let is_kept = (is_ours || !is_wanted) && holder.is_some_and(|id| self.up(id).is_some());
         match holder {
             Some(holder) if is_kept => self.handlespace.set_association(index, Some(holder)),
             _ => self.count_element_of(holder, -1),

@@ -82,6 +82,15 @@ fn a_table_takes_no_element_from_a_registrar_that_lives() {
 }
 
 #[test]
+fn an_audit_takes_only_what_is_the_senders_own() {
+    let mut bench = Bench::among(Profile::Rfc, &[2]);
+    bench.hears(2, presence(2, false, !sum_of_2(&bench))).unwrap();
+    // The whole table that was asked for long ago, and came late: 4 has been taken over.
+    bench.hears(2, table_response(2, false, &[("A", 10, 4, RR), ("A", 11, 2, RR)])).unwrap();
+    assert_eq!(bench.knows(), ["A/11@2"]);
+}
+
+#[test]
 fn an_owner_that_is_asked_for_its_elements_answers_at_once() {
     let mut bench = Bench::among(Profile::Rfc, &[2]);
     bench.registers("A", 10);

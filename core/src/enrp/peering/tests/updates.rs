@@ -131,6 +131,24 @@ fn an_element_that_comes_from_another_registrar_is_ours_from_then_on() {
 }
 
 #[test]
+fn an_element_of_ours_that_was_claimed_again_and_again_is_asked_when_it_is_let_go() {
+    let mut bench = Bench::among(Profile::Rsplib, &[2, 3]);
+    bench.registers("A", 10);
+    bench.said_to_elements();
+    // A registrar that was stopped reads an old registration, renewed or suggested at once, and
+    // then that the element has left it.
+    bench.hears(2, adds(2, "A", 10)).unwrap();
+    bench.hears(2, adds(2, "A", 10)).unwrap();
+    assert_eq!(bench.knows(), ["A/10@2"]);
+    bench.said();
+    bench.hears(2, deletes(2, "A", 10)).unwrap();
+    assert_eq!(bench.said_to_elements(), ["10 KEEP_ALIVE H 1"]);
+    bench.acks(10, "A", 10);
+    assert_eq!(bench.knows(), ["A/10@1"]);
+    assert_eq!(bench.said(), ["2 UPDATE 1>0 ADD A/10@1", "3 UPDATE 1>0 ADD A/10@1"]);
+}
+
+#[test]
 fn what_is_rejected_is_not_told() {
     let mut bench = Bench::among(Profile::Rfc, &[2]);
     bench.hears(2, update(2, UpdateAction::ADD, "A", 10, Policy::Random)).unwrap();
