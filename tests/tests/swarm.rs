@@ -4,9 +4,9 @@
 use rserpool_tests::swarm::{self, range};
 
 /// Seeds whose scopes violated something once.
-const SEEDS: [u64; 16] = [
+const SEEDS: [u64; 20] = [
     12, 22, 43, 83, 92, 202, 459, 941, 2_808, 3_617, 5_078, 11_432, 13_854, 1_000_865, 1_010_042,
-    1_014_313,
+    1_014_313, 2_001_023, 2_010_897, 2_023_159, 2_030_537,
 ];
 
 #[test]

@@ -244,7 +244,7 @@ impl World {
         let Some(place) = self.draw.pick(&others) else { return };
         let most = if is_clean {
             self.leave(place);
-            Duration::from_secs(2)
+            self.plan.leaving()
         } else {
             self.end_element(place);
             self.plan.keep_alive()

@@ -111,8 +111,15 @@ impl World {
             }
             let since = *self.differing.entry((at, of)).or_insert(now);
             let age = now.saturating_duration_since(since);
-            let (at, of) = (self.seats[at].id, self.seats[of].id);
-            assert!(age <= most, "{at:?} has had other elements of {of:?} than it for {age:?}");
+            let [(at, known), (of, owned)] = [at, of].map(|place| {
+                let seat = self.seats[place];
+                (seat.id, self.scope.beliefs(seat.node))
+            });
+            let what = "has had other elements of";
+            assert!(
+                age <= most,
+                "{at:?} {what} {of:?} than it for {age:?}: {known:x?} {owned:x?}"
+            );
         }
     }
 

@@ -97,6 +97,18 @@ impl Plan {
         self.stretched(wait) + Duration::from_secs(1)
     }
 
+    /// How long an element that leaves is known at most when all is well.
+    pub(super) fn leaving(&self) -> Duration {
+        let config = &self.config;
+        let told = Duration::from_secs(2);
+        if !config.suggest_takeover || !config.accept_takeover_suggestion {
+            return told;
+        }
+        // Whom it was suggested to a moment before cannot tell whether its home has lost it to the
+        // suggestion or for good: the element is sought and asked, each with its time-out.
+        told + self.stretched(config.keep_alive_timeout * 2)
+    }
+
     /// How long an element that is gone can be listed at most when all is well.
     pub(super) fn forgetting(&self) -> Duration {
         let life = self.stretched(self.timers.registration_life + Duration::from_secs(2));
