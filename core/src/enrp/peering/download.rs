@@ -112,8 +112,8 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
         }
         let source = if sync == Sync::All { Source::Mentor } else { Source::Table };
         for (pool, element) in table.entries {
-            // A whole table that was asked for before may come late, when the homes of others in it
-            // are gone, and nobody would ever tell that their elements are.
+            // A whole table that was asked for before may come late, when the homes of others in
+            // it are gone, and nobody would ever tell that their elements are.
             let is_its_own = [RegistrarId::UNKNOWN, table.sender].contains(&element.home);
             if source == Source::Table && !is_its_own {
                 continue;
