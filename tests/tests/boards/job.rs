@@ -92,10 +92,10 @@ fn pool() -> PoolHandleBuf {
     PoolHandle::new(b"ComputePool").unwrap().to_buf()
 }
 
-/// `IP:PORT/UDPPORT` as an endpoint.
+/// `IP:PORT` or `IP:PORT/UDPPORT` as an endpoint.
 pub(crate) fn endpoint(place: &str) -> Endpoint {
-    let (address, udp_port) = place.split_once('/').unwrap();
-    let mut endpoint = Endpoint::new(address.parse::<SocketAddr>().unwrap());
-    endpoint.udp_port = Some(udp_port.parse().unwrap());
+    let (address, udp_port) = place.split_once('/').unzip();
+    let mut endpoint = Endpoint::new(address.unwrap_or(place).parse::<SocketAddr>().unwrap());
+    endpoint.udp_port = udp_port.map(|port| port.parse().unwrap());
     endpoint
 }
