@@ -60,6 +60,7 @@ impl RateLimit {
 /// | `distance_step` | 50 ms | 50 ms | RSPLIB |
 /// | `mentor_timeout` | 5 s | 5 s | RFC 5353 gives none |
 /// | `takeover_timeout` | 5 s | 5 s | RFC 5353 gives none |
+/// | `hand_over_patience` | 3 s | 3 s | ours |
 /// | `lower_identifier_takes_over` | no | yes | RFC 5353 §3.5.1; RSPLIB |
 /// | unit of the registration life | 1 s | 1 ms | RFC 5354 §3.9; RSPLIB |
 /// | `known_identifier` | challenge | move | RFC 5354 §3.12.5; RSPLIB |
@@ -100,6 +101,9 @@ pub struct Config {
     pub mentor_timeout: Duration,
     /// How long acknowledgements of a takeover are waited for.
     pub takeover_timeout: Duration,
+    /// A registrar that stops waits as long as this for the next of its elements to find another
+    /// home.
+    pub hand_over_patience: Duration,
     /// Who gives way when two registrars want to take over the same one: the one with the larger
     /// identifier, or, as the RFC has it, the one with the smaller.
     pub lower_identifier_takes_over: bool,
@@ -177,6 +181,7 @@ impl Config {
             max_time_no_response: Duration::from_secs(5),
             mentor_timeout: Duration::from_secs(5),
             takeover_timeout: Duration::from_secs(5),
+            hand_over_patience: Duration::from_secs(3),
             lower_identifier_takes_over: !rfc,
             accept_takeover_suggestion: true,
             suggest_takeover: false,

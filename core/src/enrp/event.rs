@@ -183,6 +183,8 @@ pub enum InputError {
     Malformed,
     /// The message is unknown, or none that a registrar takes.
     Unexpected,
+    /// The message claims to come from a registrar that speaks on another association.
+    TakenIdentifier,
     /// The request was rejected with this error cause.
     Rejected(Cause),
     /// A limit was met.
@@ -199,6 +201,7 @@ impl fmt::Display for InputError {
             Self::WrongPpid => f.write_str("not an ASAP message"),
             Self::Malformed => f.write_str("the message does not parse"),
             Self::Unexpected => f.write_str("no message that a registrar takes"),
+            Self::TakenIdentifier => f.write_str("its sender speaks on another association"),
             Self::Rejected(cause) => write!(f, "rejected with error cause {:#06x}", cause.0),
             Self::Limited(limit) => write!(f, "limit met: {limit:?}"),
         }

@@ -55,7 +55,7 @@ impl HeapTables {
             events: 1_024,
             peers: PEERS_MAX,
             adoptions: 64,
-            changes: CHANGES_LEN,
+            changes: CHANGES_LEN_MIN.max(associations * CHANGE_LEN),
             subscriptions: associations.clamp(16, 1_024),
         })
     }
@@ -95,5 +95,8 @@ impl Tables for HeapTables {
     }
 }
 
-/// Some ten thousand changes that slow peers have not taken yet.
-const CHANGES_LEN: usize = 1 << 20;
+/// Some ten thousand changes that slow peers have not taken yet, even of a small registrar.
+const CHANGES_LEN_MIN: usize = 1 << 20;
+
+/// What the change of an element takes: a peer misses none if all elements change at once.
+const CHANGE_LEN: usize = 128;

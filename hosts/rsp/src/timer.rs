@@ -48,12 +48,13 @@ impl<'de> Deserialize<'de> for Timer {
 
 type Field = fn(&mut Config) -> &mut Duration;
 
-const TIMERS: [(&str, Field); 10] = [
+const TIMERS: [(&str, Field); 11] = [
     ("peer-heartbeat-cycle", |config| &mut config.peer_heartbeat_cycle),
     ("max-time-last-heard", |config| &mut config.max_time_last_heard),
     ("max-time-no-response", |config| &mut config.max_time_no_response),
     ("mentor-timeout", |config| &mut config.mentor_timeout),
     ("takeover-timeout", |config| &mut config.takeover_timeout),
+    ("hand-over-patience", |config| &mut config.hand_over_patience),
     ("keep-alive-interval", |config| &mut config.keep_alive_interval),
     ("keep-alive-timeout", |config| &mut config.keep_alive_timeout),
     ("probe-interval-min", |config| &mut config.probe_interval_min),
@@ -72,10 +73,10 @@ mod tests {
             format!("{name}={}ms", number + 1).parse::<Timer>().unwrap().set(&mut config);
         }
         let spans = TIMERS.map(|(_, field)| field(&mut config).as_millis());
-        assert_eq!(spans, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
+        assert_eq!(spans, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]);
         assert_eq!(
             (config.takeover_timeout.as_millis(), config.keep_alive_timeout.as_millis()),
-            (5, 7)
+            (5, 8)
         );
     }
 

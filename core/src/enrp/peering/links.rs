@@ -7,6 +7,7 @@ use core::time::Duration;
 use crate::association::{AssociationId, ConnectId};
 use crate::entropy::Entropy;
 use crate::handlespace::Storage;
+use crate::identifier::RegistrarId;
 use crate::time::Instant;
 
 use super::super::event::{InputError, Limit};
@@ -81,7 +82,8 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
             self.try_to_reach_later(now, connect);
             return Err(self.limited(id, Limit::Peers));
         };
-        *link = LinkSlot { state: AssociationState::Up, id, port, ..LinkSlot::FREE };
+        let is_ours = connect.is_some();
+        *link = LinkSlot { state: AssociationState::Up, id, is_ours, port, ..LinkSlot::FREE };
         link.deadline = now + patience;
         for (place, address) in link.addresses.iter_mut().zip(addresses) {
             *place = address.to_canonical();
@@ -120,6 +122,59 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
         };
     }
 
+    /// Its association, if that is up.
+    pub(super) fn first_link_of(&mut self, place: usize) -> Option<AssociationId> {
+        let first = self.tables.lend().peers[place].link?;
+        self.link(first).is_some_and(|it| it.state == AssociationState::Up).then_some(first)
+    }
+
+    /// If two registrars reach each other at the same time, both keep the association that the
+    /// one with the smaller identifier began. Whether that is `second`, one that we wanted.
+    pub(super) fn replaces_first(
+        &mut self,
+        first: AssociationId,
+        second: AssociationId,
+        peer: RegistrarId,
+    ) -> bool {
+        let is_ours = |link: Option<&mut LinkSlot>| link.is_some_and(|link| link.is_ours);
+        self.identifier < peer && is_ours(self.link(second)) && !is_ours(self.link(first))
+    }
+
+    /// Somebody speaks for a peer that has an association with us: the peer after a restart at
+    /// another address, or after both have begun one, or an impostor. It is not heard before the
+    /// first association is down, on which whoever lives answers.
+    pub(super) fn on_second_link(
+        &mut self,
+        now: Instant,
+        place: usize,
+        second: AssociationId,
+    ) -> InputError {
+        self.counters.unexpected += 1;
+        let peer = self.tables.lend().peers[place].id;
+        let is_ours_kept = self.identifier < peer;
+        if let Some(link) = self.link(second) {
+            link.claimed = peer;
+            if link.is_ours != is_ours_kept {
+                self.end_link(second, AssociationState::AbortOwed);
+            }
+        }
+        self.suspect(now, place);
+        InputError::TakenIdentifier
+    }
+
+    /// The association on which somebody speaks for `peer`, and for nobody else.
+    fn second_link_of(&mut self, peer: RegistrarId) -> Option<AssociationId> {
+        let lent = self.tables.lend();
+        let is_waiting = |link: &&LinkSlot| {
+            let is_up = link.state == AssociationState::Up;
+            let mut tied = lent.peers.iter().filter_map(|peer| peer.link);
+            is_up && link.claimed == peer && tied.all(|id| id != link.id)
+        };
+        let second =
+            lent.links.iter().find(is_waiting).filter(|it| it.claimed != RegistrarId::UNKNOWN);
+        second.map(|link| link.id)
+    }
+
     pub(super) fn on_link_down(
         &mut self,
         now: Instant,
@@ -131,6 +186,10 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
         self.untie(id);
         if let Some(place) = lost {
             self.suspect(now, place);
+            let peer = self.tables.lend().peers[place].id;
+            if let Some(second) = self.second_link_of(peer) {
+                self.tie(place, second);
+            }
         }
         self.stopped_if_alone();
         Ok(())

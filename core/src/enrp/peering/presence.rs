@@ -93,17 +93,23 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
                 tied
             }
             (Some(known), Some(tied)) if peers[tied].id == RegistrarId::UNKNOWN => {
-                // It was known under another address.
-                let is_configured = peers[tied].is_configured;
-                peers[tied] = PeerSlot::FREE;
-                peers[known].is_configured |= is_configured;
+                self.merge_configured(known, tied);
+                if let Some(first) = self.first_link_of(known)
+                    && !self.replaces_first(first, link_id, sender)
+                {
+                    self.end_link(link_id, AssociationState::ShutdownOwed);
+                    return Err(self.on_second_link(now, known, link_id));
+                }
                 self.tie(known, link_id);
                 known
+            }
+            (Some(known), _) if self.first_link_of(known).is_some() => {
+                return Err(self.on_second_link(now, known, link_id));
             }
             (known, tied) => {
                 // A registrar that has come back under another name is another registrar.
                 if let Some(tied) = tied {
-                    peers[tied].link = None;
+                    self.tables.lend().peers[tied].link = None;
                     self.suspect(now, tied);
                 }
                 let place = known.or_else(|| self.admit_stranger(now, link_id, sender));
@@ -114,6 +120,16 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
         };
         self.on_sign_of_peer(now, place);
         Ok(place)
+    }
+
+    /// A configured peer turns out to be one that was known under another address.
+    fn merge_configured(&mut self, known: usize, configured: usize) {
+        let peers = &mut self.tables.lend().peers;
+        let gone = core::mem::replace(&mut peers[configured], PeerSlot::FREE);
+        let peer = &mut peers[known];
+        peer.is_configured |= gone.is_configured;
+        (peer.addresses, peer.address_count) = (gone.addresses, gone.address_count);
+        (peer.port, peer.udp_port) = (gone.port, gone.udp_port);
     }
 
     fn admit_stranger(

@@ -180,6 +180,10 @@ impl PeerSlot {
 pub struct LinkSlot {
     pub(in super::super) state: AssociationState,
     pub(in super::super) id: AssociationId,
+    /// Whether we began it.
+    pub(super) is_ours: bool,
+    /// Who its peer claims to be while another association with that one is up.
+    pub(super) claimed: RegistrarId,
     pub(super) addresses: [IpAddr; ADDRESSES_MAX],
     pub(super) address_count: u8,
     pub(super) port: u16,
@@ -199,6 +203,8 @@ impl LinkSlot {
     pub const FREE: Self = Self {
         state: AssociationState::Free,
         id: AssociationId(0),
+        is_ours: false,
+        claimed: RegistrarId::UNKNOWN,
         addresses: [IpAddr::V4(Ipv4Addr::UNSPECIFIED); ADDRESSES_MAX],
         address_count: 0,
         port: 0,

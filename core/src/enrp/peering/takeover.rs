@@ -17,9 +17,6 @@ use super::super::registrar::Registrar;
 use super::super::tables::Tables;
 use super::table::PeerState;
 
-/// How long elements may take to find another home before a registrar stops.
-const HAND_OVER_PATIENCE: Duration = Duration::from_secs(3);
-
 /// How often elements that have not found another home are suggested to the next peer.
 const HAND_OVER_ROUND: Duration = Duration::from_secs(1);
 
@@ -27,6 +24,8 @@ const HAND_OVER_ROUND: Duration = Duration::from_secs(1);
 #[derive(Clone, Copy, Debug)]
 pub(super) struct HandOver {
     until: Instant,
+    /// How many elements have not found another home.
+    left: usize,
     next_at: Instant,
     round: u8,
     /// Some elements of this round have not been suggested yet, as the peers are still to be told
@@ -173,7 +172,8 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
     pub(in super::super) fn begin_hand_over(&mut self) -> bool {
         let peers = self.tables.lend().peers.iter();
         let has_heirs = peers.filter(|peer| peer.is_alive()).any(|peer| peer.link.is_some());
-        if !has_heirs || self.handlespace.count_of(self.identifier) == 0 {
+        let left = self.handlespace.count_of(self.identifier);
+        if !has_heirs || left == 0 {
             return false;
         }
         let mut next = self.handlespace.first_owned_by(self.identifier);
@@ -183,9 +183,9 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
             self.handlespace.scratch_mut(index).round = 0;
         }
         let now = self.now();
-        let (until, next_at) = (now + HAND_OVER_PATIENCE, now + HAND_OVER_ROUND);
+        let (until, next_at) = (now + self.config.hand_over_patience, now + HAND_OVER_ROUND);
         // The round is also the mark of the elements that were suggested in it.
-        self.peering.hand_over = Some(HandOver { until, next_at, round: 1, has_more: true });
+        self.peering.hand_over = Some(HandOver { until, left, next_at, round: 1, has_more: true });
         self.suggest_more();
         self.find_peer_deadline();
         true
@@ -273,11 +273,18 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
         self.shut_down_all();
     }
 
-    /// Stops waiting when the last element has found another home.
+    /// Stops waiting when the last element has found another home, and waits on as long as one
+    /// after the other does.
     pub(in super::super) fn end_hand_over_if_done(&mut self) {
-        let is_waiting = self.peering.hand_over.is_some();
-        if is_waiting && self.handlespace.count_of(self.identifier) == 0 {
-            self.end_hand_over();
+        let left = self.handlespace.count_of(self.identifier);
+        let until = self.now() + self.config.hand_over_patience;
+        match &mut self.peering.hand_over {
+            Some(_) if left == 0 => self.end_hand_over(),
+            Some(hand_over) if left < hand_over.left => {
+                (hand_over.left, hand_over.until) = (left, until);
+                self.find_peer_deadline();
+            }
+            _ => {}
         }
     }
 }

@@ -204,6 +204,7 @@ fn a_table_begins_anew_on_another_association() {
     bench.said();
     bench.hears(2, table_request(2, true)).unwrap();
     assert_eq!(bench.said(), ["2 TABLE_RESPONSE M 1>2 [10]"]);
+    bench.down(2);
     bench.links(5);
     bench.hears(5, table_request(2, true)).unwrap();
     assert!(bench.said().contains(&"5 TABLE_RESPONSE M 1>2 [10]".into()));

@@ -4,6 +4,7 @@
 //! the link of its number.
 
 mod audit;
+mod identity;
 mod join;
 mod messages;
 mod status;

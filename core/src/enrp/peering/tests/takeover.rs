@@ -291,6 +291,28 @@ fn a_registrar_that_stops_suggests_its_elements_to_one_peer_after_the_other() {
 }
 
 #[test]
+fn a_registrar_that_stops_waits_as_long_as_its_elements_leave() {
+    let mut bench = Bench::among(Profile::Rsplib, &[2]);
+    for element in 8..11 {
+        bench.registers("A", element);
+    }
+    bench.registrar.stop();
+    let patience = bench.registrar.config.hand_over_patience;
+    let moment = Duration::from_millis(1);
+    for element in 8..10 {
+        hears_of(&mut bench, &[], (patience - SECOND).as_secs());
+        bench.passes(SECOND - moment);
+        bench.hears(2, adds(2, "A", element)).unwrap();
+        assert!(!bench.said().contains(&"shut down 2".into()));
+    }
+    hears_of(&mut bench, &[], (patience - SECOND).as_secs());
+    bench.passes(SECOND - moment);
+    assert!(!bench.said().contains(&"shut down 2".into()));
+    bench.passes(moment);
+    assert_eq!(bench.said(), ["shut down 2"]);
+}
+
+#[test]
 fn an_element_that_leaves_while_its_home_stops_is_not_deleted() {
     let mut bench = Bench::among(Profile::Rsplib, &[2]);
     bench.registers("A", 8);
