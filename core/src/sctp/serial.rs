@@ -18,10 +18,16 @@ impl Tsn {
         self.plus(1)
     }
 
+    /// The number `count` before this one.
+    #[must_use]
+    pub(crate) const fn minus(self, count: u32) -> Self {
+        Self(self.0.wrapping_sub(count))
+    }
+
     /// The number before this one.
     #[must_use]
     pub(crate) const fn previous(self) -> Self {
-        Self(self.0.wrapping_sub(1))
+        self.minus(1)
     }
 
     /// How far this one lies after `earlier`; numbers before it give 2^31 or more.

@@ -17,6 +17,7 @@
     )
 )]
 
+mod descriptor;
 mod order;
 
 use super::STREAMS_MAX;
@@ -26,70 +27,8 @@ use super::tsn_map::{REACH, TsnMap};
 use crate::sctp::packet::DataChunk;
 use crate::sctp::serial::{Ssn, Tsn};
 use crate::time::Instant;
-
-/// A run of fragments, or a message.
-#[derive(Clone, Copy, Debug)]
-pub struct RxDescriptor {
-    first: Tsn,
-    last: Tsn,
-    len: u32,
-    ppid: u32,
-    chain: Chain,
-    /// The next in the list that it is in: free, ready, or waiting in the same bucket.
-    next: Link,
-    /// Not of this run: the run that begins or ends at the TSN that maps to this slot.
-    by_tsn: Link,
-    /// Not of this run: the first waiting message whose stream and SSN map to this slot.
-    bucket: Link,
-    stream: u16,
-    ssn: Ssn,
-    stage: Stage,
-    unordered: bool,
-    begins: bool,
-    ends: bool,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stage {
-    Free = 0,
-    /// A run with fragments missing at one end or both.
-    Partial,
-    /// A message that waits for an earlier one of its stream.
-    Waiting,
-    /// A message that can be read.
-    Ready,
-}
-
-impl RxDescriptor {
-    /// Of no chunk: all bits zero.
-    pub const EMPTY: Self = Self {
-        first: Tsn(0),
-        last: Tsn(0),
-        len: 0,
-        ppid: 0,
-        chain: Chain::EMPTY,
-        next: Link::NONE,
-        by_tsn: Link::NONE,
-        bucket: Link::NONE,
-        stream: 0,
-        ssn: Ssn(0),
-        stage: Stage::Free,
-        unordered: false,
-        begins: false,
-        ends: false,
-    };
-
-    fn is_of(&self, stream: u16, ssn: Ssn) -> bool {
-        self.stage == Stage::Waiting && self.stream == stream && self.ssn == ssn
-    }
-
-    /// Whether `chunk` can belong to the same message.
-    fn agrees_with(&self, chunk: &DataChunk<'_>) -> bool {
-        self.stream == chunk.stream
-            && self.unordered == chunk.unordered
-            && (self.unordered || self.ssn == chunk.ssn)
-    }
-}
+pub use descriptor::RxDescriptor;
+use descriptor::{DESCRIPTORS_MAX, Stage};
 
 /// The part of a receiver that lives in its association.
 #[derive(Clone, Copy, Debug)]
@@ -197,7 +136,6 @@ impl<'s> Receiver<'s> {
         bytes: &'s mut [u8],
         descriptors: &'s mut [RxDescriptor],
     ) -> Self {
-        debug_assert!(descriptors.len() <= DESCRIPTORS_MAX, "SSNs would be ambiguous");
         Self { state, bytes, descriptors }
     }
 
@@ -224,7 +162,7 @@ impl<'s> Receiver<'s> {
     /// share. A peer that fills it with tiny messages nobody reads has the last ones dropped.
     pub(crate) fn a_rwnd(&mut self) -> u32 {
         let descriptors_free = self.free_count();
-        let descriptor_count = self.descriptors.len().max(1);
+        let descriptor_count = self.descriptor_count().max(1);
         let store = self.store();
         let free = store.free_count().saturating_mul(store.payload_len());
         let all = store.block_count().saturating_mul(store.payload_len());
@@ -290,7 +228,7 @@ impl<'s> Receiver<'s> {
         self.state.map.insert(chunk.tsn);
         self.state.debt.on_new(len.into());
         let run = *self.run(index);
-        if run.begins && run.ends && !self.dispatch(index, run) {
+        if run.stage() == Stage::Whole && !self.dispatch(index, run) {
             return DataOutcome::Violation;
         }
         DataOutcome::Accepted
@@ -298,8 +236,8 @@ impl<'s> Receiver<'s> {
 
     /// The runs just before and just after a TSN.
     fn neighbours(&self, tsn: Tsn) -> (Option<usize>, Option<usize>) {
-        let left = self.run_at(tsn.previous(), |run| run.last);
-        let right = self.run_at(tsn.next(), |run| run.first);
+        let left = self.run_at(tsn.previous(), |run| Some(run.last));
+        let right = self.run_at(tsn.next(), RxDescriptor::first);
         (left, right)
     }
 
@@ -317,13 +255,13 @@ impl<'s> Receiver<'s> {
         right: Option<usize>,
     ) -> bool {
         let left_fits = match left.map(|index| self.run(index)) {
-            Some(run) if run.ends => chunk.beginning,
+            Some(run) if run.ends() => chunk.beginning,
             Some(run) => !chunk.beginning && run.agrees_with(chunk),
             // The chunk before was the last of a message, or did not come yet.
             None => chunk.beginning || !self.state.map.contains(chunk.tsn.previous()),
         };
         let right_fits = match right.map(|index| self.run(index)) {
-            Some(run) if run.begins => chunk.ending,
+            Some(run) if run.begins() => chunk.ending,
             Some(run) => !chunk.ending && run.agrees_with(chunk),
             None => chunk.ending || !self.state.map.contains(chunk.tsn.next()),
         };
@@ -373,7 +311,7 @@ impl<'s> Receiver<'s> {
             if let Some(index) = self.run(slot).by_tsn.index()
                 && let run = *self.run(index)
                 && run.last == tsn
-                && matches!(run.stage, Stage::Partial | Stage::Waiting)
+                && (run.is_partial() || run.stage() == Stage::Waiting)
             {
                 self.renege(index, &run);
                 return true;
@@ -384,58 +322,46 @@ impl<'s> Receiver<'s> {
     }
 
     fn renege(&mut self, index: usize, run: &RxDescriptor) {
-        if run.stage == Stage::Waiting
-            && let Some((before, _)) = self.find_waiting(run.stream, run.ssn)
+        if run.stage() == Stage::Waiting
+            && let Some((before, _)) = self.find_waiting(run.stream(), run.ssn())
         {
-            self.unlink_waiting(run.stream, run.ssn, before, index);
+            self.unlink_waiting(run.stream(), run.ssn(), before, index);
         }
+        let first = run.first().unwrap_or(run.last);
         let mut tsn = run.last;
-        for _ in 0..=run.last.distance_from(run.first) {
+        for _ in 0..=run.last.distance_from(first) {
             self.state.map.remove(tsn);
             tsn = tsn.previous();
         }
-        self.store().free(run.chain);
+        let mut store = self.store();
+        let measure = store.measure(run.chain);
+        store.free(run.chain, measure);
         self.release(index);
     }
 
     /// Stores a chunk with its neighbours of the same message; returns their descriptor.
     fn keep(&mut self, chunk: &DataChunk<'_>, companions: Companions) -> Option<usize> {
         let Companions { left, right } = companions;
-        let index = match left {
-            Some(index) => index,
-            None => self.take_free()?,
+        let (index, mut run) = match left {
+            Some(index) => {
+                let mut run = *self.run(index);
+                run.grow(chunk.tsn, chunk.ending);
+                (index, run)
+            }
+            None => (self.take_free()?, RxDescriptor::of(chunk)),
         };
-        let mut run = *self.run(index);
-        if left.is_none() {
-            run = RxDescriptor {
-                first: chunk.tsn,
-                ppid: chunk.ppid,
-                stream: chunk.stream,
-                ssn: chunk.ssn,
-                stage: Stage::Partial,
-                unordered: chunk.unordered,
-                begins: chunk.beginning,
-                ..RxDescriptor::EMPTY
-            };
-        }
-        run.last = chunk.tsn;
-        run.ends = chunk.ending;
-        let mut store = self.store();
-        store.append(&mut run.chain, chunk.payload);
-        run.len = run.len.saturating_add(u32::try_from(chunk.payload.len()).unwrap_or(0));
+        self.store().append(&mut run.chain, chunk.payload);
         if let Some(right) = right {
             let behind = *self.run(right);
             self.store().join(&mut run.chain, behind.chain);
-            run.last = behind.last;
-            run.ends = behind.ends;
-            run.len = run.len.saturating_add(behind.len);
+            run.grow(behind.last, behind.ends());
             self.release(right);
         }
-        self.modify(index, |slot| {
-            *slot = RxDescriptor { by_tsn: slot.by_tsn, bucket: slot.bucket, ..run };
-        });
-        // The two ends are where a neighbour will look.
-        for end in [run.first, run.last] {
+        self.modify(index, |slot| slot.replace(run));
+        // The two ends are where a neighbour will look. Where none will, the slot is another's.
+        let cumulative = self.cumulative();
+        let first = run.first().filter(|&first| cumulative.is_before(first));
+        for end in [first.unwrap_or(run.last), run.last] {
             let slot = self.tsn_slot(end);
             self.modify(slot, |slot| slot.by_tsn = Link::to(index));
         }
@@ -449,35 +375,40 @@ impl<'s> Receiver<'s> {
 
     /// The length of the message that is read next.
     #[cfg(test)]
-    pub(crate) fn peek_len(&self) -> Option<usize> {
-        let index = self.state.ready_first.index()?;
-        Some(self.run(index).len as usize)
+    pub(crate) fn peek_len(&mut self) -> Option<usize> {
+        let chain = self.run(self.state.ready_first.index()?).chain;
+        Some(self.store().measure(chain).len)
     }
 
     /// Reads a message; `None` if there is none or `buf` is shorter than it.
     pub(crate) fn pop(&mut self, buf: &mut [u8]) -> Option<Message> {
         let index = self.state.ready_first.index()?;
         let message = *self.run(index);
-        let len = message.len as usize;
-        let buf = buf.get_mut(..len)?;
-        self.store().read(&message.chain, buf);
-        self.state.ready_first = message.next;
-        if message.next.is_none() {
+        let store = self.store();
+        let measure = store.measure(message.chain);
+        let buf = buf.get_mut(..measure.len)?;
+        store.read(message.chain, buf);
+        self.state.ready_first = message.next();
+        if message.next().is_none() {
             self.state.ready_last = Link::NONE;
         }
-        self.store().free(message.chain);
+        self.store().free(message.chain, measure);
         self.release(index);
         let (window, capacity) = (self.a_rwnd(), self.capacity());
         self.state.debt.on_window_opened(window, capacity);
-        let RxDescriptor { stream, ppid, unordered, .. } = message;
-        Some(Message { stream, ppid, unordered, len })
+        Some(Message {
+            stream: message.stream(),
+            ppid: message.ppid,
+            unordered: message.is_unordered(),
+            len: measure.len,
+        })
     }
 
     /// The run of which `end` is at `tsn`.
-    fn run_at(&self, tsn: Tsn, end: impl FnOnce(&RxDescriptor) -> Tsn) -> Option<usize> {
+    fn run_at(&self, tsn: Tsn, end: impl FnOnce(&RxDescriptor) -> Option<Tsn>) -> Option<usize> {
         let index = self.run(self.tsn_slot(tsn)).by_tsn.index()?;
         let run = self.run(index);
-        (run.stage == Stage::Partial && end(run) == tsn).then_some(index)
+        (run.is_partial() && end(run) == Some(tsn)).then_some(index)
     }
 
     /// How far above the cumulative TSN chunks are taken: runs must have distinct slots.
@@ -497,19 +428,24 @@ impl<'s> Receiver<'s> {
         tsn.0 as usize & self.slot_mask()
     }
 
+    /// Descriptors in all.
+    fn descriptor_count(&self) -> usize {
+        self.descriptors.len().min(DESCRIPTORS_MAX)
+    }
+
     fn free_count(&self) -> usize {
-        self.descriptors.len().saturating_sub(usize::from(self.state.used_count))
+        self.descriptor_count().saturating_sub(usize::from(self.state.used_count))
     }
 
     fn take_free(&mut self) -> Option<usize> {
         let index = match self.state.free.index() {
             Some(index) => {
-                self.state.free = self.run(index).next;
+                self.state.free = self.run(index).next();
                 index
             }
             None => {
                 let index = usize::from(self.state.fresh);
-                if index >= self.descriptors.len() {
+                if index >= self.descriptor_count() {
                     return None;
                 }
                 self.state.fresh = self.state.fresh.saturating_add(1);
@@ -523,8 +459,8 @@ impl<'s> Receiver<'s> {
     fn release(&mut self, index: usize) {
         let free = self.state.free;
         self.modify(index, |slot| {
-            slot.stage = Stage::Free;
-            slot.next = free;
+            slot.set_stage(Stage::Free);
+            slot.set_next(free);
         });
         self.state.free = Link::to(index);
         self.state.used_count = self.state.used_count.saturating_sub(1);
@@ -546,6 +482,3 @@ impl<'s> Receiver<'s> {
         Store::new(&mut self.state.store, self.bytes)
     }
 }
-
-/// Waiting SSNs must be told apart by their order, and links have 16 bits.
-const DESCRIPTORS_MAX: usize = 1 << 15;

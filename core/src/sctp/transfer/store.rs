@@ -33,6 +33,15 @@ impl Link {
     pub(super) const fn is_none(self) -> bool {
         self.0 == 0
     }
+
+    /// The link as a number.
+    pub(super) const fn bits(self) -> u16 {
+        self.0
+    }
+
+    pub(super) const fn of_bits(bits: u16) -> Self {
+        Self(bits)
+    }
 }
 
 /// What is free.
@@ -49,16 +58,22 @@ impl StoreState {
     pub(super) const EMPTY: Self = Self { free: Link::NONE, fresh: 0, used_count: 0 };
 }
 
-/// User data in a chain of blocks.
+/// User data in a chain of blocks: the last of them, which links to the first.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Chain {
-    first: Link,
     last: Link,
-    block_count: u16,
 }
 
 impl Chain {
-    pub(super) const EMPTY: Self = Self { first: Link::NONE, last: Link::NONE, block_count: 0 };
+    pub(super) const EMPTY: Self = Self { last: Link::NONE };
+}
+
+/// How much is in a chain.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Measure {
+    /// Bytes of user data.
+    pub(super) len: usize,
+    block_count: u16,
 }
 
 /// The lent bytes, cut into blocks.
@@ -109,55 +124,78 @@ impl<'s> Store<'s> {
         // Every turn takes a free block.
         while !rest.is_empty() {
             let Some(block) = self.take_free() else { break };
-            rest = self.fill(block, rest);
-            let added = Chain { first: Link::to(block), last: Link::to(block), block_count: 1 };
-            self.join(chain, added);
+            let (now, behind) = rest.split_at(rest.len().min(self.payload_len()));
+            self.write(block, 0, now);
+            let mut header = Header { next: Link::to(block), used: now.len() as u16 };
+            if let Some(last) = chain.last.index() {
+                header.next = self.link(last, header.next);
+            }
+            self.set_header(block, header);
+            chain.last = Link::to(block);
+            rest = behind;
         }
     }
 
     /// Hangs `second` behind `first`.
     pub(super) fn join(&mut self, first: &mut Chain, second: Chain) {
-        match first.last.index() {
-            Some(last) => {
-                self.set_next(last, second.first);
-                first.last = second.last;
-            }
-            None => {
-                first.first = second.first;
-                first.last = second.last;
-            }
+        if let (Some(last), Some(end)) = (first.last.index(), second.last.index()) {
+            let middle = self.header(end).next;
+            let front = self.link(last, middle);
+            self.link(end, front);
         }
-        first.block_count = first.block_count.saturating_add(second.block_count);
+        first.last = second.last;
+    }
+
+    /// How much is in `chain`.
+    pub(super) fn measure(&self, chain: Chain) -> Measure {
+        let mut measure = Measure { len: 0, block_count: 0 };
+        self.walk(chain, |_, used| {
+            measure.len = measure.len.saturating_add(used);
+            measure.block_count = measure.block_count.saturating_add(1);
+        });
+        measure
     }
 
     /// Copies as much of `chain` as `buf` takes.
-    pub(super) fn read(&self, chain: &Chain, buf: &mut [u8]) {
+    pub(super) fn read(&self, chain: Chain, buf: &mut [u8]) {
         let mut rest = buf;
-        let mut link = chain.first;
-        for _ in 0..chain.block_count {
-            let Some(block) = link.index() else { break };
+        self.walk(chain, |block, used| {
             let start = self.start_of(block).saturating_add(HEADER_LEN);
-            let len = self.used_in(block).min(rest.len());
-            let Some(to) = rest.split_off_mut(..len) else { break };
-            if let Some(from) = self.bytes.get(start..).and_then(|from| from.get(..len)) {
+            let len = used.min(rest.len());
+            let to = rest.split_off_mut(..len);
+            let from = self.bytes.get(start..).and_then(|from| from.get(..len));
+            if let (Some(to), Some(from)) = (to, from) {
                 to.copy_from_slice(from);
             }
-            link = self.next_of(block);
+        });
+    }
+
+    /// Takes a step for each block of `chain`, first to last, with the bytes used in it.
+    fn walk(&self, chain: Chain, mut step: impl FnMut(usize, usize)) {
+        let Some(last) = chain.last.index() else { return };
+        let mut next = self.header(last).next;
+        for _ in 0..self.block_count() {
+            let Some(block) = next.index() else { break };
+            let header = self.header(block);
+            step(block, header.used.into());
+            if block == last {
+                break;
+            }
+            next = header.next;
         }
     }
 
     /// Frees a whole chain at once.
-    pub(super) fn free(&mut self, chain: Chain) {
+    pub(super) fn free(&mut self, chain: Chain, measure: Measure) {
         let Some(last) = chain.last.index() else { return };
-        self.set_next(last, self.state.free);
-        self.state.free = chain.first;
-        self.state.used_count = self.state.used_count.saturating_sub(chain.block_count);
+        self.state.free = self.link(last, self.state.free);
+        self.state.used_count = self.state.used_count.saturating_sub(measure.block_count);
     }
 
     fn take_free(&mut self) -> Option<usize> {
         let block = match self.state.free.index() {
             Some(block) => {
-                self.state.free = self.next_of(block);
+                self.state.free = self.header(block).next;
                 block
             }
             None => {
@@ -170,57 +208,74 @@ impl<'s> Store<'s> {
             }
         };
         self.state.used_count = self.state.used_count.saturating_add(1);
-        self.set_header(block, [0; HEADER_LEN]);
         Some(block)
     }
 
     /// Copies what fits of `data` into the block; returns the rest.
     fn fill<'d>(&mut self, block: usize, data: &'d [u8]) -> &'d [u8] {
-        let used = self.used_in(block);
-        let room = self.payload_len().saturating_sub(used);
+        let Header { next, used } = self.header(block);
+        let room = self.payload_len().saturating_sub(used.into());
         let (now, rest) = data.split_at(data.len().min(room));
-        let start = self.start_of(block).saturating_add(HEADER_LEN).saturating_add(used);
-        if let Some(to) = self.bytes.get_mut(start..).and_then(|to| to.get_mut(..now.len())) {
-            to.copy_from_slice(now);
-        }
-        let [next_0, next_1, _, _] = self.header(block);
-        let used = u16::try_from(used.saturating_add(now.len())).unwrap_or(u16::MAX);
-        let [used_0, used_1] = used.to_le_bytes();
-        self.set_header(block, [next_0, next_1, used_0, used_1]);
+        self.write(block, used.into(), now);
+        self.set_header(block, Header { next, used: used.saturating_add(now.len() as u16) });
         rest
+    }
+
+    fn write(&mut self, block: usize, used: usize, data: &[u8]) {
+        let start = self.start_of(block).saturating_add(HEADER_LEN).saturating_add(used);
+        if let Some(to) = self.bytes.get_mut(start..).and_then(|to| to.get_mut(..data.len())) {
+            to.copy_from_slice(data);
+        }
     }
 
     fn start_of(&self, block: usize) -> usize {
         block.wrapping_shl(self.block_shift)
     }
 
-    fn header(&self, block: usize) -> [u8; HEADER_LEN] {
+    fn header(&self, block: usize) -> Header {
         let from = self.bytes.get(self.start_of(block)..);
-        from.and_then(|from| from.first_chunk()).copied().unwrap_or_default()
+        let from = from.and_then(|from| from.first_chunk()).copied();
+        Header::of_bytes(from.unwrap_or_default())
     }
 
-    fn set_header(&mut self, block: usize, header: [u8; HEADER_LEN]) {
+    fn set_header(&mut self, block: usize, header: Header) {
         let start = self.start_of(block);
         let to = self.bytes.get_mut(start..).and_then(|to| to.first_chunk_mut());
         if let Some(to) = to {
-            *to = header;
+            *to = header.to_bytes();
         }
     }
 
-    fn next_of(&self, block: usize) -> Link {
-        let [a, b, _, _] = self.header(block);
-        Link(u16::from_le_bytes([a, b]))
-    }
-
-    fn set_next(&mut self, block: usize, next: Link) {
-        let [_, _, used_0, used_1] = self.header(block);
-        let [next_0, next_1] = next.0.to_le_bytes();
-        self.set_header(block, [next_0, next_1, used_0, used_1]);
+    /// Lets `block` link to `next`; what it linked to.
+    fn link(&mut self, block: usize, next: Link) -> Link {
+        let before = self.header(block);
+        self.set_header(block, Header { next, ..before });
+        before.next
     }
 
     fn used_in(&self, block: usize) -> usize {
-        let [_, _, a, b] = self.header(block);
-        usize::from(u16::from_le_bytes([a, b]))
+        self.header(block).used.into()
+    }
+}
+
+/// How a block begins.
+#[derive(Clone, Copy)]
+struct Header {
+    next: Link,
+    /// Bytes of user data in it.
+    used: u16,
+}
+
+impl Header {
+    fn of_bytes([next_0, next_1, used_0, used_1]: [u8; HEADER_LEN]) -> Self {
+        let next = Link(u16::from_le_bytes([next_0, next_1]));
+        Self { next, used: u16::from_le_bytes([used_0, used_1]) }
+    }
+
+    fn to_bytes(self) -> [u8; HEADER_LEN] {
+        let ([next_0, next_1], [used_0, used_1]) =
+            (self.next.0.to_le_bytes(), self.used.to_le_bytes());
+        [next_0, next_1, used_0, used_1]
     }
 }
 
@@ -253,11 +308,13 @@ mod tests {
         assert_eq!(store.free_count(), 10 - 2 - 3);
         store.join(&mut left, right);
         let mut buf = [0; 200];
-        store.read(&left, &mut buf);
+        store.read(left, &mut buf);
         assert_eq!(buf[..30], [1; 30]);
         assert_eq!(buf[30..130], [3; 100]);
         assert_eq!(buf[130..], [2; 70]);
-        store.free(left);
+        let measure = store.measure(left);
+        assert_eq!((measure.len, measure.block_count), (200, 5));
+        store.free(left, measure);
         assert_eq!(store.free_count(), 10);
     }
 
@@ -271,9 +328,9 @@ mod tests {
             store.append(&mut chain, &[round; 600]);
             assert_eq!(store.free_count(), 0);
             let mut buf = [0; 600];
-            store.read(&chain, &mut buf);
+            store.read(chain, &mut buf);
             assert_eq!(buf, [round; 600]);
-            store.free(chain);
+            store.free(chain, store.measure(chain));
         }
     }
 }

@@ -407,6 +407,24 @@ fn what_closes_the_gap_displaces_what_came_too_early() {
 }
 
 #[test]
+fn a_message_of_more_fragments_than_descriptors_hides_none_that_came_early() {
+    let mut link = Link::new(SMALL, 1);
+    let mut receiver = link.receiver();
+    // The last of the first message, TSN 8, is late; the second one goes from TSN 9 to 20.
+    let tsns = [1, 2, 9, 3, 4, 5, 6, 7, 10, 11, 8].into_iter().chain(12..=20);
+    for tsn in tsns {
+        let fragment = match tsn {
+            1..=8 => chunk(tsn, 0, 0, tsn == 1, tsn == 8, b"a"),
+            _ => chunk(tsn, 0, 1, tsn == 9, tsn == 20, b"b"),
+        };
+        assert_eq!(receiver.on_data(&fragment), DataOutcome::Accepted, "TSN {tsn}");
+    }
+    assert_eq!(receiver.cumulative(), Tsn(20));
+    assert_eq!(link.pop().unwrap().1, [b'a'; 8]);
+    assert_eq!(link.pop().unwrap().1, [b'b'; 12]);
+}
+
+#[test]
 fn stream_sequence_numbers_wrap() {
     let mut link = Link::new(LARGE, u32::MAX - 70_000);
     for round in 0..140_000_u32 {

@@ -16,29 +16,29 @@ use crate::sctp::serial::Ssn;
 impl Receiver<'_> {
     /// A message is whole: it is ready, or waits for its turn. Whether its SSN is possible.
     pub(super) fn dispatch(&mut self, index: usize, message: RxDescriptor) -> bool {
-        if message.unordered {
+        if message.is_unordered() {
             self.make_ready(index);
             return true;
         }
-        let next = self.next_ssn(message.stream);
-        if message.ssn.is_before(next) || self.find_waiting(message.stream, message.ssn).is_some()
-        {
+        let (stream, ssn) = (message.stream(), message.ssn());
+        let next = self.next_ssn(stream);
+        if ssn.is_before(next) || self.find_waiting(stream, ssn).is_some() {
             return false;
         }
-        if message.ssn != next {
-            self.make_waiting(index, &message);
+        if ssn != next {
+            self.make_waiting(index, stream, ssn);
             return true;
         }
         self.make_ready(index);
         let mut next = next.next();
         // Every turn takes a waiting message.
         for _ in 0..self.descriptors.len() {
-            let Some((before, index)) = self.find_waiting(message.stream, next) else { break };
-            self.unlink_waiting(message.stream, next, before, index);
+            let Some((before, index)) = self.find_waiting(stream, next) else { break };
+            self.unlink_waiting(stream, next, before, index);
             self.make_ready(index);
             next = next.next();
         }
-        if let Some(slot) = self.state.next_ssn.get_mut(usize::from(message.stream)) {
+        if let Some(slot) = self.state.next_ssn.get_mut(usize::from(stream)) {
             *slot = next;
         }
         true
@@ -50,22 +50,22 @@ impl Receiver<'_> {
 
     fn make_ready(&mut self, index: usize) {
         self.modify(index, |slot| {
-            slot.stage = Stage::Ready;
-            slot.next = Link::NONE;
+            slot.set_stage(Stage::Ready);
+            slot.set_next(Link::NONE);
         });
         match self.state.ready_last.index() {
-            Some(last) => self.modify(last, |slot| slot.next = Link::to(index)),
+            Some(last) => self.modify(last, |slot| slot.set_next(Link::to(index))),
             None => self.state.ready_first = Link::to(index),
         }
         self.state.ready_last = Link::to(index);
     }
 
-    fn make_waiting(&mut self, index: usize, message: &RxDescriptor) {
-        let bucket = self.bucket_slot(message.stream, message.ssn);
+    fn make_waiting(&mut self, index: usize, stream: u16, ssn: Ssn) {
+        let bucket = self.bucket_slot(stream, ssn);
         let first = self.run(bucket).bucket;
         self.modify(index, |slot| {
-            slot.stage = Stage::Waiting;
-            slot.next = first;
+            slot.set_stage(Stage::Waiting);
+            slot.set_next(first);
         });
         self.modify(bucket, |slot| slot.bucket = Link::to(index));
     }
@@ -77,19 +77,19 @@ impl Receiver<'_> {
         for _ in 0..self.descriptors.len() {
             let index = link.index()?;
             let run = self.run(index);
-            if run.is_of(stream, ssn) {
+            if run.is_waiting_as(stream, ssn) {
                 return Some((before, index));
             }
             before = link;
-            link = run.next;
+            link = run.next();
         }
         None
     }
 
     pub(super) fn unlink_waiting(&mut self, stream: u16, ssn: Ssn, before: Link, index: usize) {
-        let next = self.run(index).next;
+        let next = self.run(index).next();
         match before.index() {
-            Some(before) => self.modify(before, |slot| slot.next = next),
+            Some(before) => self.modify(before, |slot| slot.set_next(next)),
             None => {
                 let bucket = self.bucket_slot(stream, ssn);
                 self.modify(bucket, |slot| slot.bucket = next);
