@@ -1,4 +1,4 @@
-//! The parameters of RFC 9260 §16 and the sizes that an endpoint offers.
+//! The parameters of RFC 9260 §16 and RFC 7829 §3.2, and the sizes that an endpoint offers.
 
 use core::net::IpAddr;
 use core::time::Duration;
@@ -8,7 +8,7 @@ use super::packet::CommonHeader;
 use super::transfer::{Parameters, STREAMS_MAX};
 use crate::time::Span;
 
-/// How an endpoint behaves; the defaults are those of RFC 9260 §16.
+/// How an endpoint behaves; the defaults are those of RFC 9260 §16 and RFC 7829 §3.2.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
@@ -29,6 +29,11 @@ pub struct Config {
     /// Consecutive unanswered sendings to one address of the peer after which it counts as
     /// unreachable, and another is used (Path.Max.Retrans).
     pub path_retransmissions_max: u8,
+    /// Consecutive unanswered sendings to one of several addresses of the peer after which it is
+    /// potentially failed: data takes another one, and HEARTBEATs ask every RTO whether it works
+    /// (PotentiallyFailed.Max.Retrans, RFC 7829). With no less than `path_retransmissions_max`
+    /// that does not happen.
+    pub potentially_failed_retransmissions_max: u8,
     /// How often INIT and COOKIE ECHO are repeated (Max.Init.Retransmits).
     pub init_retransmissions_max: u8,
     /// How long a path is idle before it is probed, beyond its RTO (HB.interval); `None` switches
@@ -78,6 +83,7 @@ impl Config {
         cookie_life: Duration::from_secs(60),
         association_retransmissions_max: 10,
         path_retransmissions_max: 5,
+        potentially_failed_retransmissions_max: 0,
         init_retransmissions_max: 8,
         heartbeat_interval: Some(Duration::from_secs(30)),
         sack_delay: Duration::from_millis(200),

@@ -72,6 +72,12 @@ pub struct PathStatus {
     ///
     /// [`Config::path_retransmissions_max`]: super::Config::path_retransmissions_max
     pub is_reachable: bool,
+    /// It can be reached as far as is known, but so many sendings in a row were not answered
+    /// ([`Config::potentially_failed_retransmissions_max`]) that data takes another path.
+    ///
+    /// [`Config::potentially_failed_retransmissions_max`]:
+    ///     super::Config::potentially_failed_retransmissions_max
+    pub is_potentially_failed: bool,
     /// The smoothed round-trip time, once measured.
     pub srtt: Option<Duration>,
     /// The retransmission timeout.

@@ -297,9 +297,8 @@ impl Association<'_> {
             return false;
         }
         let path = self.tcb.path_mut(index);
-        let Some(discovery) = path.mtu.first_mut().filter(|_| path.is_confirmed) else {
-            return false;
-        };
+        let is_usable = path.is_usable();
+        let Some(discovery) = path.mtu.first_mut().filter(|_| is_usable) else { return false };
         if discovery.candidate == 0 {
             discovery.ceiling = aligned(config.mtu());
             discovery.candidate = discovery.ceiling;
@@ -366,12 +365,8 @@ impl Association<'_> {
         discovery.is_probing = false;
         discovery.ceiling = discovery.candidate.saturating_sub(4);
         discovery.advance(&config, now);
-        self.wait_for_probe(context, index);
         // Before the next size it must be known that the path is alive.
-        let path = self.tcb.path_mut(index);
-        if matches!(path.probe, Probe::Waiting { .. }) {
-            path.probe = Probe::Due { nonce: context.entropy.next_u64() };
-        }
+        self.probe_now(context, index);
     }
 
     /// The size of the next DATA chunk for a path, if that is too large for a packet of

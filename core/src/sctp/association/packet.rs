@@ -261,9 +261,14 @@ impl Association<'_> {
             self.abort_with(context, Cause::PROTOCOL_VIOLATION, &[]);
             return false;
         };
+        if outcome.acked_paths != 0 {
+            self.tcb.error_count = 0;
+        }
         for index in 0..self.tcb.path_count() {
-            if outcome.acked_paths & (1 << index) != 0 {
+            if outcome.proven_paths & (1 << index) != 0 {
                 self.clear_errors(index);
+            }
+            if outcome.acked_paths & (1 << index) != 0 {
                 let acked_len = self.tcb.transfer(index).acked_len();
                 self.on_mtu_answer(context, index, if outcome.advanced { acked_len } else { 0 });
             }

@@ -1,5 +1,5 @@
 //! Ways to the peer: addresses, encapsulation, health, and which is used (RFC 9260 §5.4, §6.4,
-//! §8.2, §8.3).
+//! §8.2, §8.3; RFC 7829 §3, §4).
 
 use core::net::{IpAddr, Ipv4Addr};
 
@@ -30,8 +30,7 @@ pub(in crate::sctp) struct Path {
     pub(in crate::sctp) error_count: u8,
     /// The peer is really there, so that more than probes may be sent.
     pub(in crate::sctp) is_confirmed: bool,
-    /// More sendings in a row than Path.Max.Retrans were not answered.
-    pub(super) is_unreachable: bool,
+    pub(super) health: Health,
     pub(in crate::sctp) probe: Probe,
     /// Its MTU, where that is found out.
     pub(super) mtu: [Discovery; DISCOVERIES],
@@ -44,15 +43,39 @@ impl Path {
         udp: None,
         error_count: 0,
         is_confirmed: false,
-        is_unreachable: false,
+        health: Health::Active,
         probe: Probe::Off,
         mtu: [Discovery::EMPTY; DISCOVERIES],
     };
 
     /// Whether data can be sent here with hope.
-    pub(super) const fn is_usable(&self) -> bool {
-        self.is_confirmed && !self.is_unreachable
+    pub(super) fn is_usable(&self) -> bool {
+        self.is_confirmed && self.health == Health::Active
     }
+
+    /// Whether the user is told that the peer can be reached here.
+    const fn is_reachable(&self) -> bool {
+        self.is_confirmed && !matches!(self.health, Health::Inactive)
+    }
+
+    /// The less, the better for data; those that work are equal. RFC 7829 §3.2, §4.1.
+    const fn rank(&self) -> (Health, u8) {
+        match self.health {
+            Health::Active => (Health::Active, 0),
+            health => (health, self.error_count),
+        }
+    }
+}
+
+/// The state of a destination address (RFC 9260 §8.2, RFC 7829 §3.2), from good to bad.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Health {
+    /// As far as is known, it works.
+    Active = 0,
+    /// More sendings in a row than PotentiallyFailed.Max.Retrans were not answered.
+    PotentiallyFailed,
+    /// More than Path.Max.Retrans.
+    Inactive,
 }
 
 /// The peer's further addresses, as an INIT lists them.
@@ -125,11 +148,13 @@ impl Tcb {
         (0..self.path_count()).find(|&index| self.path(index).remote == address)
     }
 
-    /// The path that comes after `index` in turn and is good for data.
-    pub(super) fn alternative(&self, index: usize) -> Option<usize> {
+    /// The path for data now that `index` has failed it: the best, and of several the one that
+    /// comes after it in turn. RFC 9260 §6.4.1, RFC 7829 §3.2, §4.1.
+    pub(super) fn best_after(&self, index: usize) -> usize {
         let count = self.path_count();
-        let mut others = (1..count).map(|step| (index + step) % count);
-        others.find(|&other| self.path(other).is_usable())
+        let in_turn = (1..=count).map(|step| (index + step) % count);
+        let confirmed = in_turn.filter(|&other| self.path(other).is_confirmed);
+        confirmed.min_by_key(|&other| self.path(other).rank()).unwrap_or(index)
     }
 
     /// Whether `address` is one of the peer's, and more than something that was listed.
@@ -150,7 +175,7 @@ impl Tcb {
         let index = self.paths_changed.trailing_zeros() as usize;
         self.paths_changed &= self.paths_changed - 1;
         let path = self.path(index);
-        Some(Event::Path { handle, remote: path.remote, is_reachable: path.is_usable() })
+        Some(Event::Path { handle, remote: path.remote, is_reachable: path.is_reachable() })
     }
 
     /// What the user may know of a path.
@@ -166,7 +191,8 @@ impl Tcb {
             is_primary: index == self.primary(),
             is_active: index == self.active(),
             is_confirmed: path.is_confirmed,
-            is_reachable: !path.is_unreachable,
+            is_reachable: path.health != Health::Inactive,
+            is_potentially_failed: path.health == Health::PotentiallyFailed,
             srtt: transfer.srtt().map(Span::to_duration),
             rto: transfer.rto().to_duration(),
             mtu: self.mtu(config, index),
@@ -247,29 +273,48 @@ impl Association<'_> {
         index: usize,
         counts: bool,
     ) -> bool {
-        let config = &context.shared.config;
-        let (path_max, all_max) =
-            (config.path_retransmissions_max, config.association_retransmissions_max);
         let path = self.tcb.path_mut(index);
         path.error_count = path.error_count.saturating_add(1);
         let is_confirmed = path.is_confirmed;
-        if path.error_count > path_max && !path.is_unreachable {
-            path.is_unreachable = true;
-            self.note_path(index);
-        }
-        if self.tcb.path(index).is_unreachable && index == self.tcb.active() {
-            self.tcb.active = self.tcb.alternative(index).unwrap_or(index) as u8;
-        }
+        self.worsen(context, index);
         // RFC 9260 §5.4: an address that nobody vouched for says nothing about the peer.
         if !is_confirmed || !counts {
             return false;
         }
         self.tcb.error_count = self.tcb.error_count.saturating_add(1);
-        let is_lost = self.tcb.error_count > all_max;
+        let is_lost = self.tcb.error_count > context.shared.config.association_retransmissions_max;
         if is_lost {
             self.lose(context);
         }
         is_lost
+    }
+
+    /// Judges a path by its error count. RFC 9260 §8.2, RFC 7829 §3.2.
+    fn worsen(&mut self, context: &mut Context<'_>, index: usize) {
+        let config = &context.shared.config;
+        let (failed_max, path_max) =
+            (config.potentially_failed_retransmissions_max, config.path_retransmissions_max);
+        let has_others = self.tcb.path_count() > 1;
+        let path = self.tcb.path_mut(index);
+        let health = match path.error_count {
+            count if count > path_max => Health::Inactive,
+            count if count > failed_max && path.is_confirmed && has_others => {
+                Health::PotentiallyFailed
+            }
+            _ => return,
+        };
+        let was = core::mem::replace(&mut path.health, health);
+        if health == Health::Inactive && was != health {
+            self.note_path(index);
+        } else if health == Health::PotentiallyFailed && path.probe.is_waiting() {
+            self.probe_now(context, index);
+        }
+        let best = self.tcb.best_after(index) as u8;
+        for used in [&mut self.tcb.active, &mut self.tcb.detour] {
+            if usize::from(*used) == index {
+                *used = best;
+            }
+        }
     }
 
     /// The peer answered on a path.
@@ -277,8 +322,8 @@ impl Association<'_> {
         self.tcb.error_count = 0;
         let path = self.tcb.path_mut(index);
         path.error_count = 0;
-        let is_news = path.is_unreachable || !path.is_confirmed;
-        path.is_unreachable = false;
+        let is_news = !path.is_reachable();
+        path.health = Health::Active;
         path.is_confirmed = true;
         if is_news {
             self.note_path(index);

@@ -1,5 +1,6 @@
-//! Probing a path with HEARTBEATs (RFC 9260 §5.4, §8.3).
+//! Probing a path with HEARTBEATs (RFC 9260 §5.4, §8.3, RFC 7829 §3.2).
 
+use super::path::Health;
 use super::{Association, State};
 use crate::entropy::roughly_below;
 use crate::sctp::endpoint::Context;
@@ -28,6 +29,10 @@ impl Probe {
         }
     }
 
+    pub(super) const fn is_waiting(&self) -> bool {
+        matches!(self, Self::Waiting { .. })
+    }
+
     /// Whether a HEARTBEAT is to be sent now.
     pub(super) const fn is_due(&self) -> bool {
         matches!(self, Self::Due { .. })
@@ -35,17 +40,32 @@ impl Probe {
 }
 
 impl Association<'_> {
-    /// Lets a path be probed after an interval. RFC 9260 §8.3.
+    /// Lets a path be probed after an interval, or where it may have failed, after an RTO. RFC
+    /// 9260 §8.3, RFC 7829 §3.2.
     pub(super) fn wait_for_probe(&mut self, context: &mut Context<'_>, index: usize) {
         let Some(interval) = context.shared.config.heartbeat_interval else {
             self.tcb.path_mut(index).probe = Probe::Off;
             return;
         };
         let rto = self.tcb.transfer(index).rto();
+        let path = self.tcb.path_mut(index);
+        if path.health == Health::PotentiallyFailed {
+            path.probe = Probe::Waiting { at: context.now + rto };
+            return;
+        }
         // RTO, 50 % more or less.
         let jitter = roughly_below(context.entropy, rto.0.saturating_add(1));
         let at = context.now + interval + Span((rto.0 / 2).saturating_add(jitter));
-        self.tcb.path_mut(index).probe = Probe::Waiting { at };
+        path.probe = Probe::Waiting { at };
+    }
+
+    /// Lets a path be probed at once, if it is probed at all.
+    pub(super) fn probe_now(&mut self, context: &mut Context<'_>, index: usize) {
+        self.wait_for_probe(context, index);
+        let path = self.tcb.path_mut(index);
+        if path.probe.is_waiting() {
+            path.probe = Probe::Due { nonce: context.entropy.next_u64() };
+        }
     }
 
     pub(super) fn on_probe_deadline(&mut self, context: &mut Context<'_>, index: usize) {
@@ -62,17 +82,25 @@ impl Association<'_> {
                 if self.on_probe_lost(context, index) {
                     return;
                 }
+                // What becomes of the data there says as much, and more.
+                let is_in_doubt = self.tcb.path(index).health == Health::PotentiallyFailed;
+                if is_in_doubt && self.tcb.transfer(index).flight() > 0 {
+                    self.wait_for_probe(context, index);
+                    return;
+                }
                 self.tcb.transfer_mut(index).back_off(&context.shared.parameters);
                 let is_in_use = index == self.tcb.active();
                 if self.count_error(context, index, is_in_use) {
                     return;
                 }
                 let path = self.tcb.path_mut(index);
-                // RFC 9260 §5.4: once a timeout until it is confirmed, or seems dead.
-                if path.is_confirmed || path.is_unreachable {
-                    self.wait_for_probe(context, index);
-                } else {
-                    path.probe = Probe::Due { nonce: context.entropy.next_u64() };
+                match path.health {
+                    Health::PotentiallyFailed => self.probe_now(context, index),
+                    // RFC 9260 §5.4: once a timeout until it is confirmed, or seems dead.
+                    Health::Active if !path.is_confirmed => {
+                        path.probe = Probe::Due { nonce: context.entropy.next_u64() };
+                    }
+                    Health::Active | Health::Inactive => self.wait_for_probe(context, index),
                 }
             }
             Probe::Off | Probe::Due { .. } => {}
@@ -119,7 +147,7 @@ impl Association<'_> {
     /// DATA was sent, so the path is not idle. RFC 9260 §8.3.
     pub(super) fn defer_probe(&mut self, context: &mut Context<'_>, index: usize) {
         let path = self.tcb.path(index);
-        if path.is_confirmed && matches!(path.probe, Probe::Waiting { .. }) {
+        if path.is_confirmed && path.probe.is_waiting() {
             self.wait_for_probe(context, index);
         }
     }

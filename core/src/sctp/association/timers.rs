@@ -79,8 +79,12 @@ impl Association<'_> {
         self.tcb.owed.add(owed);
         let active = self.tcb.active();
         self.tcb.transfer_mut(active).back_off(&context.shared.parameters);
+        // No HEARTBEAT tells any more during a shutdown which path works.
+        if !self.tcb.state.is_opening() {
+            self.count_error(context, active, false);
+        }
         // RFC 9260 §5.1, §6.4: perhaps the peer can be reached at another of its addresses.
-        self.tcb.active = self.tcb.alternative(active).unwrap_or(active) as u8;
+        self.tcb.active = self.tcb.best_after(active) as u8;
         self.restart_control(context);
     }
 
@@ -96,7 +100,7 @@ impl Association<'_> {
             return;
         }
         // RFC 9260 §6.4.1: what was lost on one path is sent again on another.
-        self.tcb.detour = self.tcb.alternative(index).unwrap_or(index) as u8;
+        self.tcb.detour = self.tcb.best_after(index) as u8;
         self.count_stall(context);
     }
 

@@ -1,4 +1,4 @@
-//! Several addresses on both sides: RFC 9260 §5.4, §6.4, §8.2, §8.3.
+//! Several addresses on both sides: RFC 9260 §5.4, §6.4, §8.2, §8.3, RFC 7829.
 
 use core::net::{IpAddr, Ipv4Addr};
 use core::time::Duration;
@@ -236,6 +236,7 @@ fn a_path_is_given_up_after_path_max_retrans() {
         rto_max: Duration::from_millis(100),
         heartbeat_interval: None,
         path_retransmissions_max: 2,
+        potentially_failed_retransmissions_max: 2,
         sack_delay: Duration::from_millis(10),
         ..Config::DEFAULT
     };
@@ -302,6 +303,23 @@ fn a_shutdown_survives_a_cut() {
     let now = networks.hosts[A].now;
     networks.hosts[A].endpoint.shutdown(now, handle).unwrap();
     networks.run_for(Duration::from_secs(10));
+    for host in &networks.hosts {
+        let down = Event::Down { handle, was_up: true, reason: DownReason::Shutdown, cause: 0 };
+        assert!(host.events.contains(&down), "{:?}", host.events);
+    }
+}
+
+#[test]
+fn a_shutdown_finds_the_path_that_works_now() {
+    let (mut networks, [handle, _]) = Networks::connected(Config::DEFAULT);
+    networks.is_up[0] = false;
+    networks.send(handle, b"x");
+    networks.run_for(Duration::from_millis(1_500));
+    assert!(networks.paths(A, handle)[0].is_potentially_failed);
+    networks.is_up = [true, false, true];
+    let now = networks.hosts[A].now;
+    networks.hosts[A].endpoint.shutdown(now, handle).unwrap();
+    networks.run_for(Duration::from_secs(2));
     for host in &networks.hosts {
         let down = Event::Down { handle, was_up: true, reason: DownReason::Shutdown, cause: 0 };
         assert!(host.events.contains(&down), "{:?}", host.events);
@@ -379,4 +397,145 @@ fn heartbeats_count_against_the_peer_only_on_the_path_in_use() {
     networks.run_for(Duration::from_secs(120));
     let down = Event::Down { handle, was_up: true, reason: DownReason::Lost, cause: 0 };
     assert_eq!(networks.hosts[A].events.last(), Some(&down));
+}
+
+/// Sends every 100 ms while the first network is down; the longest time in which nothing arrives.
+fn longest_stall(config: Config) -> Duration {
+    const STEP: Duration = Duration::from_millis(100);
+    let (mut networks, [handle, _]) = Networks::connected(config);
+    networks.is_up[0] = false;
+    let (mut stall, mut longest) = (Duration::ZERO, Duration::ZERO);
+    for _ in 0..700 {
+        let host = &mut networks.hosts[A];
+        let _ = host.endpoint.send(host.now, handle, StreamId(0), Ppid(0), false, b"on");
+        let arrived = networks.hosts[B].messages.len();
+        networks.run_for(STEP);
+        let is_stalled = networks.hosts[B].messages.len() == arrived;
+        stall = if is_stalled { stall + STEP } else { Duration::ZERO };
+        longest = longest.max(stall);
+    }
+    assert_eq!(networks.path_events(A), [(0, false)]);
+    longest
+}
+
+#[test]
+fn a_dead_primary_stalls_a_transfer_for_one_rto() {
+    assert!(longest_stall(Config::DEFAULT) <= Duration::from_secs(1));
+    // As RFC 9260 has it without RFC 7829: up to the last wait before Path.Max.Retrans.
+    let without = Config { potentially_failed_retransmissions_max: 5, ..Config::DEFAULT };
+    assert!(longest_stall(without) > Duration::from_secs(31));
+}
+
+#[test]
+fn a_path_that_may_have_failed_is_probed_every_rto() {
+    let (mut networks, [handle, _]) = Networks::connected(Config::DEFAULT);
+    networks.is_up[0] = false;
+    networks.send(handle, b"x");
+    networks.run_for(Duration::from_millis(1_500));
+    let path = networks.paths(A, handle)[0];
+    assert!(path.is_potentially_failed && path.is_reachable && path.is_primary);
+    assert!(!path.is_active);
+    let mut seconds = Vec::new();
+    for second in 1..=185 {
+        let probes =
+            networks.ways_of(A, HEARTBEAT).iter().filter(|&&network| network == 0).count();
+        if probes > seconds.len() {
+            seconds.push(second);
+        }
+        networks.run_for(Duration::from_secs(1));
+    }
+    // Unanswered after 2, 4, 8, 16 and 32 s, and then, inactive, after HB.interval and an RTO.
+    assert_eq!(seconds[..5], [1, 3, 7, 15, 31]);
+    assert!((123..=185).contains(&seconds[5]), "{seconds:?}");
+    assert_eq!(seconds.len(), 6);
+    assert_eq!(networks.path_events(A), [(0, false)]);
+    let path = networks.paths(A, handle)[0];
+    assert!(!path.is_potentially_failed && !path.is_reachable);
+}
+
+#[test]
+fn a_path_that_may_have_failed_returns_with_an_answer() {
+    let (mut networks, [handle, _]) = Networks::connected(Config::DEFAULT);
+    networks.is_up[0] = false;
+    networks.send(handle, b"x");
+    networks.run_for(Duration::from_millis(1_500));
+    networks.send(handle, b"y");
+    networks.run();
+    networks.is_up[0] = true;
+    networks.run_for(Duration::from_secs(2));
+    let path = networks.paths(A, handle)[0];
+    assert!(path.is_active && !path.is_potentially_failed);
+    networks.send(handle, b"z");
+    networks.run();
+    assert_eq!(networks.ways_of(A, 0), [0, 1, 1, 0]);
+    assert_eq!(networks.path_events(A), [], "users are not bothered with it");
+}
+
+#[test]
+fn of_paths_that_all_may_have_failed_the_one_with_the_fewest_errors_is_used() {
+    let config = Config {
+        rto_initial: Duration::from_millis(100),
+        rto_min: Duration::from_millis(100),
+        rto_max: Duration::from_millis(100),
+        heartbeat_interval: Some(Duration::from_secs(1)),
+        path_retransmissions_max: 50,
+        association_retransmissions_max: 50,
+        ..Config::DEFAULT
+    };
+    let (mut networks, [handle, _]) = Networks::connected(config);
+    networks.is_up[1] = false;
+    networks.run_for(Duration::from_secs(2));
+    assert!(networks.paths(A, handle)[1].is_potentially_failed);
+    networks.is_up[0] = false;
+    networks.forget();
+    networks.send(handle, b"x");
+    networks.run_for(Duration::from_millis(450));
+    // The other path has more errors, and gets more with each probe.
+    assert_eq!(networks.ways_of(A, 0), [0; 5]);
+    assert!(networks.paths(A, handle).iter().all(|path| path.is_potentially_failed));
+    // With the network its probes are answered, and what was lost takes it.
+    networks.is_up[1] = true;
+    networks.run_for(Duration::from_millis(200));
+    assert_eq!(networks.hosts[B].messages.len(), 1);
+    assert!(networks.paths(A, handle)[1].is_active);
+}
+
+#[test]
+fn only_data_that_took_no_other_path_vouches_for_one_that_may_have_failed() {
+    let config = Config { heartbeat_interval: None, ..Config::DEFAULT };
+    let (mut networks, [handle, _]) = Networks::connected(config);
+    networks.is_up[0] = false;
+    networks.send(handle, b"x");
+    networks.run_for(Duration::from_secs(2));
+    networks.is_up = [true, false, true];
+    networks.send(handle, b"y");
+    networks.run_for(Duration::from_secs(2));
+    assert_eq!(networks.ways_of(A, 0), [0, 1, 1, 0]);
+    assert_eq!(networks.hosts[B].messages.len(), 2);
+    let failed = |networks: &Networks| {
+        networks.paths(A, handle).iter().map(|path| path.is_potentially_failed).collect::<Vec<_>>()
+    };
+    // Perhaps it was the first copy that arrived.
+    assert_eq!(failed(&networks), [true, true]);
+    networks.send(handle, b"z");
+    networks.run_for(Duration::from_secs(1));
+    assert_eq!(networks.ways_of(A, 0)[4..], [0]);
+    assert_eq!(failed(&networks), [false, true]);
+    assert_eq!(networks.ways_of(A, HEARTBEAT), [], "they are switched off");
+}
+
+#[test]
+fn the_only_path_does_not_count_as_potentially_failed() {
+    let mut networks = Networks::new(Config::DEFAULT);
+    for (index, host) in networks.hosts.iter_mut().enumerate() {
+        host.endpoint.set_addresses(&[address(0, index)]).unwrap();
+    }
+    let remote = networks.hosts[B].socket_address(3_863);
+    let handle = networks.hosts[A].connect(5_000, remote);
+    networks.run_for(Duration::from_secs(1));
+    networks.is_up[0] = false;
+    networks.send(handle, b"x");
+    networks.run_for(Duration::from_secs(20));
+    assert!(!networks.paths(A, handle)[0].is_potentially_failed);
+    assert_eq!(networks.ways_of(A, HEARTBEAT), []);
 }

@@ -27,8 +27,11 @@ pub(crate) struct SackOutcome {
     /// The cumulative TSN advanced: there is more room in the send queue.
     pub(crate) advanced: bool,
     /// Bit n: data last sent on path n was newly acknowledged, or a probe of a closed window was
-    /// answered; its error counter is cleared (RFC 9260 §6.1 A, §8.1, §8.2).
+    /// answered: the peer is alive (RFC 9260 §6.1 A, §8.1).
     pub(crate) acked_paths: u32,
+    /// Those of them for which data speaks that was sent on no other path; their error counters
+    /// are cleared (RFC 9260 §8.2, RFC 7829 §3.2).
+    pub(crate) proven_paths: u32,
 }
 
 /// The peer acknowledges what was never sent: abort with cause 13.
@@ -77,21 +80,22 @@ impl Sender<'_> {
         // What was sent while the window was open and found it closed probes it from now on.
         let is_closed = sack.a_rwnd < u32::from(self.chunk(0).len);
         self.state.is_probing |= is_closed && self.state.sent_count > 0;
-        let answered_path = self.answered_probe_path();
+        let (answered_path, is_proof) = self.answered_probe_path();
         self.recover_probe(now, paths);
         let mut outcome = Self::finish(now, steps, paths);
         outcome.acked_paths |= answered_path;
+        outcome.proven_paths |= if is_proof { answered_path } else { 0 };
         Ok(outcome)
     }
 
     /// The bit of the path whose probe found the window still closed: a peer that answers probes
-    /// is alive, however many of them get lost over time. §6.1 A.
-    fn answered_probe_path(&self) -> u32 {
+    /// is alive, however many of them get lost over time. §6.1 A. And whether it took no other.
+    fn answered_probe_path(&self) -> (u32, bool) {
         let chunk = self.chunk(0);
         if self.state.is_probing && self.state.peer_window < u32::from(chunk.len) {
-            1_u32.checked_shl(chunk.path.into()).unwrap_or(0)
+            (1_u32.checked_shl(chunk.path.into()).unwrap_or(0), !chunk.took_several_paths())
         } else {
-            0
+            (0, false)
         }
     }
 
@@ -131,14 +135,18 @@ impl Sender<'_> {
     }
 
     fn finish(now: Instant, steps: u32, paths: &mut [PathTransfer]) -> SackOutcome {
-        let mut acked_paths = 0_u32;
+        let (mut acked_paths, mut proven_paths) = (0_u32, 0_u32);
         for (path, bit) in paths.iter_mut().zip(0_u32..u32::BITS) {
             path.end_sack(now);
+            let bit = 1_u32.checked_shl(bit).unwrap_or(0);
             if path.now_acked.len > 0 {
-                acked_paths |= 1_u32.checked_shl(bit).unwrap_or(0);
+                acked_paths |= bit;
+            }
+            if path.now_acked.is_proof {
+                proven_paths |= bit;
             }
         }
-        SackOutcome { is_current: true, advanced: steps > 0, acked_paths }
+        SackOutcome { is_current: true, advanced: steps > 0, acked_paths, proven_paths }
     }
 
     fn ack_cumulatively(
@@ -184,6 +192,7 @@ impl Sender<'_> {
         if chunk.stage == Stage::InFlight {
             path.congestion.on_landed(chunk.size());
         }
+        path.now_acked.is_proof |= !chunk.took_several_paths();
         let tsn = self.state.first_tsn.plus(index);
         path.on_chunk_acked(now, tsn, chunk.size(), parameters);
     }

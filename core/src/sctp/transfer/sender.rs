@@ -66,6 +66,11 @@ impl TxDescriptor {
     fn is_ordered(&self) -> bool {
         self.bits & UNORDERED == 0
     }
+
+    /// So that it is not known which path an acknowledgement speaks for.
+    pub(super) fn took_several_paths(&self) -> bool {
+        self.bits & SEVERAL_PATHS != 0
+    }
 }
 
 /// How far a chunk has come.
@@ -471,9 +476,11 @@ impl<'s> Sender<'s> {
         if path.t3_rtx.is_none() {
             path.t3_rtx = Some(now + path.rto());
         }
+        let is_other_path = chunk.stage != Stage::Queued && chunk.path != path_index;
         self.modify(index, |slot| {
             slot.stage = Stage::InFlight;
             slot.path = path_index;
+            slot.bits |= if is_other_path { SEVERAL_PATHS } else { 0 };
             slot.misses = 0;
         });
     }
@@ -543,6 +550,7 @@ impl<'s> Sender<'s> {
     }
 }
 
+const SEVERAL_PATHS: u8 = 8;
 const UNORDERED: u8 = 4;
 pub(super) const BEGINNING: u8 = 2;
 pub(super) const ENDING: u8 = 1;

@@ -18,7 +18,10 @@ fn a_message_arrives_and_the_first_is_acknowledged_at_once() {
     assert_eq!(bytes, b"hello");
     let sack = link.sack().expect("the first DATA is acknowledged at once");
     let outcome = link.deliver_sack(&sack).unwrap();
-    assert_eq!(outcome, SackOutcome { is_current: true, advanced: true, acked_paths: 1 });
+    assert_eq!(
+        outcome,
+        SackOutcome { is_current: true, advanced: true, acked_paths: 1, proven_paths: 1 }
+    );
     assert!(link.sender().all_acked());
     assert_eq!(link.path.t3_deadline(), None);
 }
