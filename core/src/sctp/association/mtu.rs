@@ -257,8 +257,8 @@ impl Association<'_> {
         self.tcb.transfer_mut(index).set_chunk_len_max(chunk_len_max);
     }
 
-    /// What is in flight on a path was too big for it: it is sent again at once.
-    fn resend(&mut self, index: usize) {
+    /// What is in flight on a path was dropped: it is sent again at once.
+    pub(super) fn resend(&mut self, index: usize) {
         let mut sender = Sender::new(&mut self.tcb.sender, self.tx, self.tx_descriptors);
         sender.resend(index as u8, &mut self.tcb.transfers[place(index)]);
         if sender.has_lost() && self.tcb.path(index).is_usable() {

@@ -289,6 +289,19 @@ impl Association<'_> {
         is_lost
     }
 
+    /// Gives a path up that surely leads nowhere, if another one may work; whether it was so.
+    pub(super) fn give_up_path(&mut self, context: &mut Context<'_>, index: usize) -> bool {
+        let mut others = (0..self.tcb.path_count()).filter(|&other| other != index);
+        if !others.any(|other| self.tcb.path(other).is_reachable()) {
+            return false;
+        }
+        let count = context.shared.config.path_retransmissions_max.saturating_add(1);
+        let path = self.tcb.path_mut(index);
+        path.error_count = path.error_count.max(count);
+        self.worsen(context, index);
+        true
+    }
+
     /// Judges a path by its error count. RFC 9260 §8.2, RFC 7829 §3.2.
     fn worsen(&mut self, context: &mut Context<'_>, index: usize) {
         let config = &context.shared.config;
@@ -336,7 +349,7 @@ impl Association<'_> {
 
     /// The user is to be told what has become of a path.
     fn note_path(&mut self, index: usize) {
-        if PATHS_MAX > 1 && self.tcb.path_count() > 1 {
+        if PATHS_MAX > 1 && self.tcb.path_count() > 1 && self.tcb.was_up {
             self.tcb.paths_changed |= 1 << place(index);
         }
     }

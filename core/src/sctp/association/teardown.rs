@@ -122,9 +122,22 @@ impl Association<'_> {
         self.tcb.end(DownReason::Aborted, cause);
     }
 
-    /// The network says that the peer does not speak SCTP. RFC 9260 §10.
-    pub(in crate::sctp) fn on_unreachable(&mut self, context: &mut Context<'_>) {
-        context.shared.statistics.aborted += 1;
-        self.tcb.end(DownReason::Aborted, Cause::NONE);
+    /// The network says that nobody speaks SCTP at the end of a path. RFC 9260 §10 ICMP8, ICMP9:
+    /// if that was the last one, so it is with an ABORT; else it is one path less.
+    pub(in crate::sctp) fn on_unreachable(&mut self, context: &mut Context<'_>, index: usize) {
+        // Whoever is there, it is not known to be the peer, and saw our tag in the probe.
+        if !self.tcb.path(index).is_confirmed {
+            return;
+        }
+        if !self.give_up_path(context, index) {
+            context.shared.statistics.aborted += 1;
+            self.tcb.end(DownReason::Aborted, Cause::NONE);
+            return;
+        }
+        self.resend(index);
+        if let Some((owed, _)) = self.guarded(&context.shared.config) {
+            self.tcb.owed.add(owed);
+            self.restart_control(context);
+        }
     }
 }

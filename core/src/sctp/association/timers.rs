@@ -3,6 +3,7 @@
 
 use super::path::place;
 use super::{Association, Owed, State, Tcb};
+use crate::sctp::config::Config;
 use crate::sctp::endpoint::Context;
 use crate::sctp::packet::Cause;
 use crate::sctp::transfer::Sender;
@@ -58,17 +59,21 @@ impl Association<'_> {
         }
     }
 
-    fn on_t1_or_t2(&mut self, context: &mut Context<'_>) {
-        let config = &context.shared.config;
-        let (owed, count_max) = match self.tcb.state {
+    /// What T1 or T2 guards in this state, and how often that is repeated.
+    pub(super) const fn guarded(&self, config: &Config) -> Option<(Owed, u8)> {
+        Some(match self.tcb.state {
             State::CookieWait => (Owed::INIT, config.init_retransmissions_max),
             State::CookieEchoed => (Owed::COOKIE_ECHO, config.init_retransmissions_max),
             State::ShutdownSent => (Owed::SHUTDOWN, config.association_retransmissions_max),
             State::ShutdownAckSent => (Owed::SHUTDOWN_ACK, config.association_retransmissions_max),
-            _ => {
-                self.tcb.control = None;
-                return;
-            }
+            _ => return None,
+        })
+    }
+
+    fn on_t1_or_t2(&mut self, context: &mut Context<'_>) {
+        let Some((owed, count_max)) = self.guarded(&context.shared.config) else {
+            self.tcb.control = None;
+            return;
         };
         context.shared.statistics.retransmission_timeouts += 1;
         self.tcb.control_count = self.tcb.control_count.saturating_add(1);

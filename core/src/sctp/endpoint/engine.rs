@@ -283,9 +283,9 @@ impl Engine {
         unreachable: &Unreachable<'_>,
     ) -> Result<(), InputError> {
         let slots = storage.slots();
-        let (index, _) = self.find_quoted(slots, unreachable.remote, unreachable.quoted)?;
+        let (index, path) = self.find_quoted(slots, unreachable.remote, unreachable.quoted)?;
         self.with(now, storage, entropy, &Source::NOWHERE, index, |association, context| {
-            association.on_unreachable(context);
+            association.on_unreachable(context, path);
         });
         Ok(())
     }

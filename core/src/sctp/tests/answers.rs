@@ -12,7 +12,7 @@ use crate::sctp::{Config, Event};
 const COOKIE_ECHO: u8 = 10;
 const COOKIE_ACK: u8 = 11;
 
-fn address(last: u8) -> IpAddr {
+pub(super) fn address(last: u8) -> IpAddr {
     Ipv4Addr::new(10, 0, 0, last).into()
 }
 
@@ -33,12 +33,12 @@ fn cookie_for(bench: &mut Bench, from: IpAddr, parameters: &[u8]) -> (u32, Vec<u
 }
 
 /// Where packets go now, and with what.
-fn sent(bench: &mut Bench) -> Vec<(IpAddr, Vec<u8>)> {
+pub(super) fn sent(bench: &mut Bench) -> Vec<(IpAddr, Vec<u8>)> {
     bench.host.drain().iter().map(|sent| (sent.packet.remote, chunk_types(sent))).collect()
 }
 
 /// A host with an association whose peer has the addresses 9, in use, and 10.
-fn with_two_addresses() -> Bench {
+pub(super) fn with_two_addresses() -> Bench {
     let mut bench = Bench::listening();
     let (tag, cookie) = cookie_for(&mut bench, PEER, &listed(10));
     bench.give(packet(tag, &[chunk(COOKIE_ECHO, 0, &cookie)])).unwrap();

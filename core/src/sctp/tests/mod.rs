@@ -7,6 +7,7 @@ mod defence;
 mod encapsulation;
 mod exchange;
 mod hostile;
+mod icmp;
 mod link;
 mod listed;
 mod lossy;

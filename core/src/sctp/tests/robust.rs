@@ -4,12 +4,12 @@ use core::time::Duration;
 use std::vec;
 use std::vec::Vec;
 
-use super::craft::{Bench, PEER, PEER_TAG, chunk, data, init_value, packet};
+use super::craft::{Bench, PEER_TAG, chunk, data, init_value, packet};
 use super::link::{Host, InFlight, run_for};
 use crate::association::{Ppid, StreamId};
 use crate::entropy::{Entropy, SplitMix64};
 use crate::machine::Machine;
-use crate::sctp::{Config, Event, Unreachable};
+use crate::sctp::{Config, Event};
 
 /// One packet of each kind, for the tag `tag`.
 fn samples(bench: &Bench, cookie: &[u8]) -> Vec<(u32, Vec<u8>)> {
@@ -176,27 +176,4 @@ fn the_same_seed_gives_the_same_bytes() {
         std::format!("{sent:?} {:?}", a.endpoint)
     };
     assert_eq!(life(), life());
-}
-
-#[test]
-fn an_icmp_error_counts_only_with_proof() {
-    let mut bench = Bench::established();
-    let (now, tag) = (bench.host.now, PEER_TAG);
-    let quote = |tag: u32| {
-        let mut quoted = vec![0x0f, 0x17, 0x13, 0x88];
-        quoted.extend(tag.to_be_bytes());
-        quoted
-    };
-    for (quoted, is_taken) in [
-        (quote(tag ^ 1), false),
-        (quote(0), false),
-        (quote(tag)[..7].to_vec(), false),
-        (quote(tag), true),
-    ] {
-        let input = Unreachable { remote: PEER, quoted: &quoted };
-        let result = bench.host.endpoint.handle_input(now, crate::sctp::Input::Unreachable(input));
-        assert_eq!(result.is_ok(), is_taken);
-        let _ = bench.replies();
-        assert_eq!(bench.host.events.len(), usize::from(is_taken));
-    }
 }
