@@ -260,7 +260,7 @@ impl Association<'_> {
         }
         // RFC 9260 §3.3.3: without a tag there is nobody to talk to.
         if init.tag == 0 {
-            let route = Route { tag: self.tcb.own_tag, ..self.tcb.route() };
+            let route = Route { tag: self.tcb.own_tag, ..self.tcb.route_to(context.source) };
             let (abort, cause) = (ChunkType::ABORT, Cause::INVALID_PARAMETER);
             context.shared.replies.push_cause(&route, abort, REFLECTED, cause, &[]);
         }
@@ -530,7 +530,7 @@ impl Association<'_> {
     ) -> Result<(), InputError> {
         if self.tcb.state == State::ShutdownAckSent {
             self.tcb.owed.add(Owed::SHUTDOWN_ACK);
-            let route = Route { tag: cookie.peer_tag, ..self.tcb.route() };
+            let route = Route { tag: cookie.peer_tag, ..self.tcb.route_to(context.source) };
             let (error, cause) = (ChunkType::ERROR, Cause::COOKIE_WHILE_SHUTTING_DOWN);
             context.shared.replies.push_cause(&route, error, 0, cause, &[]);
             return Err(InputError::OutOfPlace);
@@ -573,7 +573,7 @@ impl Association<'_> {
     /// The association could not be set up, or the peer broke the protocol: says so and ends it.
     pub(super) fn abort_with(&mut self, context: &mut Context<'_>, cause: Cause, info: &[u8]) {
         if self.tcb.peer_tag != 0 {
-            let route = self.tcb.route();
+            let route = self.tcb.route_to(context.source);
             context.shared.replies.push_cause(&route, ChunkType::ABORT, 0, cause, info);
         }
         context.shared.statistics.aborted += 1;

@@ -206,8 +206,11 @@ impl Tcb {
         self.route_by(self.active())
     }
 
-    /// The way back to where a packet came from. RFC 9260 §6.4.
+    /// The way back to where a packet came from, RFC 9260 §6.4; the path in use if none did.
     fn route_to(&self, source: &Source) -> Route {
+        if source.remote.is_unspecified() {
+            return self.route();
+        }
         source.route(self.local_port, self.remote_port, self.peer_tag)
     }
 

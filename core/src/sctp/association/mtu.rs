@@ -9,7 +9,7 @@
 //! Boards leave all of it out: they have no [`Discovery`].
 
 use super::path::place;
-use super::{Association, Probe, Tcb};
+use super::{Association, Owed, Probe, Tcb};
 use crate::sctp::config::{Config, MTU_MIN, MTU_MIN_IPV6, chunks_len_max, headers_len};
 use crate::sctp::endpoint::Context;
 use crate::sctp::packet::CommonHeader;
@@ -369,10 +369,13 @@ impl Association<'_> {
         self.probe_now(context, index);
     }
 
-    /// The size of the next DATA chunk for a path, if that is too large for a packet of
-    /// `chunks_len` bytes of chunks: it was cut when the MTU was larger, and IP has to fragment
-    /// it. RFC 9260 §6.9.
+    /// The size of what goes next on a path, if that is too large for a packet of `chunks_len`
+    /// bytes of chunks, and IP has to fragment it: a DATA chunk that was cut when the MTU was
+    /// larger (RFC 9260 §6.9), or a cookie, which is as long as the peer made it (§5.1).
     pub(super) fn oversize(&mut self, index: usize, chunks_len: usize) -> Option<usize> {
+        if self.tcb.owed.has(Owed::COOKIE_ECHO) {
+            return Some((4 + usize::from(self.tcb.cookie_len)).next_multiple_of(4));
+        }
         let may_send = self.tcb.state.sends_data() && self.tcb.path(index).is_confirmed;
         if !may_send || !self.wants_to_send(index) {
             return None;

@@ -116,8 +116,10 @@ impl Association<'_> {
             self.write_init(context, index, &mut writer);
             // RFC 9260 §8.5.1 A.
             Route { tag: 0, ..route }
-        } else if self.tcb.owed.take(Owed::COOKIE_ECHO) {
-            self.write_cookie_echo(&mut writer);
+        } else if self.tcb.owed.has(Owed::COOKIE_ECHO) {
+            if self.write_cookie_echo(&mut writer) {
+                self.tcb.owed.take(Owed::COOKIE_ECHO);
+            }
             route
         } else {
             self.write_bundle(context, index, &mut writer);
@@ -149,15 +151,16 @@ impl Association<'_> {
         let _ = writer.chunk(ChunkType::INIT.0, 0, parts);
     }
 
-    fn write_cookie_echo(&mut self, writer: &mut PacketWriter<'_>) {
+    fn write_cookie_echo(&mut self, writer: &mut PacketWriter<'_>) -> bool {
         let (cookie_len, report_len) =
             (usize::from(self.tcb.cookie_len), usize::from(self.tcb.report_len));
         let (cookie, rest) = self.rx.split_at(cookie_len);
-        let _ = writer.chunk(ChunkType::COOKIE_ECHO.0, 0, &[cookie]);
-        if report_len > 0 {
+        let is_written = writer.chunk(ChunkType::COOKIE_ECHO.0, 0, &[cookie]);
+        if is_written && report_len > 0 {
             let report = &rest[..report_len];
             let _ = writer.cause(ChunkType::ERROR, 0, Cause::UNRECOGNIZED_PARAMETERS, report);
         }
+        is_written
     }
 
     /// Control chunks first, then a SACK, then DATA.

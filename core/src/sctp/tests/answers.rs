@@ -9,6 +9,9 @@ use super::link::chunk_types;
 use crate::sctp::packet::Tlvs;
 use crate::sctp::{Config, Event};
 
+const ABORT: u8 = 6;
+const SHUTDOWN_ACK: u8 = 8;
+const ERROR: u8 = 9;
 const COOKIE_ECHO: u8 = 10;
 const COOKIE_ACK: u8 = 11;
 
@@ -146,4 +149,44 @@ fn a_long_unknown_chunk_is_reported_as_far_as_the_packet_goes() {
     let mut error = [9, 0, 0x05, 0xbc, 0, 6, 0x05, 0xb8].to_vec();
     error.extend(&unknown[..1_460]);
     assert_eq!(bench.trade(&[unknown])[0].chunks, [error]);
+}
+
+#[test]
+fn an_abort_goes_where_its_reason_came_from() {
+    let mut bench = with_two_addresses();
+    // DATA without user data. RFC 9260 §6.2.
+    let empty = chunk(0, 3, &[0, 0, 3, 0xe8, 0, 0, 0, 0, 0, 0, 0, 0]);
+    bench.give_from(address(10), packet(bench.host_tag, &[empty])).unwrap();
+    assert_eq!(sent(&mut bench), [(address(10), [ABORT].to_vec())]);
+}
+
+#[test]
+fn an_abort_for_an_init_ack_goes_where_that_came_from() {
+    let mut bench = Bench::listening();
+    let host = &mut bench.host;
+    let _ = host.connect(HOST_PORT, (PEER, PEER_PORT).into());
+    let own_tag = host.drain()[0].bytes[16..20].try_into().unwrap();
+    // It has no cookie.
+    let init_ack = chunk(2, 0, &init_value(PEER_TAG, &[]));
+    let tag = u32::from_be_bytes(own_tag);
+    bench.give_from(address(10), packet(tag, &[init_ack])).unwrap();
+    assert_eq!(sent(&mut bench), [(address(10), [ABORT].to_vec())]);
+}
+
+#[test]
+fn a_cookie_while_shutting_down_is_answered_where_it_came_from() {
+    let mut bench = with_two_addresses();
+    // The peer has restarted. RFC 9260 §5.2.4 A.
+    let init = chunk(1, 0, &init_value(PEER_TAG ^ 1, &listed(10)));
+    bench.give(packet(0, &[init])).unwrap();
+    let init_ack = &bench.replies()[0].chunks[0];
+    let tag = u32::from_be_bytes(init_ack[4..8].try_into().unwrap());
+    let cookie = Tlvs::new(&init_ack[20..]).next().unwrap().value.to_vec();
+    let shutdown = chunk(7, 0, &bench.has_received(0));
+    bench.give(packet(bench.host_tag, &[shutdown])).unwrap();
+    assert_eq!(sent(&mut bench), [(PEER, [SHUTDOWN_ACK].to_vec())]);
+    let echo = packet(tag, &[chunk(COOKIE_ECHO, 0, &cookie)]);
+    bench.give_from(address(10), echo).unwrap_err();
+    let answers = [(address(10), [ERROR].to_vec()), (PEER, [SHUTDOWN_ACK].to_vec())];
+    assert_eq!(sent(&mut bench), answers);
 }

@@ -5,6 +5,7 @@ use core::time::Duration;
 use std::vec;
 use std::vec::Vec;
 
+use super::craft::{Bench, HOST_PORT, PEER, PEER_PORT, PEER_TAG, chunk, init_value, packet};
 use super::link::{Host, InFlight, chunk_types};
 use crate::association::{Ppid, StreamId};
 use crate::machine::Machine;
@@ -487,4 +488,25 @@ fn many_small_packets_in_flight_are_no_large_one() {
     let sizes = narrow.trace.iter().map(|&(_, len, ..)| len);
     assert!(sizes.skip(2).all(|len| len <= 1_000), "{:?}", narrow.trace);
     assert_eq!(narrow.mtu(), 1_500);
+}
+
+#[test]
+fn a_cookie_larger_than_the_mtu_goes_in_fragments() {
+    let mut host = Host::new(1, Config { pmtu_initial: Some(576), ..Config::DEFAULT });
+    let _ = host.connect(HOST_PORT, (PEER, PEER_PORT).into());
+    let own_tag = u32::from_be_bytes(host.drain()[0].bytes[16..20].try_into().unwrap());
+    let cookie = [7; 1_000];
+    // State Cookie, and something unknown to be reported, for which no room is left.
+    let parameters = [&[0, 7, 0x03, 0xec][..], &cookie, &[0xc0, 0x99, 0, 4]].concat();
+    let init_ack = chunk(2, 0, &init_value(PEER_TAG, &parameters));
+    let mut bench = Bench { host, handle: None, host_tag: own_tag, host_tsn: 0 };
+    bench.give(packet(own_tag, &[init_ack])).unwrap();
+    for _ in 0..2 {
+        let sent = bench.host.drain();
+        assert_eq!((sent.len(), chunk_types(&sent[0])), (1, vec![10]));
+        assert_eq!(sent[0].bytes[16..], cookie);
+        assert!(sent[0].packet.may_fragment);
+        // T1-cookie.
+        bench.host.let_pass(Duration::from_secs(1));
+    }
 }
