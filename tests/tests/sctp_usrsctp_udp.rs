@@ -70,9 +70,8 @@ impl Host {
         self.socket.set_read_timeout(Some(Duration::from_millis(5))).expect("not zero");
         match self.socket.recv_from(&mut buf) {
             Ok((len, from)) => {
-                let udp = Some(UdpPorts { local: self.udp_port(), remote: from.port() });
-                let local = Ipv4Addr::LOCALHOST.into();
-                let datagram = Datagram { local, remote: from.ip(), udp, payload: &buf[..len] };
+                let local = self.socket.local_addr().expect("it is bound");
+                let datagram = Datagram::in_udp(local, from, &buf[..len]);
                 let now = self.now();
                 let _ = self.endpoint.handle_input(now, Input::Datagram(datagram));
             }

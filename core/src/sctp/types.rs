@@ -39,6 +39,15 @@ pub struct Connect {
     pub udp: Option<UdpPorts>,
 }
 
+impl Connect {
+    /// From a UDP socket at `local` to the one at `remote` and SCTP port `port` behind it.
+    #[must_use]
+    pub const fn in_udp(local: SocketAddr, remote: SocketAddr, port: u16) -> Self {
+        let udp = Some(UdpPorts { local: local.port(), remote: remote.port() });
+        Self { local_port: 0, remote: SocketAddr::new(remote.ip(), port), udp }
+    }
+}
+
 /// What comes in from below.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -99,6 +108,15 @@ pub struct Datagram<'a> {
     pub payload: &'a [u8],
 }
 
+impl<'a> Datagram<'a> {
+    /// What a UDP socket at `local` received from `remote`.
+    #[must_use]
+    pub const fn in_udp(local: SocketAddr, remote: SocketAddr, payload: &'a [u8]) -> Self {
+        let udp = Some(UdpPorts { local: local.port(), remote: remote.port() });
+        Self { local: local.ip(), remote: remote.ip(), udp, payload }
+    }
+}
+
 /// An ICMP error about a packet of ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Unreachable<'a> {
@@ -139,6 +157,14 @@ pub struct Packet {
     /// IP may fragment it, here or on the way. Where it may not, it is sent with the Don't
     /// Fragment bit over IPv4, and dropped rather than fragmented here if it is too big.
     pub may_fragment: bool,
+}
+
+impl Packet {
+    /// Where a UDP socket has to send it; `None` if it goes right over IP.
+    #[must_use]
+    pub fn udp_destination(&self) -> Option<SocketAddr> {
+        self.udp.map(|udp| SocketAddr::new(self.remote, udp.remote))
+    }
 }
 
 /// What the user of an endpoint should know.

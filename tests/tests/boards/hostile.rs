@@ -201,13 +201,10 @@ impl Attacker {
 
     fn turn(&mut self) {
         let now = self.now();
-        let local = self.socket.local_addr().unwrap().port();
+        let local = self.socket.local_addr().unwrap();
         let mut buf = [0; 2_000];
         while let Ok((len, from)) = self.socket.recv_from(&mut buf) {
-            let udp = Some(UdpPorts { local, remote: from.port() });
-            let payload = &buf[..len];
-            let local = Ipv4Addr::LOCALHOST.into();
-            let datagram = Datagram { local, remote: from.ip(), udp, payload };
+            let datagram = Datagram::in_udp(local, from, &buf[..len]);
             let _ = self.endpoint.handle_input(now, Input::Datagram(datagram));
         }
         if self.endpoint.poll_timeout().is_some_and(|at| at <= now) {
