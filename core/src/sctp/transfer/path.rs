@@ -33,8 +33,6 @@ pub(super) struct NowAcked {
     /// Bytes newly acknowledged.
     pub(super) len: u32,
     pub(super) flight_before: u32,
-    /// Some of them were sent on no other path.
-    pub(super) is_proof: bool,
     /// The earliest outstanding chunk of the path was among them.
     pub(super) earliest: bool,
     /// An outstanding chunk of the path was passed over.
@@ -49,7 +47,6 @@ impl NowAcked {
     const EMPTY: Self = Self {
         len: 0,
         flight_before: 0,
-        is_proof: false,
         earliest: false,
         passed: false,
         reneged: false,

@@ -13,7 +13,7 @@
     )
 )]
 
-use super::sender::{Sender, Stage};
+use super::sender::{Sender, Stage, TxDescriptor};
 use super::{Parameters, PathTransfer};
 use crate::sctp::packet::{GapBlock, Sack};
 use crate::sctp::serial::Tsn;
@@ -80,22 +80,28 @@ impl Sender<'_> {
         // What was sent while the window was open and found it closed probes it from now on.
         let is_closed = sack.a_rwnd < u32::from(self.chunk(0).len);
         self.state.is_probing |= is_closed && self.state.sent_count > 0;
-        let (answered_path, is_proof) = self.answered_probe_path();
+        let answered = self.answered_probe_path();
         self.recover_probe(now, paths);
-        let mut outcome = Self::finish(now, steps, paths);
-        outcome.acked_paths |= answered_path;
-        outcome.proven_paths |= if is_proof { answered_path } else { 0 };
+        let mut outcome = self.finish(now, steps, paths);
+        outcome.acked_paths |= answered;
         Ok(outcome)
     }
 
     /// The bit of the path whose probe found the window still closed: a peer that answers probes
-    /// is alive, however many of them get lost over time. §6.1 A. And whether it took no other.
-    fn answered_probe_path(&self) -> (u32, bool) {
+    /// is alive, however many of them get lost over time. §6.1 A.
+    fn answered_probe_path(&mut self) -> u32 {
         let chunk = self.chunk(0);
-        if self.state.is_probing && self.state.peer_window < u32::from(chunk.len) {
-            (1_u32.checked_shl(chunk.path.into()).unwrap_or(0), !chunk.took_several_paths())
-        } else {
-            (0, false)
+        if !self.state.is_probing || self.state.peer_window >= u32::from(chunk.len) {
+            return 0;
+        }
+        self.note_proof(&chunk);
+        bit_of(chunk.path)
+    }
+
+    /// What was answered speaks for its path, if it took no other.
+    fn note_proof(&mut self, chunk: &TxDescriptor) {
+        if !chunk.took_several_paths() {
+            self.state.proven_paths |= bit_of(chunk.path) as u8;
         }
     }
 
@@ -122,7 +128,7 @@ impl Sender<'_> {
         for path in &mut *paths {
             path.grow_window(steps > 0, self.state.recovery_exit.is_some());
         }
-        Self::finish(now, steps, paths)
+        self.finish(now, steps, paths)
     }
 
     /// How many chunks `cumulative` acknowledges; `None` if it is an old one. §6.2.1 D i.
@@ -134,18 +140,15 @@ impl Sender<'_> {
         if steps > self.state.sent_count { Err(NeverSent) } else { Ok(Some(steps)) }
     }
 
-    fn finish(now: Instant, steps: u32, paths: &mut [PathTransfer]) -> SackOutcome {
-        let (mut acked_paths, mut proven_paths) = (0_u32, 0_u32);
-        for (path, bit) in paths.iter_mut().zip(0_u32..u32::BITS) {
+    fn finish(&mut self, now: Instant, steps: u32, paths: &mut [PathTransfer]) -> SackOutcome {
+        let mut acked_paths = 0;
+        for (path, index) in paths.iter_mut().zip(0..) {
             path.end_sack(now);
-            let bit = 1_u32.checked_shl(bit).unwrap_or(0);
             if path.now_acked.len > 0 {
-                acked_paths |= bit;
-            }
-            if path.now_acked.is_proof {
-                proven_paths |= bit;
+                acked_paths |= bit_of(index);
             }
         }
+        let proven_paths = core::mem::take(&mut self.state.proven_paths).into();
         SackOutcome { is_current: true, advanced: steps > 0, acked_paths, proven_paths }
     }
 
@@ -188,11 +191,11 @@ impl Sender<'_> {
             let len = u32::from(chunk.len);
             self.state.outstanding = self.state.outstanding.saturating_sub(len);
         }
+        self.note_proof(&chunk);
         let Some(path) = paths.get_mut(usize::from(chunk.path)) else { return };
         if chunk.stage == Stage::InFlight {
             path.congestion.on_landed(chunk.size());
         }
-        path.now_acked.is_proof |= !chunk.took_several_paths();
         let tsn = self.state.first_tsn.plus(index);
         path.on_chunk_acked(now, tsn, chunk.size(), parameters);
     }
@@ -305,6 +308,11 @@ impl Sender<'_> {
             self.state.is_probing = false;
         }
     }
+}
+
+/// The bit that stands for a path.
+fn bit_of(path: u8) -> u32 {
+    1_u32.checked_shl(path.into()).unwrap_or(0)
 }
 
 /// Miss indications that lose a chunk.

@@ -112,6 +112,8 @@ pub(crate) struct SenderState {
     pub(super) is_probing: bool,
     /// A SACK came since the last T3-rtx expiry.
     pub(super) has_heard: bool,
+    /// Bit n: the SACK being processed acknowledges data that was sent on no path but n.
+    pub(super) proven_paths: u8,
     /// The user will queue no more; ask for quick acknowledgements.
     is_closing: bool,
     stream_count: u16,
@@ -135,6 +137,7 @@ impl SenderState {
         is_fast_due: false,
         is_probing: false,
         has_heard: false,
+        proven_paths: 0,
         is_closing: false,
         stream_count: 0,
         next_ssn: [Ssn(0); STREAMS_MAX],
