@@ -33,14 +33,39 @@ const MIRI_TARGET: &str = "powerpc-unknown-linux-gnu";
 
 type Stage = (&'static str, Box<dyn Fn() -> Result<()>>);
 
-/// Runs all stages and prints what each took.
+/// Runs all stages, or those from one on, and prints what each took.
 ///
 /// # Errors
 ///
-/// At the first stage that fails.
-pub(crate) fn run_stages(full: bool) -> Result<()> {
+/// At the first stage that fails, or if there is none of that name.
+pub(crate) fn run_stages(full: bool, from: Option<&str>) -> Result<()> {
+    let stages = stages(full);
+    let first = match from {
+        None => 0,
+        Some(wanted) => {
+            stages.iter().position(|(name, _)| *name == wanted).with_context(|| {
+                let names: Vec<_> = stages.iter().map(|(name, _)| *name).collect();
+                format!("`{wanted}` is no stage: there are {}", names.join(", "))
+            })?
+        }
+    };
+    let mut times = Vec::new();
+    for (name, stage) in &stages[first..] {
+        println!("\n==== {name}");
+        let start = Instant::now();
+        stage().with_context(|| format!("stage `{name}`"))?;
+        times.push((name, start.elapsed().as_secs()));
+    }
+    println!("\n==== all stages passed");
+    for (name, seconds) in times {
+        println!("{name:<16} {:>3} min {:02} s", seconds / 60, seconds % 60);
+    }
+    Ok(())
+}
+
+fn stages(full: bool) -> Vec<Stage> {
     let seconds = if full { 600 } else { 30 };
-    let stages: Vec<Stage> = vec![
+    vec![
         ("format", Box::new(|| run(cargo(None, &["fmt", "--all", "--check"])))),
         ("tidy", Box::new(tidy::check)),
         ("mutations apply", Box::new(|| mutations::run_all(&mutations::Options::for_ci()))),
@@ -52,19 +77,7 @@ pub(crate) fn run_stages(full: bool) -> Result<()> {
         ("interop", Box::new(lab::install_and_run)),
         ("miri", Box::new(move || miri(full))),
         ("fuzz", Box::new(move || fuzz::run_targets(seconds, &[]))),
-    ];
-    let mut times = Vec::new();
-    for (name, stage) in stages {
-        println!("\n==== {name}");
-        let start = Instant::now();
-        stage().with_context(|| format!("stage `{name}`"))?;
-        times.push((name, start.elapsed().as_secs()));
-    }
-    println!("\n==== all stages passed");
-    for (name, seconds) in times {
-        println!("{name:<16} {:>3} min {:02} s", seconds / 60, seconds % 60);
-    }
-    Ok(())
+    ]
 }
 
 /// All tests of the workspace, the core's as boards have it, and scopes under trouble.

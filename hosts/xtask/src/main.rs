@@ -58,6 +58,9 @@ enum Task {
         /// The long form: all of miri, more simulation seeds, ten minutes a fuzz target.
         #[arg(long)]
         full: bool,
+        /// Begin with this stage, such as `interop`, and go on to the last.
+        #[arg(long, value_name = "STAGE")]
+        from: Option<String>,
     },
     /// Count the instructions of a part, beside those of others; fails if a bar is not met.
     #[command(subcommand)]
@@ -143,7 +146,7 @@ fn main() -> ExitCode {
         Task::Test { arguments } => ci::test(&arguments),
         Task::Tidy => tidy::check(),
         Task::RequirementWords { files } => requirement_words::print(&files),
-        Task::Ci { full } => ci::run_stages(full),
+        Task::Ci { full, from } => ci::run_stages(full, from.as_deref()),
         Task::Bench(Bench::Wire) => return bench_wire::run(),
         Task::Bench(Bench::Handlespace { quick }) => return bench_handlespace::run(quick),
         Task::Bench(Bench::Sctp { quick }) => return bench_sctp::run(quick),
