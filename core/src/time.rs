@@ -52,6 +52,52 @@ impl Instant {
     }
 }
 
+/// When a timer expires, if it runs: all that an `Option<Instant>` says, in eight bytes that need
+/// no more alignment than a word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Timer([u32; 2]);
+
+impl Timer {
+    /// It does not run: all bits zero.
+    pub(crate) const OFF: Self = Self([0; 2]);
+
+    /// It expires at `at`; the last two points of time are one.
+    pub(crate) const fn at(at: Instant) -> Self {
+        let one_more = at.0.saturating_add(1);
+        Self([one_more as u32, (one_more >> u32::BITS) as u32])
+    }
+
+    const fn one_more(self) -> u64 {
+        let Self([low, high]) = self;
+        (high as u64) << u32::BITS | low as u64
+    }
+
+    /// When it expires, if it runs.
+    pub(crate) const fn get(self) -> Option<Instant> {
+        match self.one_more().checked_sub(1) {
+            Some(micros) => Some(Instant(micros)),
+            None => None,
+        }
+    }
+
+    /// Of two the one that expires first.
+    pub(crate) const fn earlier(self, other: Self) -> Self {
+        // One that does not run comes last.
+        let is_earlier = self.one_more().wrapping_sub(1) <= other.one_more().wrapping_sub(1);
+        if is_earlier { self } else { other }
+    }
+
+    /// Whether it does not run.
+    pub(crate) fn is_off(self) -> bool {
+        self == Self::OFF
+    }
+
+    /// Whether it has expired.
+    pub(crate) fn is_due(self, now: Instant) -> bool {
+        self.get().is_some_and(|at| at <= now)
+    }
+}
+
 /// The microseconds of a span, saturating. (`Duration::as_micros` counts in 128 bits.)
 #[cfg_attr(feature = "small", inline(never))]
 pub(crate) const fn micros(span: Duration) -> u64 {
@@ -141,6 +187,22 @@ mod tests {
         assert_eq!(Span::between(late, early), Span::ZERO);
         assert_eq!(Span::between(early, Instant::NEVER), Span(u32::MAX));
         assert_eq!(early + Span(4_000), late);
+    }
+
+    #[test]
+    fn a_timer_keeps_its_time_or_that_it_has_none() {
+        assert_eq!(Timer::OFF.get(), None);
+        assert!(Timer::OFF.is_off() && !Timer::OFF.is_due(Instant::NEVER));
+        for micros in [0, 1, u64::from(u32::MAX) - 1, u64::from(u32::MAX), 1 << 40, u64::MAX - 1] {
+            let at = Instant::from_micros(micros);
+            assert_eq!(Timer::at(at).get(), Some(at));
+            assert!(Timer::at(at).is_due(at) && !Timer::at(at).is_off());
+        }
+        let (early, late) = (Timer::at(Instant::ZERO), Timer::at(Instant::from_millis(1)));
+        for (a, b) in [(early, late), (late, Timer::OFF), (Timer::OFF, Timer::OFF)] {
+            assert_eq!([a.earlier(b), b.earlier(a)], [a; 2]);
+        }
+        assert!(!Timer::at(Instant::NEVER).is_due(Instant::from_micros(u64::MAX - 2)));
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! The memory that an endpoint works in, lent by its user.
 
-use super::association::Tcb;
+use super::association::{PATHS_MAX, Path, Tcb};
 use super::endpoint::Links;
-use super::transfer::{RxDescriptor, TxDescriptor};
+use super::serial::Ssn;
+use super::transfer::{PathTransfer, RxDescriptor, STREAMS_MAX, TxDescriptor};
 
 /// Lends memory for associations.
 ///
@@ -39,6 +40,15 @@ pub struct Slot {
 }
 
 impl Slot {
+    /// How many addresses of a peer it has room for.
+    pub const PATHS: usize = PATHS_MAX;
+    /// What each of them takes of it, in bytes.
+    pub const PATH_LEN: usize = size_of::<Path>() + size_of::<PathTransfer>();
+    /// How many streams it has room for in each direction.
+    pub const STREAMS: usize = STREAMS_MAX;
+    /// What one takes of it for both directions, in bytes.
+    pub const STREAM_LEN: usize = 2 * size_of::<Ssn>();
+
     /// A free slot.
     pub const EMPTY: Self = Self { links: Links::EMPTY, tcb: Tcb::EMPTY };
 }

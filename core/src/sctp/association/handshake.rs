@@ -13,6 +13,7 @@ use crate::sctp::packet::{
 use crate::sctp::serial::Tsn;
 use crate::sctp::transfer::PathTransfer;
 use crate::sctp::types::{Connect, InputError};
+use crate::time::Timer;
 use heapless::Vec;
 
 /// The longest cookie of a peer that is kept; Linux needs 232 bytes and more with many addresses.
@@ -289,17 +290,16 @@ impl Association<'_> {
             return Ok(());
         };
         let config = context.shared.config;
-        self.tcb.outbound_streams = config.outbound_streams().min(init.inbound_streams);
-        self.tcb.inbound_streams = config.inbound_streams().min(init.outbound_streams);
+        let outbound_streams = config.outbound_streams().min(init.inbound_streams);
+        let inbound_streams = config.inbound_streams().min(init.outbound_streams);
         let (cookie_room, report_room) = room.split_at_mut(cookie.len());
         cookie_room.copy_from_slice(cookie);
         report_room.copy_from_slice(report);
         self.tcb.cookie_len = cookie.len() as u16;
         self.tcb.report_len = report.len() as u16;
-        let (initial, streams) = (self.tcb.own_initial_tsn, self.tcb.outbound_streams);
-        self.sender().start(initial, init.a_rwnd, streams, false);
-        let streams = self.tcb.inbound_streams;
-        self.receiver().start(init.initial_tsn, streams);
+        let initial = self.tcb.own_initial_tsn;
+        self.sender().start(initial, init.a_rwnd, outbound_streams, false);
+        self.receiver().start(init.initial_tsn, inbound_streams);
         self.learn(context, context.source.remote, false);
         self.learn_all(context, &parameters.addresses);
         self.sample_control(context);
@@ -322,7 +322,7 @@ impl Association<'_> {
 
     pub(super) fn enter_established(&mut self, context: &mut Context<'_>) {
         self.tcb.state = State::Established;
-        self.tcb.control = None;
+        self.tcb.control = Timer::OFF;
         self.tcb.owed.take(Owed::COOKIE_ECHO);
         self.tcb.owed.take(Owed::INIT);
         self.clear_errors(self.tcb.active());
@@ -387,8 +387,6 @@ impl Association<'_> {
         self.tcb.own_tag = cookie.own_tag;
         self.tcb.peer_tag = cookie.peer_tag;
         self.tcb.own_initial_tsn = Tsn(cookie.own_initial_tsn);
-        self.tcb.outbound_streams = cookie.outbound_streams;
-        self.tcb.inbound_streams = cookie.inbound_streams;
         let streams = cookie.outbound_streams;
         self.sender().start(Tsn(cookie.own_initial_tsn), cookie.peer_rwnd, streams, false);
         self.receiver().start(Tsn(cookie.peer_initial_tsn), cookie.inbound_streams);
@@ -537,7 +535,7 @@ impl Association<'_> {
         }
         // A copy of the cookie that opened what is over now must not open it again.
         context.shared.spend_tag(self.tcb.own_tag);
-        self.tcb.guard = None;
+        self.tcb.guard = Timer::OFF;
         self.tcb.owed = Owed::COOKIE_ACK;
         // Cookies made for an earlier restart tie to nothing any more.
         self.tcb.own_tie = context.random_tag();

@@ -28,7 +28,7 @@ use super::transfer::{
 };
 use super::types::{Received, SendError};
 use crate::association::{DownReason, Ppid, StreamId};
-use crate::time::Instant;
+use crate::time::{Instant, Timer};
 
 pub(super) use handshake::{Refusal, StrangerInit, listed_addresses, refuse};
 pub(super) use mtu::{DISCOVERIES, may_fragment_reply};
@@ -110,19 +110,17 @@ pub(super) struct Tcb {
     own_tie: u32,
     peer_tie: u32,
     own_initial_tsn: Tsn,
-    pub(super) outbound_streams: u16,
-    pub(super) inbound_streams: u16,
     owed: Owed,
     pub(super) events: Events,
     /// How it ended, once `state` is closed.
     pub(super) end: (DownReason, Cause),
     /// T1-init, T1-cookie or T2-shutdown, whichever `state` calls for.
-    control: Option<Instant>,
+    control: Timer,
     /// How often that timer has expired in a row, and when the packet it guards was sent first.
     control_count: u8,
-    control_since: Instant,
+    control_since: Timer,
     /// T5-shutdown-guard.
-    guard: Option<Instant>,
+    guard: Timer,
     /// Unanswered sendings in a row, over all paths.
     error_count: u8,
     /// T3-rtx expiries since data was acknowledged last, counted while shutting down.
@@ -164,15 +162,13 @@ impl Tcb {
         own_tie: 0,
         peer_tie: 0,
         own_initial_tsn: Tsn(0),
-        outbound_streams: 0,
-        inbound_streams: 0,
         owed: Owed::NOTHING,
         events: Events::NONE,
         end: (DownReason::Shutdown, Cause::NONE),
-        control: None,
+        control: Timer::OFF,
         control_count: 0,
-        control_since: Instant::ZERO,
-        guard: None,
+        control_since: Timer::OFF,
+        guard: Timer::OFF,
         error_count: 0,
         stall_count: 0,
         cookie_len: 0,
@@ -232,6 +228,16 @@ impl Tcb {
         }
     }
 
+    /// Streams that we may send on.
+    pub(super) const fn outbound_streams(&self) -> u16 {
+        self.sender.stream_count()
+    }
+
+    /// Streams that the peer may send on.
+    pub(super) const fn inbound_streams(&self) -> u16 {
+        self.receiver.stream_count()
+    }
+
     /// Whether there is a message for the user.
     pub(super) const fn is_readable(&self) -> bool {
         self.receiver.is_readable()
@@ -242,20 +248,19 @@ impl Tcb {
         if self.state == State::Closed {
             return None;
         }
-        let mut deadline = Instant::earliest(self.control, self.guard);
+        let mut first = self.control.earlier(self.guard);
         for (path, transfer) in self.paths.iter().zip(&self.transfers).take(self.path_count()) {
-            deadline = Instant::earliest(deadline, path.probe.deadline());
-            deadline = Instant::earliest(deadline, transfer.t3_deadline());
+            first = first.earlier(path.probe.timer()).earlier(transfer.t3_rtx());
         }
-        Instant::earliest(deadline, self.receiver.sack_deadline())
+        first.earlier(self.receiver.sack_timer()).get()
     }
 
     fn end(&mut self, reason: DownReason, cause: Cause) {
         self.state = State::Closed;
         self.end = (reason, cause);
         self.owed = Owed::NOTHING;
-        self.control = None;
-        self.guard = None;
+        self.control = Timer::OFF;
+        self.guard = Timer::OFF;
         self.paths.iter_mut().for_each(|path| path.probe = Probe::Off);
         self.events.add(Events::DOWN);
     }

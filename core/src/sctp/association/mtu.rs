@@ -14,7 +14,7 @@ use crate::sctp::config::{Config, MTU_MIN, MTU_MIN_IPV6, chunks_len_max, headers
 use crate::sctp::endpoint::Context;
 use crate::sctp::packet::CommonHeader;
 use crate::sctp::transfer::Sender;
-use crate::time::Instant;
+use crate::time::{Instant, Timer};
 
 /// How many [`Discovery`] a path has.
 pub(in crate::sctp) const DISCOVERIES: usize = crate::few(0, 1);
@@ -38,7 +38,7 @@ pub(super) struct Discovery {
     /// Expiries of T3-rtx in a row that large packets may be the reason of.
     timeout_count: u8,
     /// An answer from the path begins a search, or goes on with it, from this time on.
-    search_at: Instant,
+    search_at: Timer,
 }
 
 impl Discovery {
@@ -51,7 +51,7 @@ impl Discovery {
         is_probing: false,
         sent_len_max: 0,
         timeout_count: 0,
-        search_at: Instant::ZERO,
+        search_at: Timer::OFF,
     };
 
     /// Starts with `current`; a search follows if more is thinkable.
@@ -64,7 +64,7 @@ impl Discovery {
     /// Ends a search; another one begins at `at`, unless there is nothing to be found.
     fn rest_until(&mut self, config: &Config, at: Option<Instant>) {
         let is_largest = self.current >= aligned(config.mtu());
-        self.search_at = at.filter(|_| !is_largest).unwrap_or(Instant::NEVER);
+        self.search_at = at.filter(|_| !is_largest).map_or(Timer::OFF, Timer::at);
         self.candidate = 0;
         self.probe_count = 0;
         self.is_probing = false;
@@ -285,7 +285,7 @@ impl Association<'_> {
                 self.tcb.path_mut(index).mtu.iter_mut().for_each(|it| it.timeout_count = 0);
             }
         }
-        self.tcb.path(index).mtu.iter().any(|it| it.search_at <= context.now)
+        self.tcb.path(index).mtu.iter().any(|it| it.search_at.is_due(context.now))
             && self.search(context, index)
     }
 
@@ -308,7 +308,7 @@ impl Association<'_> {
             return false;
         }
         discovery.is_probing = true;
-        path.probe = Probe::Due { nonce: context.entropy.next_u64() };
+        path.probe = Probe::due(context.entropy);
         true
     }
 

@@ -260,7 +260,7 @@ impl Association<'_> {
                 self.wait_for_probe(context, index);
                 continue;
             }
-            self.tcb.path_mut(index).probe = Probe::Waiting { at: context.now + wait };
+            self.tcb.path_mut(index).probe = Probe::waiting(context.now + wait);
             wait = Span(wait.0.saturating_add(self.tcb.transfer(index).rto().0));
         }
     }

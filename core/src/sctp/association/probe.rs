@@ -2,10 +2,10 @@
 
 use super::path::Health;
 use super::{Association, State};
-use crate::entropy::roughly_below;
+use crate::entropy::{Entropy, roughly_below};
 use crate::sctp::endpoint::Context;
 use crate::sctp::packet::{ChunkType, PacketWriter};
-use crate::time::{Instant, Span};
+use crate::time::{Instant, Span, Timer};
 
 /// Whether a path is probed with HEARTBEATs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,19 +13,33 @@ pub(in crate::sctp) enum Probe {
     /// No.
     Off,
     /// The next is due at `at`, if the path is idle then.
-    Waiting { at: Instant },
+    Waiting { at: Timer },
     /// One is to be sent.
-    Due { nonce: u64 },
-    /// One was sent and counts as unanswered at `expires`.
-    Sent { nonce: u64, at: Instant, expires: Instant },
+    Due { nonce: Nonce },
+    /// One was sent at `at` and counts as unanswered a `timeout` later.
+    Sent { nonce: Nonce, at: Timer, timeout: Span },
 }
 
+/// What tells one HEARTBEAT from another, and nobody can guess.
+type Nonce = [u8; 8];
+
 impl Probe {
-    pub(super) const fn deadline(&self) -> Option<Instant> {
+    pub(super) const fn waiting(at: Instant) -> Self {
+        Self::Waiting { at: Timer::at(at) }
+    }
+
+    pub(super) fn due(entropy: &mut dyn Entropy) -> Self {
+        Self::Due { nonce: entropy.next_u64().to_be_bytes() }
+    }
+
+    /// When there is something to do.
+    pub(super) fn timer(&self) -> Timer {
         match *self {
-            Self::Off | Self::Due { .. } => None,
-            Self::Waiting { at } => Some(at),
-            Self::Sent { expires, .. } => Some(expires),
+            Self::Off | Self::Due { .. } => Timer::OFF,
+            Self::Waiting { at } => at,
+            Self::Sent { at, timeout, .. } => {
+                at.get().map_or(Timer::OFF, |at| Timer::at(at + timeout))
+            }
         }
     }
 
@@ -50,13 +64,13 @@ impl Association<'_> {
         let rto = self.tcb.transfer(index).rto();
         let path = self.tcb.path_mut(index);
         if path.health == Health::PotentiallyFailed {
-            path.probe = Probe::Waiting { at: context.now + rto };
+            path.probe = Probe::waiting(context.now + rto);
             return;
         }
         // RTO, 50 % more or less.
         let jitter = roughly_below(context.entropy, rto.0.saturating_add(1));
         let at = context.now + interval + Span((rto.0 / 2).saturating_add(jitter));
-        path.probe = Probe::Waiting { at };
+        path.probe = Probe::waiting(at);
     }
 
     /// Lets a path be probed at once, if it is probed at all.
@@ -64,7 +78,7 @@ impl Association<'_> {
         self.wait_for_probe(context, index);
         let path = self.tcb.path_mut(index);
         if path.probe.is_waiting() {
-            path.probe = Probe::Due { nonce: context.entropy.next_u64() };
+            path.probe = Probe::due(context.entropy);
         }
     }
 
@@ -75,8 +89,7 @@ impl Association<'_> {
                 self.wait_for_probe(context, index);
             }
             Probe::Waiting { .. } => {
-                let nonce = context.entropy.next_u64();
-                self.tcb.path_mut(index).probe = Probe::Due { nonce };
+                self.tcb.path_mut(index).probe = Probe::due(context.entropy);
             }
             Probe::Sent { .. } => {
                 if self.on_probe_lost(context, index) {
@@ -98,7 +111,7 @@ impl Association<'_> {
                     Health::PotentiallyFailed => self.probe_now(context, index),
                     // RFC 9260 §5.4: once a timeout until it is confirmed, or seems dead.
                     Health::Active if !path.is_confirmed => {
-                        path.probe = Probe::Due { nonce: context.entropy.next_u64() };
+                        path.probe = Probe::due(context.entropy);
                     }
                     Health::Active | Health::Inactive => self.wait_for_probe(context, index),
                 }
@@ -113,7 +126,7 @@ impl Association<'_> {
             let Probe::Sent { nonce, at, .. } = self.tcb.path(index).probe else { continue };
             if value == heartbeat_info(nonce) {
                 self.clear_errors(index);
-                let round_trip = Span::between(at, context.now);
+                let round_trip = Span::between(at.get().unwrap_or(context.now), context.now);
                 self.tcb.transfer_mut(index).on_rtt(&context.shared.parameters, round_trip);
                 self.on_probe_answered(context, index);
                 self.wait_for_probe(context, index);
@@ -138,9 +151,8 @@ impl Association<'_> {
     ) {
         let Probe::Due { nonce } = self.tcb.path(index).probe else { return };
         if writer.chunk(ChunkType::HEARTBEAT.0, 0, &[&heartbeat_info(nonce)]) {
-            let at = context.now;
-            let expires = at + self.tcb.transfer(index).rto();
-            self.tcb.path_mut(index).probe = Probe::Sent { nonce, at, expires };
+            let (at, timeout) = (Timer::at(context.now), self.tcb.transfer(index).rto());
+            self.tcb.path_mut(index).probe = Probe::Sent { nonce, at, timeout };
         }
     }
 
@@ -154,7 +166,6 @@ impl Association<'_> {
 }
 
 /// The parameters of our HEARTBEATs: one, with the nonce, which also tells the path.
-fn heartbeat_info(nonce: u64) -> [u8; 12] {
-    let [a, b, c, d, e, f, g, h] = nonce.to_be_bytes();
+fn heartbeat_info([a, b, c, d, e, f, g, h]: Nonce) -> [u8; 12] {
     [0, 1, 0, 12, a, b, c, d, e, f, g, h]
 }

@@ -6,7 +6,7 @@ use crate::sctp::endpoint::Context;
 use crate::sctp::packet::{Cause, ChunkType, Tlvs};
 use crate::sctp::serial::Tsn;
 use crate::sctp::types::InputError;
-use crate::time::Span;
+use crate::time::{Span, Timer};
 
 impl Association<'_> {
     /// The user wants to end it gracefully. RFC 9260 §9.2.
@@ -47,8 +47,8 @@ impl Association<'_> {
         self.tcb.paths.iter_mut().for_each(|path| path.probe = Probe::Off);
         // RFC 9260 §9.2: whoever sends the SHUTDOWN guards the whole of it.
         if state == State::ShutdownSent {
-            self.tcb.guard =
-                Some(context.now + Span(context.shared.parameters.rto_max.0.saturating_mul(5)));
+            let span = Span(context.shared.parameters.rto_max.0.saturating_mul(5));
+            self.tcb.guard = Timer::at(context.now + span);
         }
         self.start_control(context);
     }

@@ -7,30 +7,29 @@ use crate::sctp::config::Config;
 use crate::sctp::endpoint::Context;
 use crate::sctp::packet::Cause;
 use crate::sctp::transfer::Sender;
-use crate::time::{Instant, Span};
+use crate::time::{Span, Timer};
 
 impl Association<'_> {
     /// Does what is due.
     pub(in crate::sctp) fn on_time(&mut self, context: &mut Context<'_>) {
         let now = context.now;
-        let is_due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
-        if is_due(self.tcb.guard) {
+        if self.tcb.guard.is_due(now) {
             self.abort_with(context, Cause::NONE, &[]);
             return;
         }
-        if is_due(self.tcb.control) {
+        if self.tcb.control.is_due(now) {
             self.on_t1_or_t2(context);
         }
         let is_up = |tcb: &Tcb| tcb.state != State::Closed;
         for index in 0..self.tcb.path_count() {
-            if is_up(self.tcb) && is_due(self.tcb.transfer(index).t3_deadline()) {
+            if is_up(self.tcb) && self.tcb.transfer(index).t3_rtx().is_due(now) {
                 self.on_t3_rtx(context, index);
             }
-            if is_up(self.tcb) && is_due(self.tcb.path(index).probe.deadline()) {
+            if is_up(self.tcb) && self.tcb.path(index).probe.timer().is_due(now) {
                 self.on_probe_deadline(context, index);
             }
         }
-        if is_due(self.tcb.receiver.sack_deadline()) {
+        if self.tcb.receiver.sack_timer().is_due(now) {
             self.receiver().demand_sack();
         }
     }
@@ -38,7 +37,7 @@ impl Association<'_> {
     /// Starts T1 or T2 anew for a packet that is sent the first time.
     pub(super) fn start_control(&mut self, context: &Context<'_>) {
         self.tcb.control_count = 0;
-        self.tcb.control_since = context.now;
+        self.tcb.control_since = Timer::at(context.now);
         self.restart_control(context);
     }
 
@@ -47,13 +46,13 @@ impl Association<'_> {
         if self.tcb.state.is_opening() {
             rto = rto.min(context.shared.parameters.rto_init_max);
         }
-        self.tcb.control = Some(context.now + rto);
+        self.tcb.control = Timer::at(context.now + rto);
     }
 
     /// What T1 guarded was answered: a round-trip time, unless it was sent twice (§6.3.1 C5).
     pub(super) fn sample_control(&mut self, context: &Context<'_>) {
-        if self.tcb.control_count == 0 {
-            let round_trip = Span::between(self.tcb.control_since, context.now);
+        if let (0, Some(since)) = (self.tcb.control_count, self.tcb.control_since.get()) {
+            let round_trip = Span::between(since, context.now);
             let active = self.tcb.active();
             self.tcb.transfer_mut(active).on_rtt(&context.shared.parameters, round_trip);
         }
@@ -72,7 +71,7 @@ impl Association<'_> {
 
     fn on_t1_or_t2(&mut self, context: &mut Context<'_>) {
         let Some((owed, count_max)) = self.guarded(&context.shared.config) else {
-            self.tcb.control = None;
+            self.tcb.control = Timer::OFF;
             return;
         };
         context.shared.statistics.retransmission_timeouts += 1;

@@ -445,8 +445,8 @@ impl Association<'_> {
                 passive: tcb.is_passive,
                 local_port: tcb.local_port,
                 remote: tcb.peer(),
-                outbound_streams: tcb.outbound_streams,
-                inbound_streams: tcb.inbound_streams,
+                outbound_streams: tcb.outbound_streams(),
+                inbound_streams: tcb.inbound_streams(),
             });
         }
         if tcb.events.take(Events::RESTARTED) {

@@ -14,14 +14,14 @@ use super::Parameters;
 use super::receiver::Receiver;
 use crate::sctp::packet::PacketWriter;
 use crate::sctp::serial::Tsn;
-use crate::time::Instant;
+use crate::time::{Instant, Timer};
 
 /// What the receiver owes its peer.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct SackDebt {
     /// At once.
     is_due: bool,
-    pub(super) deadline: Option<Instant>,
+    pub(super) deadline: Timer,
     /// Packets with new DATA since the last SACK.
     packet_count: u8,
     /// A packet with DATA came in this association.
@@ -39,7 +39,7 @@ impl SackDebt {
     /// None: all bits zero.
     pub(super) const EMPTY: Self = Self {
         is_due: false,
-        deadline: None,
+        deadline: Timer::OFF,
         packet_count: 0,
         has_begun: false,
         has_new: false,
@@ -98,8 +98,8 @@ impl Receiver<'_> {
         }
         if debt.is_urgent {
             debt.is_due = true;
-        } else if debt.deadline.is_none() {
-            debt.deadline = Some(now + parameters.sack_delay);
+        } else if debt.deadline.is_off() {
+            debt.deadline = Timer::at(now + parameters.sack_delay);
         }
         debt.is_urgent = false;
         debt.has_new = false;
@@ -108,7 +108,7 @@ impl Receiver<'_> {
     /// Whether a SACK must leave now.
     pub(crate) fn is_sack_due(&self, now: Instant) -> bool {
         let debt = &self.state.debt;
-        debt.is_due || debt.deadline.is_some_and(|deadline| deadline <= now)
+        debt.is_due || debt.deadline.is_due(now)
     }
 
     /// Whether DATA was received that no SACK acknowledges yet: it goes with DATA of our own.
@@ -119,7 +119,7 @@ impl Receiver<'_> {
     /// A SACK is wanted at once, whatever the rules.
     pub(crate) fn demand_sack(&mut self) {
         self.state.debt.is_due = true;
-        self.state.debt.deadline = None;
+        self.state.debt.deadline = Timer::OFF;
     }
 
     /// What a SACK would say and a SHUTDOWN cannot.
@@ -144,7 +144,7 @@ impl Receiver<'_> {
     pub(crate) fn settle(&mut self) {
         let debt = &mut self.state.debt;
         debt.is_due = false;
-        debt.deadline = None;
+        debt.deadline = Timer::OFF;
         debt.packet_count = 0;
         debt.duplicate_count = 0;
     }

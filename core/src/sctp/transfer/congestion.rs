@@ -12,7 +12,7 @@
     )
 )]
 
-use crate::time::{Instant, Span};
+use crate::time::{Instant, Span, Timer};
 
 /// How much may be in flight on a path, and how much is.
 #[derive(Clone, Copy, Debug)]
@@ -25,7 +25,8 @@ pub(crate) struct Congestion {
     flight: u32,
     /// No packet starts at or above this flight size until the next acknowledgement (Max.Burst).
     burst_limit: u32,
-    sent_at: Instant,
+    /// When the last chunk left; off before the first one.
+    sent_at: Timer,
 }
 
 impl Congestion {
@@ -37,7 +38,7 @@ impl Congestion {
         partial_bytes_acked: 0,
         flight: 0,
         burst_limit: 0,
-        sent_at: Instant::ZERO,
+        sent_at: Timer::OFF,
     };
 
     /// Starts afresh with nothing in flight. RFC 9260 §7.2.1, §7.2.5.
@@ -83,7 +84,7 @@ impl Congestion {
             self.decay(now, timeout);
             self.burst_limit = self.chunk_len_max.saturating_mul(BURST_MAX);
         }
-        self.sent_at = now;
+        self.sent_at = Timer::at(now);
         self.flight = self.flight.saturating_add(size);
     }
 
@@ -156,8 +157,9 @@ impl Congestion {
 
     /// Shrinks the window by half for every timeout in which nothing was sent. RFC 9260 §7.2.1.
     fn decay(&mut self, now: Instant, timeout: Span) {
-        let mut idle = Span::between(self.sent_at, now);
-        if self.sent_at == Instant::ZERO || idle < timeout || timeout == Span::ZERO {
+        let Some(sent_at) = self.sent_at.get() else { return };
+        let mut idle = Span::between(sent_at, now);
+        if idle < timeout || timeout == Span::ZERO {
             return;
         }
         self.slow_start_threshold = self.slow_start_threshold.max(self.window);

@@ -14,16 +14,18 @@ use super::Parameters;
 use super::congestion::Congestion;
 use super::rto::Rto;
 use crate::sctp::serial::Tsn;
-use crate::time::{Instant, Span};
+use crate::time::{Instant, Span, Timer};
 
 /// Congestion window, timeout and timer of one destination.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PathTransfer {
     pub(super) congestion: Congestion,
     pub(super) rto: Rto,
-    pub(super) t3_rtx: Option<Instant>,
-    /// The chunk whose acknowledgement gives the next round-trip sample, and when it was sent.
-    pub(super) timed: Option<(Tsn, Instant)>,
+    pub(super) t3_rtx: Timer,
+    /// The chunk whose acknowledgement gives the next round-trip sample, and when it was sent; off
+    /// if none does.
+    timed: Tsn,
+    timed_at: Timer,
     pub(super) now_acked: NowAcked,
 }
 
@@ -59,8 +61,9 @@ impl PathTransfer {
     pub(crate) const EMPTY: Self = Self {
         congestion: Congestion::EMPTY,
         rto: Rto::EMPTY,
-        t3_rtx: None,
-        timed: None,
+        t3_rtx: Timer::OFF,
+        timed: Tsn(0),
+        timed_at: Timer::OFF,
         now_acked: NowAcked::EMPTY,
     };
 
@@ -92,8 +95,8 @@ impl PathTransfer {
         self.rto.back_off(parameters);
     }
 
-    /// When T3-rtx expires; `None` if nothing is in flight.
-    pub(crate) fn t3_deadline(&self) -> Option<Instant> {
+    /// T3-rtx, which is off if nothing is in flight.
+    pub(crate) const fn t3_rtx(&self) -> Timer {
         self.t3_rtx
     }
 
@@ -122,14 +125,22 @@ impl PathTransfer {
         self.now_acked = NowAcked { flight_before: self.congestion.flight(), ..NowAcked::EMPTY };
     }
 
+    /// Chunk `tsn` is sent for the first time. It is timed if no other is. RFC 9260 §6.3.1 C4.
+    pub(super) fn time_chunk(&mut self, tsn: Tsn, now: Instant) {
+        if self.timed_at.is_off() {
+            self.timed = tsn;
+            self.timed_at = Timer::at(now);
+        }
+    }
+
     /// A chunk was newly acknowledged. RFC 9260 §6.3.1 C4.
     pub(super) fn on_chunk_acked(&mut self, now: Instant, tsn: Tsn, size: u32, p: &Parameters) {
         self.now_acked.len = self.now_acked.len.saturating_add(size);
         self.now_acked.earliest |= !self.now_acked.passed;
-        if let Some((timed, sent_at)) = self.timed
-            && timed == tsn
+        if self.timed == tsn
+            && let Some(sent_at) = self.timed_at.get()
         {
-            self.timed = None;
+            self.timed_at = Timer::OFF;
             self.rto.on_sample(Span::between(sent_at, now), p);
         }
     }
@@ -137,8 +148,8 @@ impl PathTransfer {
     /// Chunk `tsn` is given up as lost: nothing from it on may be timed. RFC 9260 §6.3.1 C5.
     pub(super) fn on_chunk_lost(&mut self, tsn: Tsn, size: u32) {
         self.congestion.on_landed(size);
-        if self.timed.is_some_and(|(timed, _)| !timed.is_before(tsn)) {
-            self.timed = None;
+        if !self.timed.is_before(tsn) {
+            self.timed_at = Timer::OFF;
         }
     }
 
@@ -154,9 +165,9 @@ impl PathTransfer {
     pub(super) fn end_sack(&mut self, now: Instant) {
         if self.congestion.flight() == 0 {
             self.congestion.on_all_landed();
-            self.t3_rtx = None;
-        } else if self.now_acked.earliest || (self.now_acked.reneged && self.t3_rtx.is_none()) {
-            self.t3_rtx = Some(now + self.rto());
+            self.t3_rtx = Timer::OFF;
+        } else if self.now_acked.earliest || (self.now_acked.reneged && self.t3_rtx.is_off()) {
+            self.t3_rtx = Timer::at(now + self.rto());
         }
         self.congestion.open_burst();
     }

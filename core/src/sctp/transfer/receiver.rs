@@ -26,7 +26,7 @@ use super::store::{Chain, Link, Store, StoreState};
 use super::tsn_map::{REACH, TsnMap};
 use crate::sctp::packet::DataChunk;
 use crate::sctp::serial::{Ssn, Tsn};
-use crate::time::Instant;
+use crate::time::Timer;
 pub use descriptor::RxDescriptor;
 use descriptor::{DESCRIPTORS_MAX, Stage};
 
@@ -69,8 +69,13 @@ impl ReceiverState {
         !self.ready_first.is_none()
     }
 
-    /// When a delayed SACK falls due; `None` if none is delayed.
-    pub(crate) fn sack_deadline(&self) -> Option<Instant> {
+    /// Streams that messages are taken on.
+    pub(crate) const fn stream_count(&self) -> u16 {
+        self.stream_count
+    }
+
+    /// When a delayed SACK falls due; off if none is delayed.
+    pub(crate) const fn sack_timer(&self) -> Timer {
         self.debt.deadline
     }
 }
@@ -237,7 +242,9 @@ impl<'s> Receiver<'s> {
     /// The runs just before and just after a TSN.
     fn neighbours(&self, tsn: Tsn) -> (Option<usize>, Option<usize>) {
         let left = self.run_at(tsn.previous(), |run| Some(run.last));
-        let right = self.run_at(tsn.next(), RxDescriptor::first);
+        // Mostly nothing came that is later.
+        let is_latest = !tsn.is_before(self.state.map.highest());
+        let right = if is_latest { None } else { self.run_at(tsn.next(), RxDescriptor::first) };
         (left, right)
     }
 
@@ -359,11 +366,13 @@ impl<'s> Receiver<'s> {
         }
         self.modify(index, |slot| slot.replace(run));
         // The two ends are where a neighbour will look. Where none will, the slot is another's.
+        self.note_end(run.last, index);
         let cumulative = self.cumulative();
-        let first = run.first().filter(|&first| cumulative.is_before(first));
-        for end in [first.unwrap_or(run.last), run.last] {
-            let slot = self.tsn_slot(end);
-            self.modify(slot, |slot| slot.by_tsn = Link::to(index));
+        if let Some(first) = run.first()
+            && first != run.last
+            && cumulative.is_before(first)
+        {
+            self.note_end(first, index);
         }
         Some(index)
     }
@@ -384,10 +393,7 @@ impl<'s> Receiver<'s> {
     pub(crate) fn pop(&mut self, buf: &mut [u8]) -> Option<Message> {
         let index = self.state.ready_first.index()?;
         let message = *self.run(index);
-        let store = self.store();
-        let measure = store.measure(message.chain);
-        let buf = buf.get_mut(..measure.len)?;
-        store.read(message.chain, buf);
+        let measure = self.store().read(message.chain, buf)?;
         self.state.ready_first = message.next();
         if message.next().is_none() {
             self.state.ready_last = Link::NONE;
@@ -402,6 +408,12 @@ impl<'s> Receiver<'s> {
             unordered: message.is_unordered(),
             len: measure.len,
         })
+    }
+
+    /// Lets the run `index`, which begins or ends at `tsn`, be found there.
+    fn note_end(&mut self, tsn: Tsn, index: usize) {
+        let slot = self.tsn_slot(tsn);
+        self.modify(slot, |slot| slot.by_tsn = Link::to(index));
     }
 
     /// The run of which `end` is at `tsn`.

@@ -16,6 +16,7 @@
 
 use super::PathTransfer;
 use super::sender::{BEGINNING, ENDING, Sender, Stage, TxDescriptor, fragment_len, wrap};
+use crate::time::Timer;
 
 impl Sender<'_> {
     /// Cuts chunks that were never sent into such of at most `chunk_len_max` bytes, header
@@ -77,7 +78,7 @@ impl Sender<'_> {
     /// All that is in flight on a path was dropped, and not for congestion: it is to be sent
     /// again. RFC 8899 §4.6.
     pub(crate) fn resend(&mut self, path_index: u8, path: &mut PathTransfer) {
-        path.t3_rtx = None;
+        path.t3_rtx = Timer::OFF;
         self.mark_path_lost(path_index, path);
     }
 

@@ -303,7 +303,7 @@ impl Sender<'_> {
             return;
         }
         let Some(path) = paths.get_mut(usize::from(chunk.path)) else { return };
-        if path.t3_rtx.is_some_and(|deadline| deadline > now + PROBE_WAIT_MAX) {
+        if path.t3_rtx.get().is_some_and(|deadline| deadline > now + PROBE_WAIT_MAX) {
             self.mark_lost(0, path);
             self.state.is_probing = false;
         }

@@ -18,7 +18,7 @@
 use super::{Parameters, PathTransfer, STREAMS_MAX};
 use crate::sctp::packet::{DataChunk, PacketWriter};
 use crate::sctp::serial::{Ssn, Tsn};
-use crate::time::Instant;
+use crate::time::{Instant, Timer};
 
 /// One DATA chunk in the send queue.
 #[derive(Clone, Copy, Debug)]
@@ -147,6 +147,11 @@ impl SenderState {
     pub(crate) const fn chunk_counts(&self) -> (u32, u32) {
         let unsent = self.count.saturating_sub(self.sent_count);
         (self.sent_count.saturating_sub(self.acked_count), unsent)
+    }
+
+    /// Streams that messages can be sent on.
+    pub(crate) const fn stream_count(&self) -> u16 {
+        self.stream_count
     }
 
     /// What the peer's window has room for, data in flight taken off.
@@ -403,7 +408,7 @@ impl<'s> Sender<'s> {
                 self.state.lost_count = self.state.lost_count.saturating_sub(1);
                 // RFC 9260 §6.1, §7.2.4 step 4: the earliest outstanding chunk restarts T3-rtx.
                 if index == 0 {
-                    path.t3_rtx = None;
+                    path.t3_rtx = Timer::OFF;
                 }
                 self.on_chunk_sent(now, index, path_index, path);
             }
@@ -429,9 +434,7 @@ impl<'s> Sender<'s> {
             self.state.is_probing = u32::from(chunk.len) > self.state.peer_window;
             // What came before a probe does not answer it.
             self.state.has_heard &= !self.state.is_probing;
-            if path.timed.is_none() {
-                path.timed = Some((self.state.first_tsn.plus(index), now));
-            }
+            path.time_chunk(self.state.first_tsn.plus(index), now);
             self.on_chunk_sent(now, index, path_index, path);
         }
     }
@@ -476,8 +479,8 @@ impl<'s> Sender<'s> {
         self.state.outstanding = self.state.outstanding.saturating_add(len);
         self.state.peer_window = self.state.peer_window.saturating_sub(len);
         path.congestion.on_sent(now, chunk.size(), path.rto());
-        if path.t3_rtx.is_none() {
-            path.t3_rtx = Some(now + path.rto());
+        if path.t3_rtx.is_off() {
+            path.t3_rtx = Timer::at(now + path.rto());
         }
         let is_other_path = chunk.stage != Stage::Queued && chunk.path != path_index;
         self.modify(index, |slot| {
@@ -498,7 +501,7 @@ impl<'s> Sender<'s> {
         path_index: u8,
         path: &mut PathTransfer,
     ) -> bool {
-        path.t3_rtx = None;
+        path.t3_rtx = Timer::OFF;
         self.mark_path_lost(path_index, path);
         path.congestion.on_timeout();
         path.back_off(parameters);

@@ -69,7 +69,7 @@ impl Chain {
 }
 
 /// How much is in a chain.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Measure {
     /// Bytes of user data.
     pub(super) len: usize,
@@ -148,41 +148,35 @@ impl<'s> Store<'s> {
 
     /// How much is in `chain`.
     pub(super) fn measure(&self, chain: Chain) -> Measure {
-        let mut measure = Measure { len: 0, block_count: 0 };
-        self.walk(chain, |_, used| {
-            measure.len = measure.len.saturating_add(used);
-            measure.block_count = measure.block_count.saturating_add(1);
-        });
-        measure
+        self.walk(chain, |_| Some(())).unwrap_or_default()
     }
 
-    /// Copies as much of `chain` as `buf` takes.
-    pub(super) fn read(&self, chain: Chain, buf: &mut [u8]) {
+    /// Copies `chain` to the start of `buf`; how much that is, or `None` if `buf` cannot hold it.
+    pub(super) fn read(&self, chain: Chain, buf: &mut [u8]) -> Option<Measure> {
         let mut rest = buf;
-        self.walk(chain, |block, used| {
-            let start = self.start_of(block).saturating_add(HEADER_LEN);
-            let len = used.min(rest.len());
-            let to = rest.split_off_mut(..len);
-            let from = self.bytes.get(start..).and_then(|from| from.get(..len));
-            if let (Some(to), Some(from)) = (to, from) {
-                to.copy_from_slice(from);
-            }
-        });
+        self.walk(chain, |from| {
+            rest.split_off_mut(..from.len())?.copy_from_slice(from);
+            Some(())
+        })
     }
 
-    /// Takes a step for each block of `chain`, first to last, with the bytes used in it.
-    fn walk(&self, chain: Chain, mut step: impl FnMut(usize, usize)) {
-        let Some(last) = chain.last.index() else { return };
-        let mut next = self.header(last).next;
+    /// Takes a step for the user data of each block of `chain`, first to last.
+    fn walk(&self, chain: Chain, mut step: impl FnMut(&[u8]) -> Option<()>) -> Option<Measure> {
+        let mut measure = Measure::default();
+        let last = chain.last.index()?;
+        let mut block = self.header(last).next.index()?;
         for _ in 0..self.block_count() {
-            let Some(block) = next.index() else { break };
-            let header = self.header(block);
-            step(block, header.used.into());
+            let Header { next, used } = self.header(block);
+            let start = self.start_of(block).saturating_add(HEADER_LEN);
+            step(self.bytes.get(start..)?.get(..used.into())?)?;
+            measure.len = measure.len.saturating_add(used.into());
+            measure.block_count = measure.block_count.saturating_add(1);
             if block == last {
                 break;
             }
-            next = header.next;
+            block = next.index()?;
         }
+        Some(measure)
     }
 
     /// Frees a whole chain at once.
@@ -308,7 +302,8 @@ mod tests {
         assert_eq!(store.free_count(), 10 - 2 - 3);
         store.join(&mut left, right);
         let mut buf = [0; 200];
-        store.read(left, &mut buf);
+        assert!(store.read(left, &mut [0; 199]).is_none());
+        store.read(left, &mut buf).unwrap();
         assert_eq!(buf[..30], [1; 30]);
         assert_eq!(buf[30..130], [3; 100]);
         assert_eq!(buf[130..], [2; 70]);
@@ -328,7 +323,7 @@ mod tests {
             store.append(&mut chain, &[round; 600]);
             assert_eq!(store.free_count(), 0);
             let mut buf = [0; 600];
-            store.read(chain, &mut buf);
+            store.read(chain, &mut buf).unwrap();
             assert_eq!(buf, [round; 600]);
             store.free(chain, store.measure(chain));
         }

@@ -127,7 +127,7 @@ impl Link {
     }
 
     fn expire_t3(&mut self) -> bool {
-        self.now = self.path.t3_deadline().unwrap();
+        self.now = self.path.t3_rtx().get().unwrap();
         let parameters = self.parameters;
         Sender::new(&mut self.tx_state, &mut self.tx, &mut self.tx_descriptors).on_t3(
             &parameters,

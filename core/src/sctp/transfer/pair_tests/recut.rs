@@ -108,10 +108,10 @@ fn what_was_dropped_as_too_big_is_sent_again_in_the_same_window() {
     let window = link.path.window();
     let mut sender = Sender::new(&mut link.tx_state, &mut link.tx, &mut link.tx_descriptors);
     sender.resend(0, &mut link.path);
-    assert_eq!((link.path.flight(), link.path.t3_deadline()), (0, None));
+    assert_eq!((link.path.flight(), link.path.t3_rtx().get()), (0, None));
     assert_eq!(link.path.window(), window);
     assert_eq!(link.sender().next_size(), 1_468);
     let again: Vec<_> = (0..4).map(|_| link.data()).collect();
     assert_eq!(again, first);
-    assert!(link.path.t3_deadline().is_some());
+    assert!(link.path.t3_rtx().get().is_some());
 }

@@ -110,11 +110,11 @@ impl Run {
         let arrival = self.in_transit.iter().map(|&(at, ..)| at).min();
         let reading = link.receiver().is_readable().then(|| link.now + Duration::from_millis(5));
         let next =
-            [arrival, reading, link.path.t3_deadline(), link.receiver().state.sack_deadline()];
+            [arrival, reading, link.path.t3_rtx().get(), link.receiver().state.sack_timer().get()];
         let next = next.into_iter().flatten().min();
         let next = next.unwrap_or_else(|| panic!("seed {} is stuck", self.seed));
         link.now = link.now.max(next);
-        if link.path.t3_deadline().is_some_and(|at| at <= link.now) {
+        if link.path.t3_rtx().get().is_some_and(|at| at <= link.now) {
             link.expire_t3();
         }
     }

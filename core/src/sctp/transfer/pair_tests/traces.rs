@@ -23,7 +23,7 @@ fn a_message_arrives_and_the_first_is_acknowledged_at_once() {
         SackOutcome { is_current: true, advanced: true, acked_paths: 1, proven_paths: 1 }
     );
     assert!(link.sender().all_acked());
-    assert_eq!(link.path.t3_deadline(), None);
+    assert_eq!(link.path.t3_rtx().get(), None);
 }
 
 #[test]
@@ -36,10 +36,10 @@ fn every_second_packet_is_acknowledged_or_the_delay_ends() {
         // At once for the first, not for the second, for the third as the second since then.
         assert_eq!(link.sack().is_some(), round == 0 || round == 2, "round {round}");
     }
-    assert_eq!(link.receiver().state.sack_deadline(), Some(Instant::from_millis(1_200)));
+    assert_eq!(link.receiver().state.sack_timer().get(), Some(Instant::from_millis(1_200)));
     link.wait(200);
     assert!(link.sack().is_some());
-    assert_eq!(link.receiver().state.sack_deadline(), None);
+    assert_eq!(link.receiver().state.sack_timer().get(), None);
 }
 
 #[test]
@@ -180,7 +180,7 @@ fn the_third_miss_sends_again_at_once_and_halves_the_window() {
     let before = link.now;
     link.wait(100);
     assert_eq!(tsns(&link.data()), [1]);
-    assert_eq!(link.path.t3_deadline(), Some(before + Duration::from_millis(1_100)));
+    assert_eq!(link.path.t3_rtx().get(), Some(before + Duration::from_millis(1_100)));
     link.deliver_sack(&sack_bytes(4, 65_536, &[])).unwrap();
     assert_eq!(link.tx_state.recovery_exit, None);
     assert!(link.sender().all_acked());
@@ -231,7 +231,7 @@ fn a_reneging_peer_gets_it_again() {
     assert_eq!(link.path.flight(), 1_016);
     link.deliver_sack(&sack_bytes(2, 65_536, &[])).unwrap();
     assert_eq!(link.path.flight(), 1_016, "TSN 3 is outstanding again");
-    assert!(link.path.t3_deadline().is_some());
+    assert!(link.path.t3_rtx().get().is_some());
     link.expire_t3();
     assert_eq!(tsns(&link.data()), [3]);
 }
