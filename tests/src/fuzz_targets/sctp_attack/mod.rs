@@ -3,8 +3,9 @@
 //! Input: a byte for how both are set up, then commands: the low five bits of a byte say what,
 //! the high three with what, and some take further bytes. The network loses, doubles, delays and
 //! reorders; addresses fail and NATs forget; clocks jump; users come, go and crash. The attacker
-//! hears all and says what it wants, with right tags or without. Afterwards network and attacker
-//! rest, both users shut down, and everything must come to an end.
+//! hears all and says what it wants, with right tags or without, in the name of routers as well.
+//! Afterwards network and attacker rest, both users shut down, and everything must come to an end
+//! and leave all memory free.
 //!
 //! As long as the attacker does not use what it heard to make something new (old packets said
 //! again are no news), data arrives once, whole and in order, and no association ends.
@@ -149,6 +150,7 @@ impl World {
             25 | 26 if self.may_tamper => self.forge_with_tag(argument, script),
             27 => self.forge_blindly(argument, script),
             28 => self.forge_unreachable(argument, script),
+            30 | 31 => self.forge_too_big(command == 30, argument, script),
             29 => {
                 for _ in 0..4 {
                     self.deliver(0, 20);
@@ -346,6 +348,21 @@ impl World {
         assert!(is_informed || before == self.sides[to].statuses());
     }
 
+    /// An ICMP error that says how long packets may be, with the start of one that was heard or
+    /// of one that nobody sent. Whatever it says, data still arrives.
+    fn forge_too_big(&mut self, is_informed: bool, argument: u8, script: &mut Script<'_>) {
+        let Some(model) = self.heard(script.byte()).cloned() else { return };
+        let Some((to, _)) = place_of(model.from) else { return };
+        let mut quoted = model.bytes[..20.min(model.bytes.len())].to_vec();
+        if !is_informed {
+            quoted[4..].fill(0x11);
+        }
+        let mtu = REPORTED_MTUS[usize::from(argument)];
+        let before = self.sides[to].statuses();
+        self.sides[to].take_in_too_big(self.now, model.to, mtu, &quoted);
+        assert!(is_informed || before == self.sides[to].statuses());
+    }
+
     /// The network and the attacker are kind; both users read, then shut down.
     fn come_to_an_end(&mut self) {
         self.is_cut = [false; 2];
@@ -370,6 +387,8 @@ impl World {
         let is_over = self.sides.iter().all(Side::is_at_rest);
         let [a, b] = &self.sides;
         assert!(is_over, "no end: {}; {}", a.describe(self.now), b.describe(self.now));
+        self.sides.iter_mut().for_each(|side| side.check_memory(self.now));
+        let [a, b] = &self.sides;
         if !self.has_tampered {
             a.check_complete(&b.sent, b);
             b.check_complete(&a.sent, a);
@@ -377,6 +396,8 @@ impl World {
     }
 }
 
+/// What ICMP says that packets may be long.
+const REPORTED_MTUS: [u32; 8] = [0, 68, 576, 1_000, 1_280, 1_499, 65_535, u32::MAX];
 /// How far clocks jump.
 const JUMPS_MS: [u64; 8] = [1, 50, 199, 1_000, 3_000, 31_000, 61_000, 3_700_000];
 /// Commands that are obeyed.

@@ -12,10 +12,13 @@ use rserpool_core::sctp::{
 };
 use rserpool_core::time::Instant;
 
-use super::wire::{Parcel, SCTP_PORT, UDP_PORT, address};
+use super::wire::{ATTACKER, Parcel, SCTP_PORT, UDP_PORT, address};
 use crate::fuzz_targets::sctp_data::check_packet;
 
-type Host = Endpoint<Inline<2, 2_048, 2_048, 8>, SplitMix64>;
+type Host = Endpoint<Inline<SLOTS, 2_048, 2_048, 8>, SplitMix64>;
+
+/// How many associations an endpoint has memory for.
+const SLOTS: usize = 2;
 
 /// Names an association for ever: the endpoint's incarnation, and the handle in it.
 pub(super) type Key = (u32, Handle);
@@ -198,6 +201,35 @@ impl Side {
     pub(super) fn take_in_unreachable(&mut self, now: Instant, remote: IpAddr, quoted: &[u8]) {
         let error = rserpool_core::sctp::Unreachable { remote, quoted };
         let _ = self.endpoint.handle_input(self.clock(now), Input::Unreachable(error));
+    }
+
+    /// If the endpoint believes it, no path to `remote` has a larger MTU any more.
+    pub(super) fn take_in_too_big(
+        &mut self,
+        now: Instant,
+        remote: IpAddr,
+        mtu: u32,
+        quoted: &[u8],
+    ) {
+        let error = rserpool_core::sctp::TooBig { remote, mtu, quoted };
+        let result = self.endpoint.handle_input(self.clock(now), Input::TooBig(error));
+        if result.is_ok() && mtu > 0 {
+            let endpoint = &self.endpoint;
+            let paths = |handle| (0..).map_while(move |index| endpoint.path(handle, index));
+            let mtus = self.open().into_iter().flat_map(paths).filter(|it| it.remote == remote);
+            let least = mtus.map(|path| u32::from(path.mtu)).min();
+            assert!(least.is_some_and(|least| least <= mtu.max(576)), "{least:?} and not {mtu}");
+        }
+    }
+
+    /// All memory can be used again: for as many associations as ever.
+    pub(super) fn check_memory(&mut self, now: Instant) {
+        for place in 0..SLOTS {
+            let remote = SocketAddr::new(ATTACKER, SCTP_PORT + place as u16);
+            let connect = Connect { local_port: SCTP_PORT, remote, udp: None };
+            let connected = self.endpoint.connect(self.clock(now), connect);
+            assert!(connected.is_ok(), "{connected:?}: place {place} is not free");
+        }
     }
 
     /// Does what is due.
