@@ -17,6 +17,7 @@ use crate::help::{DEMO_HELP, REGISTRAR_HELP, RESOLVE_HELP, RUN_HELP, SERVE_HELP}
 use crate::hsdump::HsdumpArgs;
 use crate::limit::Limit;
 use crate::policy::PolicyChoice;
+use crate::sctp::SctpOptions;
 use crate::service::ServiceOptions;
 use crate::status::StatusArgs;
 use crate::tcp::TcpOptions;
@@ -108,6 +109,8 @@ pub(crate) struct ScopeOptions {
     /// Peers are told of several, so that associations survive the loss of a path.
     #[arg(long = "local", value_name = "IP")]
     pub(crate) locals: Vec<IpAddr>,
+    #[command(flatten)]
+    pub(crate) sctp: SctpOptions,
     /// Whose habits decide where the RFCs and RSPLIB differ. [default: rsplib]
     #[arg(long, value_enum)]
     pub(crate) profile: Option<ProfileChoice>,
@@ -436,6 +439,7 @@ impl ScopeOptions {
             registrars: if_empty(self.registrars, file.registrars),
             transport: self.transport.or(file.transport),
             locals: if_empty(self.locals, file.locals),
+            sctp: self.sctp.or(file.sctp),
             profile: self.profile.or(file.profile),
             announces: self.announces.or(file.announces),
             announce_groups: if_empty(self.announce_groups, file.announce_groups),

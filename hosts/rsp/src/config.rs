@@ -94,6 +94,7 @@ mod tests {
         let text = "log = \"info\"\n\
             [scope]\nregistrars = [\"node1\", \"node2:77\"]\nprofile = \"rfc\"\n\
             announces = \"off\"\nannounce-groups = [\"239.0.0.51:7\"]\n\
+            [scope.sctp]\nrto-min = \"200ms\"\nheartbeat-interval = \"off\"\n\
             [registrar]\nlisten = \"127.0.0.1:3863\"\nmax-elements = 10\nidentifier = \"0x7\"\n\
             timers = [\"mentor-timeout=1s\"]\n\
             [serve]\nslots = 3\naddresses = [\"10.0.0.7\"]\nreregistration-interval = \"5s\"\n\
@@ -103,6 +104,7 @@ mod tests {
         assert_eq!(config.scope.registrars.len(), 2);
         assert_eq!(config.scope.announces, Some(crate::cli::Switch::Off));
         assert_eq!(config.scope.announce_groups.len(), 1);
+        assert_eq!(config.scope.sctp.heartbeat_interval, Some(crate::values::SpanOrOff(None)));
         assert_eq!(config.registrar.max_elements, Some(10));
         assert_eq!(config.registrar.timers.len(), 1);
         assert_eq!(config.serve.slots, Some(3));

@@ -17,6 +17,7 @@ mod registrar;
 mod resolve;
 mod run;
 mod scope;
+mod sctp;
 mod serve;
 mod service;
 mod status;

@@ -53,9 +53,16 @@ pub(crate) fn by(said: Option<TransportArg>, mut config: TransportConfig) -> Tra
     config
 }
 
+/// A transport with the SCTP that is asked for, and its parameters.
+fn with_sctp(scope: &ScopeOptions) -> Result<TransportConfig, Failure> {
+    let mut config = by(scope.transport, TransportConfig::default());
+    config.parameters = scope.sctp.parameters()?;
+    Ok(config)
+}
+
 /// The transport of a command that only connects.
 pub(crate) fn to_connect(scope: &ScopeOptions) -> Result<TransportConfig, Failure> {
-    with_locals(by(scope.transport, TransportConfig::default()), None, &scope.locals)
+    with_locals(with_sctp(scope)?, None, &scope.locals)
 }
 
 /// A transport that listens at `listen`: its addresses, SCTP port and UDP port.
@@ -64,7 +71,7 @@ pub(crate) async fn listen_at(
     listen: Option<&Address>,
     port_default: u16,
 ) -> Result<(TransportConfig, u16, Option<u16>), Failure> {
-    let config = by(scope.transport, TransportConfig::default());
+    let config = with_sctp(scope)?;
     let Some(listen) = listen else {
         return Ok((with_locals(config, None, &scope.locals)?, port_default, None));
     };

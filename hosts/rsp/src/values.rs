@@ -188,6 +188,23 @@ impl FromStr for Span {
 
 deserialize_from_text!(Span);
 
+/// A span of time, or `off`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct SpanOrOff(pub(crate) Option<Duration>);
+
+impl FromStr for SpanOrOff {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "off" => Ok(Self(None)),
+            _ => text.parse().map(|Span(span)| Self(Some(span))),
+        }
+    }
+}
+
+deserialize_from_text!(SpanOrOff);
+
 /// A secret of 32 bytes, written as 64 hexadecimal digits. Never printed.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct PoolKey(pub(crate) [u8; 32]);

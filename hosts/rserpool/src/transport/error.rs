@@ -7,6 +7,9 @@ use std::net::{IpAddr, SocketAddr};
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TransportError {
+    /// The parameters of SCTP make no sense.
+    #[error(transparent)]
+    Parameters(#[from] super::ParametersError),
     /// Another program has the UDP port.
     #[error(
         "cannot listen on SCTP port {port}: UDP {address} belongs to another program; \

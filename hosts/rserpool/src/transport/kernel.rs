@@ -15,11 +15,10 @@ use linux_sctp::{
     InitOptions, Notification, ReceiveInfo, Received, RtoOptions, SendInfo, Socket, Status,
 };
 use rserpool_core::association::{DownReason, Ppid, StreamId};
-use rserpool_core::sctp;
 use rserpool_core::time::Instant;
 
 use super::tables::Outgoing;
-use super::{TransportConfig, TransportError};
+use super::{SctpParameters, TransportConfig, TransportError};
 
 /// Names an association of a kernel socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -54,7 +53,7 @@ pub(super) struct Ready {
 pub(super) struct Kernel {
     addresses: Vec<IpAddr>,
     message_len_max: usize,
-    retransmissions_max: u8,
+    parameters: SctpParameters,
     sockets: BTreeMap<SocketId, PortSocket>,
     last_id: u32,
     buffer: Vec<u8>,
@@ -90,7 +89,7 @@ impl Kernel {
         Self {
             addresses: config.addresses.clone(),
             message_len_max: config.receive_buffer_len,
-            retransmissions_max: config.retransmissions_max,
+            parameters: config.parameters,
             sockets: BTreeMap::new(),
             last_id: 0,
             buffer: vec![0; config.receive_buffer_len.max(BUFFER_LEN_MIN)],
@@ -109,7 +108,7 @@ impl Kernel {
             _ => TransportError::KernelSocket { port, source },
         };
         let (socket, has_ipv6) = bound(&self.addresses, local_port).map_err(refused)?;
-        let opened = configure(&socket, self.message_len_max, self.retransmissions_max)
+        let opened = configure(&socket, self.message_len_max, &self.parameters)
             .and_then(|()| if listen { socket.listen(BACKLOG) } else { Ok(()) })
             .and_then(|()| socket.local_address());
         let local = opened.map_err(refused)?;
@@ -485,7 +484,11 @@ fn bound_as(family: Family, addresses: &[IpAddr], port: u16) -> io::Result<Socke
 }
 
 /// The same parameters as our own SCTP has.
-fn configure(socket: &Socket, message_len_max: usize, retransmissions: u8) -> io::Result<()> {
+fn configure(
+    socket: &Socket,
+    message_len_max: usize,
+    parameters: &SctpParameters,
+) -> io::Result<()> {
     for event in [
         Event::AssociationChange,
         Event::AddressChange,
@@ -495,25 +498,20 @@ fn configure(socket: &Socket, message_len_max: usize, retransmissions: u8) -> io
     ] {
         socket.subscribe(event, true)?;
     }
-    let parameters = sctp::Config::default();
+    let config = parameters.config();
     socket.set_init(InitOptions {
-        outbound_streams: parameters.outbound_streams,
-        inbound_streams_max: parameters.inbound_streams_max,
-        attempts_max: parameters.init_retransmissions_max.into(),
+        outbound_streams: config.outbound_streams,
+        inbound_streams_max: config.inbound_streams_max,
+        attempts_max: config.init_retransmissions_max.into(),
         timeout_ms_max: 0,
     })?;
     let all = AssociationId::default();
-    let rto = RtoOptions {
-        initial: parameters.rto_initial,
-        min: parameters.rto_min,
-        max: parameters.rto_max,
-    };
+    let rto = RtoOptions { initial: config.rto_initial, min: config.rto_min, max: config.rto_max };
     socket.set_rto(all, rto)?;
-    socket.set_retransmissions_max(all, retransmissions.into())?;
+    socket.set_retransmissions_max(all, config.association_retransmissions_max.into())?;
     let heartbeat = Heartbeat {
-        interval: Some(super::HEARTBEAT_INTERVAL),
-        // Before the association is lost its last path is, by which that is told from an abort.
-        path_retransmissions_max: Some((retransmissions / 2).max(1).into()),
+        interval: config.heartbeat_interval,
+        path_retransmissions_max: Some(config.path_retransmissions_max.into()),
     };
     socket.set_heartbeat(all, heartbeat)?;
     let len = message_len_max.saturating_mul(2).max(SOCKET_BUFFER_LEN_MIN);

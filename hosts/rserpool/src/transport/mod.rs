@@ -17,6 +17,7 @@ mod error;
 mod inbox;
 mod kernel;
 mod lanes;
+mod parameters;
 mod socket;
 mod storage;
 mod tables;
@@ -36,6 +37,7 @@ use crate::announces::local_addresses;
 pub use error::TransportError;
 pub(crate) use inbox::{Inbox, OwnedInput};
 use lanes::source_towards;
+pub use parameters::{ParametersError, SctpParameters};
 use tcp::Tcp;
 pub use tcp::TcpConfig;
 
@@ -55,9 +57,8 @@ pub struct TransportConfig {
     pub send_buffer_len: usize,
     /// Bytes received that an association may hold: also the longest message.
     pub receive_buffer_len: usize,
-    /// How often in a row a packet may go unanswered before the association is lost
-    /// (Association.Max.Retrans, RFC 9260 §16.1); half as often for one of several paths.
-    pub retransmissions_max: u8,
+    /// How patient SCTP is, the kernel's and ours.
+    pub parameters: SctpParameters,
 }
 
 /// Which SCTP a transport uses.
@@ -86,7 +87,7 @@ impl Default for TransportConfig {
             association_count_max: 1_024,
             send_buffer_len: 256 << 10,
             receive_buffer_len: 256 << 10,
-            retransmissions_max: 10,
+            parameters: SctpParameters::default(),
         }
     }
 }
@@ -105,6 +106,7 @@ impl TransportConfig {
 pub struct Transport {
     commands: mpsc::Sender<Command>,
     addresses: Arc<[IpAddr]>,
+    parameters: SctpParameters,
 }
 
 impl Transport {
@@ -118,7 +120,7 @@ impl Transport {
         let (sender, commands) = mpsc::channel(COMMAND_COUNT_MAX);
         let addresses = config.addresses.clone().into();
         tokio::spawn(driver::Driver::new(&config, commands).run());
-        Self { commands: sender, addresses }
+        Self { commands: sender, addresses, parameters: config.parameters }
     }
 
     /// Opens SCTP port `port` (0: any free one), to `listen` on or only to connect from.
@@ -127,14 +129,15 @@ impl Transport {
     ///
     /// # Errors
     ///
-    /// If the address is in use, none of this machine's, or refused by the operating system; or if
-    /// kernel SCTP is chosen and there is none.
+    /// If the address is in use, none of this machine's, or refused by the operating system; if
+    /// kernel SCTP is chosen and there is none; or if the parameters make no sense.
     pub async fn open(
         &self,
         port: u16,
         udp_port: Option<u16>,
         listen: bool,
     ) -> Result<Port, TransportError> {
+        self.parameters.check()?;
         let (answer, opened) = oneshot::channel();
         let command = Command::Open { port, udp_port, listen, answer };
         self.commands.send(command).await.map_err(|_| TransportError::Closed)?;
@@ -339,10 +342,6 @@ fn told_addresses(bound: &[IpAddr]) -> Vec<IpAddr> {
     let told: Vec<_> = bound.iter().copied().filter(|address| !address.is_unspecified()).collect();
     if told.len() > 1 { told } else { Vec::new() }
 }
-
-/// How long an association is idle before it is probed. The RFC's 30 s would be how long an
-/// element does not notice that its registrar was restarted at the same address.
-const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(3);
 
 /// Commands that may wait for the transport's task.
 const COMMAND_COUNT_MAX: usize = 256;

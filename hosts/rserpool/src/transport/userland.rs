@@ -60,10 +60,7 @@ impl Userland {
         };
         let mut storage = HeapStorage::new(lens, config.association_count_max);
         storage.reserve(0);
-        let mut sctp_config = sctp::Config::default();
-        sctp_config.heartbeat_interval = Some(super::HEARTBEAT_INTERVAL);
-        sctp_config.association_retransmissions_max = config.retransmissions_max;
-        sctp_config.path_retransmissions_max = (config.retransmissions_max / 2).max(1);
+        let sctp_config = config.parameters.config();
         let addresses = super::told_addresses(&config.addresses);
         let mut endpoint = sctp::Endpoint::new(sctp_config, OsEntropy, secret, storage);
         // Ports cannot be opened if there are too many of them.

@@ -13,6 +13,7 @@ use crate::address::Address;
 use crate::cli::ProfileChoice;
 use crate::failure::{Failure, Status};
 use crate::scope::{CLOSE_PATIENCE, transport_failure};
+use crate::sctp::SctpOptions;
 use crate::transport::{TransportArg, by, check_udp_port};
 use crate::values::Span;
 
@@ -32,6 +33,8 @@ pub(crate) struct HsdumpArgs {
     /// Which SCTP to use. [default: auto]
     #[arg(long, value_enum)]
     transport: Option<TransportArg>,
+    #[command(flatten)]
+    sctp: SctpOptions,
     /// Whose habits the registrar has: whether registrations last milliseconds or seconds.
     #[arg(long, value_enum, default_value = "rsplib")]
     profile: ProfileChoice,
@@ -52,7 +55,9 @@ pub(crate) async fn hsdump(args: HsdumpArgs) -> Result<(), Failure> {
     check_udp_port(args.transport, "the registrar", &args.registrar)?;
     let mut endpoint = Endpoint::new(args.registrar.lookup(ENRP_PORT).await?);
     endpoint.udp_port = args.registrar.udp_port;
-    let transport = Transport::start(by(args.transport, TransportConfig::default()));
+    let mut config = by(args.transport, TransportConfig::default());
+    config.parameters = args.sctp.parameters()?;
+    let transport = Transport::start(config);
     let read = HandlespaceDump::read(&transport, endpoint.clone(), args.patience.0).await;
     transport.close(CLOSE_PATIENCE).await;
     let dump = read.map_err(|error| failure(&endpoint, &error))?;

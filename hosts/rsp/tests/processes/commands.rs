@@ -1,5 +1,8 @@
 //! Every command, what it says when something is wrong, and its exit code.
 
+use std::net::UdpSocket;
+use std::time::Duration;
+
 use nix::sys::signal::Signal;
 
 use crate::process::{Process, rsp};
@@ -369,4 +372,36 @@ fn an_interrupted_job_ends_with_130() {
     assert_eq!(run.end().code, Some(130));
     element.signal(Signal::SIGTERM);
     assert_eq!(element.end().code, Some(0));
+}
+
+#[test]
+fn parameters_of_sctp_can_be_set_and_nonsense_is_refused() {
+    // Somebody who never answers, and counts.
+    let silent = UdpSocket::bind("127.0.0.1:0").unwrap();
+    silent.set_read_timeout(Some(Duration::from_millis(1))).unwrap();
+    let place = format!("127.0.0.1:3863/{}", silent.local_addr().unwrap().port());
+    let resolve = ["resolve", "ComputePool", "--transport", "udp", "--patience", "1s"];
+    let resolve = [&resolve[..], &["--registrar", &place]].concat();
+    let packets = |flags: &[&str]| {
+        let ended = rsp(&[&resolve[..], flags].concat());
+        assert_eq!(ended.code, Some(3), "{}", ended.errors);
+        std::iter::from_fn(|| silent.recv_from(&mut [0; 1_500]).ok()).count()
+    };
+    let patient = packets(&[]);
+    let impatient = packets(&["--rto-initial", "50ms", "--rto-min", "50ms", "--rto-max", "50ms"]);
+    assert!(impatient >= patient + 5, "{impatient} INITs instead of {patient}");
+
+    for (flags, reason) in [
+        (["--rto-min", "2s"], "2s at least, 1s at first"),
+        (["--rto-max", "900ms"], "900ms at most"),
+        (["--association-retransmissions", "0"], "0 retransmissions"),
+        (["--path-retransmissions", "11"], "outlives its association"),
+        (["--heartbeat-interval", "never"], "no span of time"),
+    ] {
+        for command in [&["registrar"][..], &["serve"], &["run"], &["call", "echo"], &["hsdump"]] {
+            let refused = rsp(&[command, &flags].concat());
+            assert_eq!(refused.code, Some(2), "{command:?} {flags:?}: {}", refused.errors);
+            assert!(refused.errors.contains(reason), "{}", refused.errors);
+        }
+    }
 }

@@ -17,7 +17,7 @@ pub(super) async fn silence(net: Net) {
     };
     // It is given up after 1 + 2 + 4 + 8 seconds.
     let mut config = net.config();
-    config.retransmissions_max = 3;
+    config.parameters.association_retransmissions_max = 3;
     let listening = Transport::start(config.clone()).open(0, Some(0), true).await.unwrap();
     let port = Transport::start(config).open(0, None, false).await.unwrap();
     let ours = association_of(connect(&port, net.endpoint(&listening)).await);

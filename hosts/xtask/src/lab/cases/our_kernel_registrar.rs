@@ -25,6 +25,7 @@ pub(crate) const CASE: Case = Case {
 fn run(lab: &mut Lab) -> Result<()> {
     let mut guest = lab.boot()?;
     let words = format!("registrar --listen {GUEST}:3863 --enrp-port 9901 --announces off");
+    let words = format!("{words} {PARAMETERS}");
     let registrar = guest.spawn(&rsp(&format!("{words} --log debug")))?;
     // What it prints is to be copied, by those who have either SCTP.
     let ready = registrar.await_text(&format!("ready at {GUEST}:3863\n"), PATIENCE);
@@ -45,6 +46,8 @@ fn run(lab: &mut Lab) -> Result<()> {
     }
     let pool = await_pool(&mut guest, "PingPongPool", BY_KERNEL, &servers);
     lab.check("two rspserver register by the kernel's SCTP", pool)?;
+    let parameters = has_parameters(&mut guest);
+    lab.check("the kernel has the parameters of the registrar's command line", parameters)?;
     let both = [outer_id.as_str(), inner_id.as_str()];
     let pool = await_pool(&mut guest, "ComputePool", BY_KERNEL, &both);
     lab.check("rsp resolve in the guest has the elements of both SCTPs", pool)?;
@@ -63,6 +66,25 @@ fn run(lab: &mut Lab) -> Result<()> {
     outer.terminate();
     let gone = await_pool(&mut guest, "ComputePool", BY_KERNEL, &[]);
     lab.check("the outer element deregisters when it is stopped", gone)
+}
+
+/// What the kernel's SCTP is told.
+const PARAMETERS: &str = "--rto-min 300ms --path-retransmissions 3 \
+                          --association-retransmissions 7 --heartbeat-interval 4s";
+
+/// Whether an association and a path of the guest have [`PARAMETERS`].
+fn has_parameters(guest: &mut Guest) -> Result<()> {
+    let paths = guest.must("cat /proc/net/sctp/remaddr")?;
+    let associations = guest.must("cat /proc/net/sctp/assocs")?;
+    // RTO in ticks of 10 ms (measured, and not less than RTO.Min), and MAX_PATH_RTX.
+    let is_path = |line: &str| line.split_whitespace().skip(3).take(2).eq(["30", "3"]);
+    // MAXRT and HBINT, from the end, since addresses vary in number.
+    let is_association = |line: &str| {
+        let mut fields = line.split_whitespace().rev();
+        fields.nth(7) == Some("7") && fields.nth(2) == Some("400")
+    };
+    let is_told = paths.lines().any(is_path) && associations.lines().any(is_association);
+    is_told.then_some(()).with_context(|| format!("{paths}\n{associations}"))
 }
 
 /// RSPLIB's user finds another server when one dies.
