@@ -1,5 +1,8 @@
 //! The `rsp` command-line program: registrar, pool element, pool user, decoder and demo.
 
+#[macro_use]
+mod say;
+
 mod address;
 mod call;
 mod cli;

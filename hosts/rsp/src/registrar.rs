@@ -59,16 +59,16 @@ pub(crate) async fn registrar(
     let identifier = registrar.identifier();
     let places_of = |port, udp_ports| places(&transport, port, udp_ports, registrar.by_kernel());
     let mut ready_at = places_of(registrar.port(), registrar.udp_ports()).into_iter();
-    println!("registrar {identifier} ready at {}", ready_at.next().unwrap_or_default());
+    note!("registrar {identifier} ready at {}", ready_at.next().unwrap_or_default());
     for place in ready_at {
-        println!("  also at {place}");
+        note!("  also at {place}");
     }
     if let Some((port, udp_ports)) = registrar.enrp_port() {
         let place = places_of(port, udp_ports).into_iter().next();
-        println!("registrar {identifier} meets peers at {}", place.unwrap_or_default());
+        note!("registrar {identifier} meets peers at {}", place.unwrap_or_default());
     }
     if registrar.serves_tcp() {
-        println!("registrar {identifier} serves pool users by TCP at port {}", registrar.port());
+        note!("registrar {identifier} serves pool users by TCP at port {}", registrar.port());
     }
     tokio::pin!(stopped);
     loop {

@@ -47,7 +47,7 @@ pub(crate) async fn resolve(scope: ScopeOptions, options: ResolveOptions) -> Res
         Ok(Ok(elements)) => elements,
     };
     if options.json {
-        println!("{}", json_of(pool, &elements));
+        say!("{}", json_of(pool, &elements));
     } else {
         print_table(&elements);
     }
@@ -90,10 +90,10 @@ async fn watch(user: &PoolUser, pool: PoolHandleBuf, is_json: bool) -> Result<()
             changed = watched.changed() => changed.ok_or_else(ended)?,
         };
         if is_json {
-            println!("{}", json_of(pool, &elements));
+            say!("{}", json_of(pool, &elements));
         } else {
             for line in differences(&known, &elements) {
-                println!("{line}");
+                say!("{line}");
             }
         }
         known = elements;
@@ -135,9 +135,9 @@ fn json_of(pool: PoolHandleBuf, elements: &[ResolvedElement]) -> serde_json::Val
 }
 
 fn print_table(elements: &[ResolvedElement]) {
-    println!("{:<12}{:<12}{:<26}POLICY", "ELEMENT", "HOME", "ADDRESS");
+    say!("{:<12}{:<12}{:<26}POLICY", "ELEMENT", "HOME", "ADDRESS");
     for element in elements {
-        println!("{}", row(element));
+        say!("{}", row(element));
     }
 }
 

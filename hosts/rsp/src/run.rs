@@ -130,12 +130,12 @@ impl<J> Done<J> {
         if options.json {
             let mut summary = json_of(&self.last, self.elapsed);
             summary["result"] = result;
-            println!("{summary}");
+            say!("{summary}");
             return;
         }
         self.view.print_summary(&self.last);
-        println!("time        {:.2} s", self.elapsed.as_secs_f64());
-        println!("{line}");
+        say!("time        {:.2} s", self.elapsed.as_secs_f64());
+        say!("{line}");
     }
 }
 

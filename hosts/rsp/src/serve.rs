@@ -259,7 +259,7 @@ impl Keeper {
             PoolElementEvent::Registered { .. } => {
                 if !*was_registered {
                     let Place { pool, address } = &self.place;
-                    println!("element {identifier} in {pool} ready at {address}");
+                    note!("element {identifier} in {pool} ready at {address}");
                 }
                 *was_registered = true;
                 News::Registered

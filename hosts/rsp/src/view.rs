@@ -102,7 +102,7 @@ impl JobView {
     /// The table of a finished job.
     pub(crate) fn print_summary(&self, snapshot: &JobSnapshot) {
         let statistics = snapshot.statistics;
-        println!(
+        say!(
             "packages    {} done, {} resumed from their cookie, {} begun anew, {} doubled",
             statistics.done_count,
             statistics.resumed_count,
@@ -112,7 +112,7 @@ impl JobView {
         let all: u64 = snapshot.elements.iter().map(|element| element.package_count).sum();
         for element in &snapshot.elements {
             let gone = if element.lost_count > 0 { "   lost some" } else { "" };
-            println!(
+            say!(
                 "element     {:<12} {:<22} {:>6} packages {:>5.1} %{gone}",
                 self.name_of(element.element),
                 element.endpoint.to_string(),

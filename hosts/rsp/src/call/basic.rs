@@ -9,6 +9,7 @@ use serde_json::json;
 
 use super::{Done, Place, millis};
 use crate::failure::Failure;
+use crate::say;
 use crate::values::Span;
 
 /// Flags of `rsp call echo` and `rsp call discard`.
@@ -61,7 +62,7 @@ pub(super) async fn echo(place: Place, options: Options) -> Result<(), Failure> 
     let done = place.call(client, |Event::Said { data, round_trip }| {
         longest = longest.max(round_trip);
         if !is_silent {
-            print!("{}", String::from_utf8_lossy(&data));
+            say::print(format_args!("{}", String::from_utf8_lossy(&data)));
         }
     });
     let done = done.await?;
@@ -85,7 +86,7 @@ pub(super) async fn daytime(place: Place) -> Result<(), Failure> {
     let done = place.call(client, |Event::Said { data, .. }| {
         time = String::from_utf8_lossy(&data).trim_end().to_owned();
         if !is_silent {
-            println!("{time}");
+            say!("{time}");
         }
     });
     let done = done.await?;

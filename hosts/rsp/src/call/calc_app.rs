@@ -51,10 +51,10 @@ pub(super) async fn call(place: Place, options: &Options) -> Result<(), Failure>
             return;
         }
         match event {
-            Event::Accepted(job) => println!("job {}: {} calculations", job.id, job.size),
-            Event::Rejected(job) => println!("job {}: rejected", job.id),
+            Event::Accepted(job) => say!("job {}: {} calculations", job.id, job.size),
+            Event::Rejected(job) => say!("job {}: rejected", job.id),
             Event::Complete { job, elapsed } => {
-                println!("job {}: complete after {:.2} s", job.id, elapsed.as_secs_f64());
+                say!("job {}: complete after {:.2} s", job.id, elapsed.as_secs_f64());
             }
         }
     });

@@ -333,22 +333,22 @@ impl<C> Done<C> {
                 "received": { "messages": received.messages, "bytes": received.bytes },
                 "result": result,
             });
-            println!("{summary}");
+            say!("{summary}");
             return;
         }
         for (name, value) in lines {
-            println!("{name:<12}{value}");
+            say!("{name:<12}{value}");
         }
-        println!("sessions    {sessions}, {failovers} failovers, {resumed} resumed by cookie");
+        say!("sessions    {sessions}, {failovers} failovers, {resumed} resumed by cookie");
         let bytes = |it: u64| format!("{it} bytes");
-        println!(
+        say!(
             "traffic     {} messages out ({}), {} in ({})",
             sent.messages,
             bytes(sent.bytes),
             received.messages,
             bytes(received.bytes)
         );
-        println!("time        {:.2} s", self.elapsed.as_secs_f64());
+        say!("time        {:.2} s", self.elapsed.as_secs_f64());
     }
 }
 

@@ -37,7 +37,7 @@ pub(super) async fn call(place: Place, options: &Options) -> Result<(), Failure>
     let done = place.call(Client::new(config), |event| {
         let Event::Pong { number, reply, round_trip } = event;
         if !is_silent {
-            println!("pong {number}: reply {reply}, {:.3} ms", millis(round_trip));
+            say!("pong {number}: reply {reply}, {:.3} ms", millis(round_trip));
         }
     });
     let done = done.await?;

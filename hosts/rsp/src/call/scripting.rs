@@ -55,12 +55,12 @@ pub(super) async fn call(mut place: Place, options: &Options) -> Result<(), Fail
             return;
         }
         match event {
-            Event::Ready { text } => println!("ready: {}", String::from_utf8_lossy(&text)),
+            Event::Ready { text } => say!("ready: {}", String::from_utf8_lossy(&text)),
             Event::NotReady { reason, text } => {
-                println!("not ready ({reason}): {}", String::from_utf8_lossy(&text));
+                say!("not ready ({reason}): {}", String::from_utf8_lossy(&text));
             }
-            Event::Begun => println!("the script runs"),
-            Event::Ended { status } => println!("the script ends with {status}"),
+            Event::Begun => say!("the script runs"),
+            Event::Ended { status } => say!("the script ends with {status}"),
         }
     });
     let mut done = done.await?;

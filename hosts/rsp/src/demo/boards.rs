@@ -37,7 +37,7 @@ pub(super) async fn firmware(given: Option<&Path>) -> Result<std::path::PathBuf,
             false => Err(Failure::usage(format!("no firmware at {}", given.display()))),
         };
     }
-    println!("firmware    for the boards ...");
+    note!("firmware    for the boards ...");
     let built = tokio::task::spawn_blocking(build_firmware).await;
     built
         .map_err(|error| Failure::failed(format!("build of the firmware: {error}")))?

@@ -153,7 +153,7 @@ impl Stage {
         let arguments = [&["registrar", "--announces", "off"], &common[..]].concat();
         let registrar = self.registrar.insert(Process::start("the registrar", &arguments, None)?);
         let place = registrar.ready_at().await?;
-        println!("registrar   process {:<8} at {place}", registrar.id());
+        note!("registrar   process {:<8} at {place}", registrar.id());
         let key = random_key()?;
         let arguments = [&["serve", "--grace", "0s", "--registrar", &place], &common[..]].concat();
         let mut processes = Vec::new();
@@ -164,7 +164,7 @@ impl Stage {
             let place = process.ready_at().await?;
             let identifier = identifier_of(&process.ready)?;
             let (name, id) = (process.name.clone(), process.id());
-            println!("{name:<11} process {id:<8} at {place}   {identifier}");
+            note!("{name:<11} process {id:<8} at {place}   {identifier}");
             self.elements.push(Cast::new(name, identifier, Body::Process(process)));
         }
         if let Some(firmware) = &firmware {
@@ -175,7 +175,7 @@ impl Stage {
                 let board = Microcontroller::start(&bench, number, identifier)?;
                 let (name, id, address) = (format!("board {number}"), board.id(), board.address());
                 let transport = transport_of(number);
-                println!("{name:<11} process {id:<8} at {address} {transport}   {identifier}");
+                note!("{name:<11} process {id:<8} at {address} {transport}   {identifier}");
                 self.elements.push(Cast::new(name, identifier, Body::Board(board)));
             }
         }
@@ -241,7 +241,7 @@ async fn play(options: &DemoOptions, log: Option<&str>, stage: &mut Stage) -> Re
 
     let palette = Palette::for_pixels(job.pixels(), options.iterations);
     write_png(&options.out, options.size, &palette.paint(job.pixels()))?;
-    println!(
+    note!(
         "picture     {}, {} pixels; now the same on one thread ...",
         options.out.display(),
         options.size
@@ -258,7 +258,7 @@ async fn play(options: &DemoOptions, log: Option<&str>, stage: &mut Stage) -> Re
             "the picture differs from the local render in {wrong} pixels"
         )));
     }
-    println!("check       equal to the local render, pixel for pixel");
+    note!("check       equal to the local render, pixel for pixel");
     Ok(())
 }
 
@@ -314,9 +314,7 @@ async fn compute(
     transport.close(CLOSE_PATIENCE).await;
     if to_kill > 0 {
         // A job that small is over before anybody can be killed.
-        println!(
-            "note        the job was over before anybody could be killed; try a larger --size"
-        );
+        note!("note        the job was over before anybody could be killed; try a larger --size");
     }
     report.finish(outcome.last, view);
     Ok((outcome.job, report))

@@ -61,7 +61,7 @@ impl Report {
     }
 
     pub(super) fn print(&self, local_time: Duration) {
-        println!();
+        note!("");
         if let Some((snapshot, view)) = &self.end {
             view.print_summary(snapshot);
         }
@@ -72,7 +72,7 @@ impl Report {
                 }
                 None => otherwise.to_owned(),
             };
-            println!(
+            note!(
                 "failover    {} killed; noticed {}; lost packages in work again {}",
                 self.killed_count,
                 after(self.noticed_at, "only at the end"),
@@ -80,7 +80,7 @@ impl Report {
             );
         }
         let speed_up = local_time.as_secs_f64() / self.elapsed.as_secs_f64().max(1e-9);
-        println!(
+        note!(
             "time        {:.2} s by the pool, {:.2} s on one thread: speed-up {speed_up:.2}",
             self.elapsed.as_secs_f64(),
             local_time.as_secs_f64()

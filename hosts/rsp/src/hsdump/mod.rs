@@ -2,8 +2,6 @@
 
 mod print;
 
-use std::io::{self, Write as _};
-
 use rserpool::transport::{Transport, TransportConfig};
 use rserpool::{DumpError, ENRP_PORT, HandlespaceDump};
 use rserpool_core::association::Endpoint;
@@ -12,6 +10,7 @@ use rserpool_core::profile::Profile;
 use crate::address::Address;
 use crate::cli::ProfileChoice;
 use crate::failure::{Failure, Status};
+use crate::say;
 use crate::scope::{CLOSE_PATIENCE, transport_failure};
 use crate::sctp::SctpOptions;
 use crate::transport::{TransportArg, by, check_udp_port};
@@ -69,12 +68,8 @@ pub(crate) async fn hsdump(args: HsdumpArgs) -> Result<(), Failure> {
         true => print::json(&dump, &endpoint, profile).to_string() + "\n",
         false => print::list(&dump, &endpoint, profile),
     };
-    match io::stdout().write_all(text.as_bytes()) {
-        // Whoever reads our output has seen enough.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        Err(error) => Err(Failure::failed(format!("printing: {error}"))),
-        Ok(()) => Ok(()),
-    }
+    say::print(format_args!("{text}"));
+    Ok(())
 }
 
 fn failure(endpoint: &Endpoint, error: &DumpError) -> Failure {

@@ -5,7 +5,7 @@ mod row;
 mod screen;
 mod table;
 
-use std::io::{self, IsTerminal, Write as _};
+use std::io::{self, IsTerminal};
 use std::time::Duration;
 
 use rserpool::csp::{CSP_PORT, MonitorConfig, MonitorSocket};
@@ -13,6 +13,7 @@ use tokio::time::Instant;
 
 use crate::address::UdpPlace;
 use crate::failure::{Failure, Status};
+use crate::say;
 use crate::scope::stop_signal;
 use crate::values::Span;
 
@@ -93,19 +94,16 @@ pub(crate) async fn status(args: StatusArgs) -> Result<(), Failure> {
             true => json::of(address, monitor, now).to_string() + "\n",
             false => table::of(&row::rows(monitor, now)),
         };
-        match io::stdout().write_all(text.as_bytes()) {
-            // Whoever reads our output has seen enough.
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(()),
-            Err(error) => return Err(Failure::failed(format!("printing: {error}"))),
-            Ok(()) if !is_once => {}
-            Ok(()) if monitor.components().next().is_some() => return Ok(()),
-            Ok(()) => {
-                return Err(Failure::failed(format!(
-                    "no component has reported to UDP {address} in {} s",
-                    pause.as_secs_f64()
-                ))
-                .hint("start components with --csp-server, or listen for longer with --wait"));
-            }
+        say::print(format_args!("{text}"));
+        if is_once && monitor.components().next().is_some() {
+            return Ok(());
+        }
+        if is_once {
+            return Err(Failure::failed(format!(
+                "no component has reported to UDP {address} in {} s",
+                pause.as_secs_f64()
+            ))
+            .hint("start components with --csp-server, or listen for longer with --wait"));
         }
     }
 }

@@ -1,11 +1,13 @@
 //! Every command, what it says when something is wrong, and its exit code.
 
+use std::fs::File;
+use std::io::{BufRead, BufReader};
 use std::net::UdpSocket;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
-use crate::process::{Process, rsp};
+use crate::process::{Process, command, rsp};
 
 #[test]
 fn a_resolved_pool_is_printed_and_an_unknown_one_is_named() {
@@ -171,6 +173,37 @@ fn a_udp_port_where_nothing_goes_by_udp_is_a_usage_error() {
         assert!(ended.errors.contains(flag), "{}", ended.errors);
         assert!(ended.errors.contains(reason), "{}", ended.errors);
     }
+}
+
+#[test]
+fn a_daemon_goes_on_when_nobody_reads_what_it_prints() {
+    let mut command = command(&["registrar", "--listen", "127.0.0.1:0/0", "--enrp-port", "0"]);
+    let mut registrar = command.args(["--announces", "off"]).spawn().unwrap();
+    let mut line = String::new();
+    // The reader is dropped before the other lines.
+    BufReader::new(registrar.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let place = line.trim_end().rsplit_once("ready at ").unwrap().1;
+    let unknown = rsp(&["resolve", "Nonesuch", "--registrar", place]);
+    assert_eq!(unknown.code, Some(4), "{}", unknown.errors);
+    registrar.kill().unwrap();
+    registrar.wait().unwrap();
+}
+
+#[test]
+fn what_cannot_be_printed_is_an_error_and_what_nobody_reads_is_none() {
+    let (_registrar, place) = Process::registrar(&[]);
+    let _element = Process::element(&place, &[]);
+    let resolve = ["resolve", "ComputePool", "--registrar", &place];
+    let full = File::options().write(true).open("/dev/full").unwrap();
+    let ended = command(&resolve).stdout(full).output().unwrap();
+    let errors = String::from_utf8_lossy(&ended.stderr).into_owned();
+    assert_eq!(ended.status.code(), Some(1), "{errors}");
+    assert!(errors.starts_with("rsp: standard output: "), "{errors}");
+
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let ended = command(&resolve).stdout(writer).output().unwrap();
+    assert_eq!((ended.status.code(), &ended.stderr[..]), (Some(0), &b""[..]));
 }
 
 #[test]

@@ -10,6 +10,14 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+/// `rsp`, all of whose output goes into pipes.
+pub(crate) fn command(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_rsp"));
+    command.args(arguments).env_remove("RUST_LOG").env_remove("RSP_POOL_KEY");
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
 /// A process that is killed when it is dropped.
 pub(crate) struct Process {
     child: Child,
@@ -29,15 +37,7 @@ pub(crate) struct Ended {
 impl Process {
     /// Starts `rsp`.
     pub(crate) fn start(arguments: &[&str]) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_rsp"))
-            .args(arguments)
-            .env_remove("RUST_LOG")
-            .env_remove("RSP_POOL_KEY")
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut child = command(arguments).spawn().unwrap();
         let stdout = child.stdout.take().unwrap();
         let stderr = child.stderr.take().unwrap();
         let (sender, lines) = mpsc::channel();
