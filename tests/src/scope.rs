@@ -64,11 +64,18 @@ impl Node {
         IpAddr::V4(Ipv4Addr::new(10, 1, high, low))
     }
 
+    /// Another address of it, under which it is reached and which it never names.
+    #[must_use]
+    pub fn other_address(self) -> IpAddr {
+        let [high, low] = u16::try_from(self.0 + 1).expect("few nodes").to_be_bytes();
+        IpAddr::V4(Ipv4Addr::new(10, 2, high, low))
+    }
+
     /// The node that has an address.
     fn of(address: IpAddr) -> Option<Self> {
         let IpAddr::V4(address) = address else { return None };
         match address.octets() {
-            [10, 1, high, low] => usize::from(u16::from_be_bytes([high, low])).checked_sub(1),
+            [10, 1 | 2, high, low] => usize::from(u16::from_be_bytes([high, low])).checked_sub(1),
             _ => None,
         }
         .map(Node)

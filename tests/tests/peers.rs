@@ -1,12 +1,13 @@
 //! Several registrars in one scope: they agree, and they take over from each other.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use rserpool_core::enrp::{Config, Event, Limit};
 use rserpool_core::identifier::{PeId, PoolHandle, RegistrarId};
 use rserpool_core::profile::Profile;
 use rserpool_core::wire::{Load, Policy};
-use rserpool_tests::scope::{Node, Scope};
+use rserpool_tests::scope::{Node, Scope, TableSizes};
 
 const SECOND: Duration = Duration::from_secs(1);
 const IDS: [u32; 4] = [0x1111_1111, 0x2222_2222, 0x3333_3333, 0x4444_4444];
@@ -288,4 +289,81 @@ fn elements_spread_to_a_registrar_that_comes_late_if_takeovers_are_suggested() {
         assert_eq!(homes, expected);
         assert_eq!(homes.contains(&IDS[1]), is_suggested);
     }
+}
+
+/// Two registrars name each other, or one the other, by this address, another, or both.
+fn ways_to_name(node: Node) -> [Vec<IpAddr>; 4] {
+    let (one, other) = (node.address(), node.other_address());
+    [vec![], vec![one], vec![other], vec![other, one]]
+}
+
+#[test]
+fn registrars_that_reach_each_other_at_once_keep_one_association() {
+    let mut seed = 0;
+    let mut wrong = Vec::new();
+    for profile in [Profile::Rsplib, Profile::Rfc] {
+        for (there, here) in (0..4).flat_map(|there| (0..4).map(move |here| (there, here))) {
+            // The later one is started up to 12 ms later; a way takes up to 5 ms.
+            let lags = (0..12).step_by(3).filter(|_| there + here > 0);
+            for lag in lags {
+                for ids in [[1, 3], [3, 1]] {
+                    seed += 1;
+                    let found = reach_each_other(profile, seed, ids, [there, here], lag);
+                    if !found.is_empty() {
+                        let at = format!("{profile:?} {seed}: {ids:?} {there} {here} {lag} ms");
+                        wrong.push(format!("{at}: {found}"));
+                    }
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{} of {seed}:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+/// What is wrong in the end.
+fn reach_each_other(
+    profile: Profile,
+    seed: u64,
+    ids: [u32; 2],
+    ways: [usize; 2],
+    lag: u64,
+) -> String {
+    let mut scope = Scope::new(profile, seed);
+    let nodes = [scope.add_empty(), scope.add_empty()];
+    for place in [0, 1] {
+        let mut config = Config::new(profile);
+        config.identifier = RegistrarId(ids[place]);
+        let peers = &ways_to_name(nodes[1 - place])[ways[place]];
+        scope.start_registrar_among(nodes[place], config, TableSizes::AMPLE, peers);
+        scope.add_element(&[nodes[place]], "Pool", Policy::RoundRobin);
+        scope.run_for(Duration::from_millis(lag));
+    }
+    let mut wrong = String::new();
+    let mut check = |is_right: bool, what: &str| {
+        if !is_right {
+            wrong += what;
+        }
+    };
+    let agree = |scope: &Scope| {
+        let agreed = scope.beliefs(nodes[0]);
+        agreed.len() == 2 && scope.beliefs(nodes[1]) == agreed
+    };
+    scope.run_for(10 * SECOND);
+    check(agree(&scope), "no agreement; ");
+    let ever = scope.associations_ever();
+    // One of the two, one with each element, and those of which nothing came.
+    check(ever <= 8, &format!("{ever} associations; "));
+    for _ in 0..20 {
+        scope.run_for(10 * SECOND);
+        check(agree(&scope), "no agreement later; ");
+    }
+    let later = scope.associations_ever() - ever;
+    check(later == 0, &format!("{later} associations later; "));
+    let left = scope.association_count();
+    check(left == 3, &format!("{left} associations left; "));
+    for event in &scope.registrar_events {
+        let is_trouble = matches!(event, Event::TakeoverStarted { .. } | Event::PeerDown { .. });
+        check(!is_trouble, &format!("{event:?}; "));
+    }
+    wrong
 }

@@ -93,15 +93,27 @@ impl Scope {
         sizes: TableSizes,
         peers: &[Node],
     ) {
+        let peers: Vec<_> = peers.iter().map(|peer| peer.address()).collect();
+        self.start_registrar_among(node, config, sizes, &peers);
+    }
+
+    /// The same with the addresses of its peers.
+    pub fn start_registrar_among(
+        &mut self,
+        node: Node,
+        config: Config,
+        sizes: TableSizes,
+        peers: &[IpAddr],
+    ) {
         self.trace.note_blow(self.now, || format!("{node:?} starts as a registrar"));
         let body = self.new_registrar(config, sizes);
         self.start(node, body);
-        let endpoint = |node: Node| Endpoint { port: ENRP_PORT, ..node.endpoint() };
+        let endpoint = |address: IpAddr| Endpoint::new((address, ENRP_PORT).into());
         let peers: Vec<_> = peers.iter().map(|&peer| endpoint(peer)).collect();
         let now = self.local_now(node);
         self.with_registrar(node, |registrar| {
             // Who finds no room for all its peers goes on with those that found some.
-            let _ = registrar.start_peering(now, endpoint(node), &peers);
+            let _ = registrar.start_peering(now, endpoint(node.address()), &peers);
         });
     }
 

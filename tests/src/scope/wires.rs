@@ -317,6 +317,12 @@ impl Scope {
         self.up().len()
     }
 
+    /// How many associations there have been.
+    #[must_use]
+    pub fn associations_ever(&self) -> u32 {
+        self.next_association
+    }
+
     /// How many associations anybody holds, those that are half open among them.
     #[must_use]
     pub fn held_association_count(&self) -> usize {

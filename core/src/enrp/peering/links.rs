@@ -13,10 +13,10 @@ use crate::time::Instant;
 use super::super::event::{InputError, Limit};
 use super::super::registrar::Registrar;
 use super::super::tables::{AssociationState, Tables};
-use super::table::{LinkSlot, PeerSlot, PeerState, owes};
+use super::table::{LinkSlot, PeerSlot, PeerState, Sync, owes};
 
-/// How soon after a failed attempt the next one follows.
-const RECONNECT_INTERVAL: Duration = Duration::from_secs(1);
+/// How soon after an attempt, or after it has failed, the next one follows.
+pub(super) const RECONNECT_INTERVAL: Duration = Duration::from_secs(1);
 
 impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
     pub(in super::super) fn link(&mut self, id: AssociationId) -> Option<&mut LinkSlot> {
@@ -114,11 +114,16 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
         let peer = &mut self.tables.lend().peers[place];
         (peer.link, peer.connect, peer.told) = (Some(id), None, end);
         peer.is_stale = true;
-        // Its download from here begins anew.
+        // Its download from here begins anew, and so does ours from it.
         peer.cursor = None;
         peer.owes |= match peer.state {
             PeerState::Active => owes::PRESENCE,
             _ => owes::PRESENCE_QUESTION,
+        };
+        peer.owes |= match peer.sync {
+            Sync::Idle => 0,
+            Sync::List => owes::LIST_REQUEST,
+            Sync::All | Sync::Own => owes::TABLE_REQUEST,
         };
     }
 
@@ -155,7 +160,8 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
         if let Some(link) = self.link(second) {
             link.claimed = peer;
             if link.is_ours != is_ours_kept {
-                self.end_link(second, AssociationState::AbortOwed);
+                // What it is answered still reaches it.
+                self.end_link(second, AssociationState::ShutdownOwed);
             }
         }
         self.suspect(now, place);
@@ -175,6 +181,31 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
         second.map(|link| link.id)
     }
 
+    /// Speaks with a peer on the association on which somebody has spoken for it, if there is one.
+    fn ties_second(&mut self, place: usize) -> bool {
+        let peer = self.tables.lend().peers[place].id;
+        let Some(second) = self.second_link_of(peer) else { return false };
+        self.tie(place, second);
+        // What it was asked on the first association it may not have read.
+        self.tables.lend().peers[place].owes |= owes::PRESENCE_QUESTION | owes::LIST_REQUEST;
+        true
+    }
+
+    /// A peer is silent on its association. If somebody speaks for it on another one, whoever that
+    /// is is asked before it is taken for dead.
+    pub(super) fn asks_second(&mut self, now: Instant, place: usize) -> bool {
+        let deadline = now + self.config.max_time_no_response;
+        let first = self.tables.lend().peers[place].link;
+        if !self.ties_second(place) {
+            return false;
+        }
+        if let Some(first) = first {
+            self.end_link(first, AssociationState::AbortOwed);
+        }
+        self.tables.lend().peers[place].deadline = deadline;
+        true
+    }
+
     pub(super) fn on_link_down(
         &mut self,
         now: Instant,
@@ -186,17 +217,15 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
         self.untie(id);
         if let Some(place) = lost {
             self.suspect(now, place);
-            let peer = self.tables.lend().peers[place].id;
-            if let Some(second) = self.second_link_of(peer) {
-                self.tie(place, second);
-            }
+            self.ties_second(place);
         }
         self.stopped_if_alone();
         Ok(())
     }
 
     pub(super) fn on_link_restarted(&mut self, id: AssociationId) -> Result<(), InputError> {
-        self.link(id).ok_or(InputError::UnknownAssociation)?;
+        // Whoever it claimed to be was before it started anew.
+        self.link(id).ok_or(InputError::UnknownAssociation)?.claimed = RegistrarId::UNKNOWN;
         let peers = &self.tables.lend().peers;
         let place = peers.iter().position(|peer| peer.link == Some(id));
         self.untie(id);

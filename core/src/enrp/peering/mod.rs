@@ -303,7 +303,15 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
             self.counters.unexpected += 1;
             return Err(InputError::Unexpected);
         }
-        let place = self.heard_on(now, id, sender)?;
+        let heard = self.heard_on(now, id, sender);
+        if let EnrpMessage::Presence(presence) = &message
+            && heard == Err(InputError::TakenIdentifier)
+            && let Some(link) = self.link(id)
+        {
+            // A peer that does not know that it has reached us before hears who we are.
+            link.owes_presence |= presence.reply_required;
+        }
+        let place = heard?;
         if let Some(parameter) = message.unrecognized().next() {
             self.owe_error(now, id, Cause::UNRECOGNIZED_PARAMETER, parameter);
         }

@@ -16,6 +16,7 @@ use crate::wire::{
 
 use super::super::registrar::Registrar;
 use super::super::tables::{AssociationState, Tables};
+use super::links::RECONNECT_INTERVAL;
 use super::table::{PeerSlot, Sync, owes};
 
 /// An SCTP transport with as many addresses as are kept of an endpoint.
@@ -71,11 +72,17 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
         None
     }
 
-    /// Errors, and ends of associations.
+    /// Errors, presences on second associations, and ends of associations.
     fn next_link_business(&mut self, buf: &mut [u8]) -> Option<Transmit> {
         for place in 0..self.tables.lend().links.len() {
             let link = &mut self.tables.lend().links[place];
             let association = link.id;
+            if core::mem::take(&mut link.owes_presence)
+                && let Ok(len) = self.emit_presence(false, RegistrarId::UNKNOWN, buf)
+            {
+                return Some(message(association, len));
+            }
+            let link = &mut self.tables.lend().links[place];
             match link.state {
                 AssociationState::AbortOwed => {
                     link.state = AssociationState::Closing;
@@ -128,7 +135,8 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
         if !peer.is_to_be_connected() || peer.connect_at > now || !is_running {
             return None;
         }
-        peer.connect = Some(connect);
+        // Whoever ends each association at once is not asked for the next one at once.
+        (peer.connect, peer.connect_at) = (Some(connect), now + RECONNECT_INTERVAL);
         let endpoint = peer.endpoint();
         self.peering.next_connect = connect.0.wrapping_add(1);
         Some(Transmit::Connect { connect, endpoint })

@@ -53,7 +53,9 @@ impl PeerSlot {
 impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
     pub(super) fn place_of(&mut self, id: RegistrarId) -> Option<usize> {
         let peers = &self.tables.lend().peers;
-        peers.iter().position(|peer| peer.is_used() && peer.id == id)
+        // Configured peers that nobody has heard have no identifier yet.
+        let is_it = |peer: &PeerSlot| peer.is_used() && peer.is_known() && peer.id == id;
+        peers.iter().position(is_it)
     }
 
     /// Somebody says that there is a peer.
@@ -188,6 +190,10 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
             self.peering.join = Join::Done;
             // Heartbeats, and announces to elements and users, begin now.
             self.peering.heartbeat_at = self.now();
+            // The presences of others were not compared until now.
+            for peer in self.tables.lend().peers.iter_mut().filter(|peer| peer.is_alive()) {
+                peer.owes |= owes::PRESENCE_QUESTION;
+            }
             self.tell(Event::Joined);
         }
     }
@@ -350,7 +356,7 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
         if peer.state == PeerState::Active {
             (peer.state, peer.deadline) = (PeerState::Suspect, deadline);
             peer.owes |= owes::PRESENCE_QUESTION;
-            peer.connect_at = now;
+            peer.connect_at = peer.connect_at.max(now);
         }
     }
 
@@ -376,10 +382,18 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
         if peer.deadline > now {
             return;
         }
-        match peer.state {
+        let (state, is_configured) = (peer.state, peer.is_configured);
+        let is_linked = peer.link.is_some();
+        match state {
             PeerState::Free => {}
-            PeerState::Unheard if peer.is_configured => {}
+            PeerState::Unheard if is_configured => {}
             PeerState::Active => self.suspect(now, place),
+            // Nothing has come of its takeover, and it was not asked whether it lives.
+            PeerState::Ceded if is_linked => {
+                self.tables.lend().peers[place].state = PeerState::Active;
+                self.suspect(now, place);
+            }
+            PeerState::Unheard | PeerState::Suspect if self.asks_second(now, place) => {}
             // Who was never heard may own what the mentor knew of.
             PeerState::Unheard | PeerState::Suspect | PeerState::Ceded => {
                 self.on_peer_dead(now, place);

@@ -184,6 +184,8 @@ pub struct LinkSlot {
     pub(super) is_ours: bool,
     /// Who its peer claims to be while another association with that one is up.
     pub(super) claimed: RegistrarId,
+    /// It has asked for our presence meanwhile.
+    pub(super) owes_presence: bool,
     pub(super) addresses: [IpAddr; ADDRESSES_MAX],
     pub(super) address_count: u8,
     pub(super) port: u16,
@@ -205,6 +207,7 @@ impl LinkSlot {
         id: AssociationId(0),
         is_ours: false,
         claimed: RegistrarId::UNKNOWN,
+        owes_presence: false,
         addresses: [IpAddr::V4(Ipv4Addr::UNSPECIFIED); ADDRESSES_MAX],
         address_count: 0,
         port: 0,

@@ -15,7 +15,7 @@ use crate::wire::enrp::{InitTakeover, TakeoverServer, UpdateAction};
 use super::super::event::Event;
 use super::super::registrar::Registrar;
 use super::super::tables::Tables;
-use super::table::PeerState;
+use super::table::{PeerState, owes};
 
 /// How often elements that have not found another home are suggested to the next peer.
 const HAND_OVER_ROUND: Duration = Duration::from_secs(1);
@@ -162,8 +162,17 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
             self.note_end(now, index, life);
             self.wait_for_end(index);
         }
-        if let Some(place) = self.place_of(target) {
+        let Some(place) = self.place_of(target) else { return };
+        let peer = &self.tables.lend().peers[place];
+        if peer.state != PeerState::Active || peer.link.is_none() {
             self.drop_peer(place);
+            return;
+        }
+        // It has been heard since anybody claimed it. If it lives, its audit and that of the
+        // sender show who owns what.
+        self.suspect(now, place);
+        if let Some(place) = self.place_of(sender) {
+            self.tables.lend().peers[place].owes |= owes::PRESENCE_QUESTION;
         }
     }
 

@@ -31,7 +31,7 @@ fn an_impostor_changes_nothing_of_a_living_peer() {
         assert_eq!(bench.knows(), ["A/10@2"]);
         let question = format!("2 PRESENCE R {us}>2 ffff");
         // Were both associations of the two registrars, they would keep the one that 1 began.
-        let end = ["abort 9".to_string()];
+        let end = ["shut down 9".to_string()];
         let said = bench.said();
         assert_eq!(said, [&[question][..], &end[usize::from(us == 3)..]].concat());
         bench.hears(2, deletes(2, "A", 10)).unwrap();
@@ -58,9 +58,9 @@ fn a_peer_that_comes_back_elsewhere_is_heard_when_its_first_association_is_down(
     let mut bench = beside_2(3);
     bench.links(9);
     assert_eq!(bench.hears(9, presence(2, true, NOTHING)), TAKEN);
-    assert_eq!(bench.said(), ["2 PRESENCE R 3>2 ffff"]);
+    assert_eq!(bench.said(), ["2 PRESENCE R 3>2 ffff", "9 PRESENCE 3>0 ffff"]);
     bench.down(2);
-    assert_eq!(bench.said(), ["9 PRESENCE R 3>2 ffff"]);
+    assert_eq!(bench.said(), ["9 PRESENCE R 3>2 ffff", "9 LIST_REQUEST 3>2"]);
     bench.hears(9, deletes(2, "A", 10)).unwrap();
     assert_eq!((bench.knows(), bench.state_of(2)), (vec![], Some(PeerState::Active)));
 }
@@ -101,4 +101,80 @@ fn of_two_associations_with_a_configured_peer_both_keep_the_one_of_the_smaller()
         bench.down(kept);
         assert!(bench.said().iter().any(|line| line.ends_with("10.0.0.5:9901")));
     }
+}
+
+#[test]
+fn a_peer_that_has_reached_us_by_another_way_hears_whom_it_has_reached() {
+    let mut bench = beside_2(1);
+    bench.links(9);
+    assert_eq!(bench.hears(9, presence(2, true, NOTHING)), TAKEN);
+    let expected = ["2 PRESENCE R 1>2 ffff", "9 PRESENCE 1>0 ffff", "shut down 9"];
+    assert_eq!(bench.said(), expected);
+}
+
+#[test]
+fn who_ends_each_association_at_once_is_not_reached_for_at_once() {
+    let mut bench = Bench::new(Profile::Rfc, |_| {});
+    bench.starts(&[2]);
+    for attempt in 0..5 {
+        assert_eq!(bench.said(), [format!("connect {attempt} 10.0.0.2:9901")]);
+        bench.connects(2, attempt);
+        bench.said();
+        bench.down(2);
+        bench.passes(SECOND - Duration::from_millis(1));
+        assert_eq!(bench.said(), [""; 0]);
+        bench.now += Duration::from_millis(1);
+        bench.registrar.handle_timeout(bench.now);
+    }
+}
+
+#[test]
+fn a_peer_that_is_silent_where_it_was_heard_first_is_asked_elsewhere_before_it_is_dead() {
+    let mut bench = beside_2(3);
+    bench.links(9);
+    assert_eq!(bench.hears(9, presence(2, false, NOTHING)), TAKEN);
+    bench.said();
+    let patience = bench.registrar.config.max_time_no_response;
+    bench.passes(patience);
+    let said = bench.said();
+    assert!(said.contains(&"abort 2".into()) && said.contains(&"9 PRESENCE R 3>2 ffff".into()));
+    assert_eq!(bench.registrar.counters.takeovers_started, 0);
+    let sum = bench.registrar.handlespace.checksum(RegistrarId(2));
+    bench.hears(9, presence(2, false, sum)).unwrap();
+    assert_eq!(
+        (bench.knows(), bench.state_of(2)),
+        (vec!["A/10@2".into()], Some(PeerState::Active))
+    );
+}
+
+#[test]
+fn a_second_association_that_is_silent_too_keeps_nobody_alive() {
+    let mut bench = beside_2(3);
+    bench.links(9);
+    assert_eq!(bench.hears(9, presence(2, false, NOTHING)), TAKEN);
+    let patience = bench.registrar.config.max_time_no_response;
+    bench.passes(2 * patience);
+    assert_eq!((bench.knows(), bench.state_of(2)), (vec!["A/10@3".into()], None));
+}
+
+#[test]
+fn a_download_goes_on_where_its_peer_is_heard_from_then_on() {
+    let mut bench = Bench::new(Profile::Rfc, |config| config.identifier = RegistrarId(3));
+    bench.starts(&[2]);
+    bench.said();
+    bench.connects(2, 0);
+    bench.hears(2, presence(2, false, NOTHING)).unwrap();
+    bench.links(9);
+    assert_eq!(bench.hears(9, presence(2, false, NOTHING)), TAKEN);
+    bench.said();
+    bench.down(2);
+    let expected = ["9 PRESENCE R 3>2 ffff", "9 LIST_REQUEST 3>2"];
+    assert_eq!(bench.said(), expected);
+    bench.hears(9, list_response(2, &[])).unwrap();
+    bench.said();
+    bench.links(8);
+    assert_eq!(bench.hears(8, presence(2, false, NOTHING)), TAKEN);
+    bench.said();
+    bench.down(9);
+    assert!(bench.said().contains(&"8 TABLE_REQUEST 3>2".into()));
 }

@@ -39,7 +39,8 @@ fn a_newcomer_asks_its_mentor_for_peers_and_then_for_the_table() {
     assert_eq!(bench.knows(), ["A/10@2", "A/11@3", "B/12@2"]);
     assert!(bench.registrar.has_joined());
     bench.passes(Duration::ZERO);
-    assert_eq!(bench.said(), ["2 PRESENCE 1>0 ffff", "all PRESENCE 1>0 ffff"]);
+    let question = "2 PRESENCE R 1>2 ffff";
+    assert_eq!(bench.said(), [question, "2 PRESENCE 1>0 ffff", "all PRESENCE 1>0 ffff"]);
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! A dead peer and its elements (RFC 5353 §3.5).
 
+use std::vec;
+
 use super::*;
 use crate::handlespace::NewElement;
 
@@ -204,9 +206,76 @@ fn in_rsplibs_scope_the_smaller_identifier_goes_on() {
 fn who_hears_of_a_takeover_moves_the_elements_and_forgets_the_target() {
     let mut bench = Bench::among(Profile::Rfc, &[2, 4]);
     bench.hears(4, adds(4, "A", 10)).unwrap();
+    bench.hears(2, init_takeover(2, 4)).unwrap();
     bench.hears(2, takeover_server(2, 4)).unwrap();
     assert_eq!(bench.knows(), ["A/10@2"]);
     assert_eq!(bench.state_of(4), None);
+}
+
+#[test]
+fn a_target_that_was_heard_since_it_was_claimed_is_asked_and_so_is_who_took_it_over() {
+    let mut bench = Bench::among(Profile::Rfc, &[2, 4]);
+    bench.hears(4, adds(4, "A", 10)).unwrap();
+    let sum = bench.registrar.handlespace.checksum(RegistrarId(4));
+    bench.hears(2, init_takeover(2, 4)).unwrap();
+    bench.hears(4, presence(4, false, sum)).unwrap();
+    bench.said();
+    bench.hears(2, takeover_server(2, 4)).unwrap();
+    assert_eq!(bench.knows(), ["A/10@2"]);
+    assert_eq!(bench.said(), ["2 PRESENCE R 1>2 ffff", "4 PRESENCE R 1>4 ffff"]);
+    // It was a lie or a mistake: peer 2 does not have what it took, and peer 4 still has it.
+    bench.hears(2, presence(2, false, NOTHING)).unwrap();
+    bench.hears(2, table_response(2, false, &[])).unwrap();
+    assert_eq!(bench.knows(), [""; 0]);
+    bench.hears(4, presence(4, false, sum)).unwrap();
+    bench.hears(4, table_response(4, false, &[("A", 10, 4, RR)])).unwrap();
+    assert_eq!(
+        (bench.knows(), bench.state_of(4)),
+        (vec!["A/10@4".into()], Some(PeerState::Active))
+    );
+}
+
+#[test]
+fn a_target_that_does_not_answer_is_forgotten_then() {
+    let mut bench = Bench::among(Profile::Rfc, &[2, 4]);
+    bench.hears(4, adds(4, "A", 10)).unwrap();
+    bench.hears(2, takeover_server(2, 4)).unwrap();
+    bench.passes(bench.registrar.config.max_time_no_response);
+    assert_eq!((bench.knows(), bench.state_of(4)), (vec!["A/10@2".into()], None));
+    assert_eq!(bench.registrar.counters.takeovers_started, 0);
+}
+
+#[test]
+fn a_target_of_whose_takeover_nothing_came_is_asked_whether_it_lives() {
+    let mut bench = Bench::among(Profile::Rfc, &[2, 4]);
+    bench.hears(4, adds(4, "A", 10)).unwrap();
+    bench.hears(2, init_takeover(2, 4)).unwrap();
+    bench.down(2);
+    bench.said();
+    let config = &bench.registrar.config;
+    let (patience, answer) = (config.takeover_timeout, config.max_time_no_response);
+    bench.passes(patience + answer);
+    assert_eq!(bench.state_of(4), Some(PeerState::Suspect));
+    assert!(bench.said().contains(&"4 PRESENCE R 1>4 ffff".into()));
+    bench.passes(answer);
+    // Nobody is left to acknowledge.
+    assert_eq!(bench.knows(), ["A/10@1"]);
+}
+
+#[test]
+fn nobody_is_no_target() {
+    let mut bench = Bench::among(Profile::Rfc, &[2]);
+    let peers = [endpoint(5)];
+    bench.registrar.start_peering(bench.now, endpoint(US), &peers).unwrap();
+    assert!(bench.said().contains(&"connect 0 10.0.0.5:9901".into()));
+    bench.connects(5, 0);
+    for lie in [init_takeover(2, 0), takeover_server(2, 0)] {
+        bench.hears(2, lie).unwrap();
+    }
+    // The configured peer that nobody has heard is neither given up nor cut off.
+    assert!(!bench.said().iter().any(|line| line.contains("abort")));
+    bench.hears(5, presence(5, false, NOTHING)).unwrap();
+    assert_eq!(bench.state_of(5), Some(PeerState::Active));
 }
 
 /// An element of 2 is suggested to us, and an association with it is up.
