@@ -382,6 +382,26 @@ fn a_registrar_that_stops_waits_as_long_as_its_elements_leave() {
 }
 
 #[test]
+fn an_element_that_comes_back_again_and_again_keeps_no_registrar_from_stopping() {
+    let mut bench = Bench::among(Profile::Rsplib, &[2]);
+    bench.registers("A", 8);
+    bench.registers("A", 9);
+    bench.registrar.stop();
+    // Each goes once, which is waited for; to come back and go again is not.
+    let patience = bench.registrar.config.hand_over_patience;
+    let rounds = 2 * patience.as_secs();
+    let mut waited = 0;
+    while bench.registrar.peering.hand_over.is_some() && waited < rounds {
+        bench.hears(2, adds(2, "A", 8)).unwrap();
+        bench.registers("A", 8);
+        bench.said_to_elements();
+        hears_of(&mut bench, &[], 1);
+        waited += 1;
+    }
+    assert_eq!(waited, patience.as_secs());
+}
+
+#[test]
 fn an_element_that_leaves_while_its_home_stops_is_not_deleted() {
     let mut bench = Bench::among(Profile::Rsplib, &[2]);
     bench.registers("A", 8);
