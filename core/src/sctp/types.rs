@@ -78,6 +78,7 @@ pub struct PathStatus {
     /// The peer has shown that it is there; before that it gets nothing but probes.
     pub is_confirmed: bool,
     /// No more sendings in a row than [`Config::path_retransmissions_max`] were not answered.
+    /// Boards (feature `small`), which use one address, do not judge it.
     ///
     /// [`Config::path_retransmissions_max`]: super::Config::path_retransmissions_max
     pub is_reachable: bool,

@@ -152,6 +152,9 @@ impl Tcb {
     /// comes after it in turn. RFC 9260 §6.4.1, RFC 7829 §3.2, §4.1.
     pub(super) fn best_after(&self, index: usize) -> usize {
         let count = self.path_count();
+        if PATHS_MAX == 1 {
+            return index;
+        }
         let in_turn = (1..=count).map(|step| (index + step) % count);
         let confirmed = in_turn.filter(|&other| self.path(other).is_confirmed);
         confirmed.min_by_key(|&other| self.path(other).rank()).unwrap_or(index)
@@ -292,7 +295,7 @@ impl Association<'_> {
     /// Gives a path up that surely leads nowhere, if another one may work; whether it was so.
     pub(super) fn give_up_path(&mut self, context: &mut Context<'_>, index: usize) -> bool {
         let mut others = (0..self.tcb.path_count()).filter(|&other| other != index);
-        if !others.any(|other| self.tcb.path(other).is_reachable()) {
+        if PATHS_MAX == 1 || !others.any(|other| self.tcb.path(other).is_reachable()) {
             return false;
         }
         let count = context.shared.config.path_retransmissions_max.saturating_add(1);
@@ -304,6 +307,10 @@ impl Association<'_> {
 
     /// Judges a path by its error count. RFC 9260 §8.2, RFC 7829 §3.2.
     fn worsen(&mut self, context: &mut Context<'_>, index: usize) {
+        // Boards go on at the only path that there is.
+        if PATHS_MAX == 1 {
+            return;
+        }
         let config = &context.shared.config;
         let (failed_max, path_max) =
             (config.potentially_failed_retransmissions_max, config.path_retransmissions_max);
