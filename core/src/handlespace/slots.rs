@@ -96,6 +96,8 @@ pub struct Scratch {
     pub flags: u8,
     /// The round of synchronisation in which its home last named it.
     pub round: u8,
+    /// Whether its home has it no more, and it was asked if it is ours.
+    pub is_let_go: bool,
     /// When the registration ends, in whole seconds of the registrar's clock; 0 for never.
     pub expires_s: u32,
     /// Until when it is suggested to no other home, in whole seconds of the registrar's clock; 0
@@ -192,7 +194,14 @@ impl Element {
         blocks: [0; 2],
         lens: [0; 2],
         owed: 0,
-        scratch: Scratch { bad_reports: 0, flags: 0, round: 0, expires_s: 0, settled_s: 0 },
+        scratch: Scratch {
+            bad_reports: 0,
+            flags: 0,
+            round: 0,
+            is_let_go: false,
+            expires_s: 0,
+            settled_s: 0,
+        },
         inline: [0; INLINE_LEN],
     };
 }

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use rserpool_core::identifier::PeId;
 use rserpool_core::time::Instant;
 
 use super::plan::POOLS;
-use super::world::{MemberState, SeatState, World};
+use super::world::{MemberState, Seat, SeatState, World};
 use crate::scope::{JobOutcome, Node, Weather};
 
 /// How often the scope is looked at while something is promised all the time.
@@ -237,14 +238,29 @@ impl World {
         }
     }
 
+    /// Whether a registrar that is not an element's home has an association with it.
+    fn is_held_elsewhere(&self, pe_id: PeId) -> bool {
+        self.seats_in(SeatState::Running).into_iter().any(|seat| {
+            let Seat { id, node, .. } = self.seats[seat];
+            let mut is_held = false;
+            self.scope.registrar(node).handlespace().walk_after(None, None, |view| {
+                is_held |=
+                    view.pe_id() == pe_id && view.home() != id && view.association().is_some();
+                true
+            });
+            is_held
+        })
+    }
+
     /// An element leaves or dies, and is forgotten in time.
     fn lose_an_element(&mut self, kept: Option<usize>, is_clean: bool) {
         let others: Vec<usize> =
             self.members_in().into_iter().filter(|&place| Some(place) != kept).collect();
         let Some(place) = self.draw.pick(&others) else { return };
         let most = if is_clean {
+            let most = self.plan.leaving(self.is_held_elsewhere(self.members[place].pe_id));
             self.leave(place);
-            self.plan.leaving()
+            most
         } else {
             self.end_element(place);
             self.plan.keep_alive()

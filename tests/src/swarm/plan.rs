@@ -100,12 +100,14 @@ impl Plan {
         self.stretched(wait) + Duration::from_secs(1)
     }
 
-    /// How long an element that leaves is known at most when all is well.
-    pub(super) fn leaving(&self) -> Duration {
+    /// How long an element that leaves is known at most when all is well; whether a registrar that
+    /// was its home before has kept its association is `is_held`.
+    pub(super) fn leaving(&self, is_held: bool) -> Duration {
         let config = &self.config;
         let told = Duration::from_secs(2);
         if !config.suggest_takeover || !config.accept_takeover_suggestion {
-            return told;
+            // Who has kept it asks the element if it has come back.
+            return told + self.stretched(config.keep_alive_timeout * u32::from(is_held));
         }
         // Whom it was suggested to a moment before cannot tell whether its home has lost it to the
         // suggestion or for good: the element is sought and asked, each with its time-out.

@@ -33,6 +33,7 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
         let scratch = self.handlespace.scratch_mut(index);
         let flags = scratch.flags;
         scratch.flags &= !(flag::ADOPTED | flag::HOME);
+        scratch.is_let_go = false;
         if flags & flag::ADOPTED == 0 {
             return;
         }
@@ -129,8 +130,13 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
         true
     }
 
-    /// An element of another registrar has no association here any more.
+    /// An element of another registrar has no association here any more. If it was the last that
+    /// somebody had of it, it is gone.
     pub(in super::super) fn let_go(&mut self, index: ElementIndex) {
+        if self.handlespace.element(index).scratch().is_let_go {
+            self.forget_element(index);
+            return;
+        }
         self.stop_adoption(index);
         self.detach(index);
     }
@@ -155,12 +161,18 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
     /// stopped for a while may have read an old registration and its end at once.
     pub(super) fn on_let_go(&mut self, now: Instant, index: ElementIndex) {
         let view = self.handlespace.element(index);
+        if view.scratch().is_let_go {
+            // It was asked already.
+            return;
+        }
         let is_wanted = view.scratch().flags & flag::ADOPTED != 0;
         let association = view.association().filter(|&id| self.up(id).is_some());
         if is_wanted && self.handlespace.set_owner(index, self.identifier).is_ok() {
             self.announce(index, UpdateAction::ADD);
         } else if let Some(association) = association.filter(|_| !is_wanted) {
-            self.handlespace.scratch_mut(index).flags |= flag::ADOPTED;
+            let scratch = self.handlespace.scratch_mut(index);
+            scratch.flags |= flag::ADOPTED;
+            scratch.is_let_go = true;
             self.reach(now, index, association, flag::HOME);
         } else {
             self.forget_element(index);

@@ -293,7 +293,7 @@ fn asks_the_suggested() -> Bench {
 }
 
 /// What of it tells of elements.
-fn updates(lines: Vec<String>) -> Vec<String> {
+pub(super) fn updates(lines: Vec<String>) -> Vec<String> {
     lines.into_iter().filter(|line| line.contains("UPDATE")).collect()
 }
 

@@ -1,5 +1,8 @@
 //! Changes of elements, told and heard (RFC 5353 §3.3).
 
+use std::vec;
+
+use super::takeover::updates;
 use super::*;
 use crate::wire::asap::Deregistration;
 
@@ -146,6 +149,23 @@ fn an_element_of_ours_that_was_claimed_again_and_again_is_asked_when_it_is_let_g
     bench.acks(10, "A", 10);
     assert_eq!(bench.knows(), ["A/10@1"]);
     assert_eq!(bench.said(), ["2 UPDATE 1>0 ADD A/10@1", "3 UPDATE 1>0 ADD A/10@1"]);
+}
+
+#[test]
+fn an_element_that_its_home_has_let_go_is_not_ours_until_it_says_so() {
+    let mut bench = Bench::among(Profile::Rsplib, &[2, 3]);
+    bench.registers("A", 10);
+    bench.hears(2, adds(2, "A", 10)).unwrap();
+    bench.hears(2, adds(2, "A", 10)).unwrap();
+    bench.hears(2, deletes(2, "A", 10)).unwrap();
+    bench.said();
+    // Its table does not name it either.
+    bench.hears(2, presence(2, false, NOTHING)).unwrap();
+    assert_eq!(bench.said(), ["2 TABLE_REQUEST W 1>2"]);
+    bench.hears(2, table_response(2, false, &[])).unwrap();
+    assert_eq!((bench.knows(), updates(bench.said())), (vec!["A/10@2".into()], vec![]));
+    bench.passes(bench.registrar.config.keep_alive_timeout);
+    assert_eq!((bench.knows(), updates(bench.said())), (vec![], vec![]));
 }
 
 #[test]
