@@ -314,7 +314,9 @@ impl Association<'_> {
         let config = &context.shared.config;
         let (failed_max, path_max) =
             (config.potentially_failed_retransmissions_max, config.path_retransmissions_max);
-        let has_others = self.tcb.path_count() > 1;
+        // An address that was only listed is no other way.
+        let mut others = (0..self.tcb.path_count()).filter(|&other| other != index);
+        let has_others = others.any(|other| self.tcb.path(other).is_confirmed);
         let path = self.tcb.path_mut(index);
         let health = match path.error_count {
             count if count > path_max => Health::Inactive,
