@@ -148,6 +148,11 @@ impl Tcb {
         (0..self.path_count()).find(|&index| self.path(index).remote == address)
     }
 
+    /// Whether `is_it` is true of a path other than `index`.
+    fn has_other(&self, index: usize, is_it: impl Fn(&Path) -> bool) -> bool {
+        (0..self.path_count()).any(|other| other != index && is_it(self.path(other)))
+    }
+
     /// The path for data now that `index` has failed it: the best, and of several the one that
     /// comes after it in turn. RFC 9260 §6.4.1, RFC 7829 §3.2, §4.1.
     pub(super) fn best_after(&self, index: usize) -> usize {
@@ -294,8 +299,7 @@ impl Association<'_> {
 
     /// Gives a path up that surely leads nowhere, if another one may work; whether it was so.
     pub(super) fn give_up_path(&mut self, context: &mut Context<'_>, index: usize) -> bool {
-        let mut others = (0..self.tcb.path_count()).filter(|&other| other != index);
-        if PATHS_MAX == 1 || !others.any(|other| self.tcb.path(other).is_reachable()) {
+        if PATHS_MAX == 1 || !self.tcb.has_other(index, Path::is_reachable) {
             return false;
         }
         let count = context.shared.config.path_retransmissions_max.saturating_add(1);
@@ -315,8 +319,7 @@ impl Association<'_> {
         let (failed_max, path_max) =
             (config.potentially_failed_retransmissions_max, config.path_retransmissions_max);
         // An address that was only listed is no other way.
-        let mut others = (0..self.tcb.path_count()).filter(|&other| other != index);
-        let has_others = others.any(|other| self.tcb.path(other).is_confirmed);
+        let has_others = self.tcb.has_other(index, |other| other.is_confirmed);
         let path = self.tcb.path_mut(index);
         let health = match path.error_count {
             count if count > path_max => Health::Inactive,
