@@ -57,8 +57,9 @@ timer_table! {
     registration_life: Duration = seconds(900), seconds(90);
     /// stale_cache_value (RFC 5352 §7.2): how long a resolved pool is answered from the cache.
     stale_cache: Duration = seconds(0), seconds(0);
-    /// How long after a rejection, or after MAX-REG-ATTEMPT, registration is tried again; `None`:
-    /// not before the user changes something (RFC 5352 §3.1 forbids to repeat it unchanged).
+    /// How long after a rejection registration is tried again, and at most how long after
+    /// MAX-REG-ATTEMPT (the pause begins with T2 and doubles); `None`: not before the user
+    /// changes something (RFC 5352 §3.1 forbids to repeat it unchanged).
     registration_retry: Option<Duration> = None, Some(seconds(30));
     /// How long a pool user keeps an association to a registrar that it has no use for.
     idle_close: Option<Duration> = None, Some(seconds(30));
@@ -103,6 +104,14 @@ impl Timers {
             Profile::Rsplib => life / 3,
         };
         by_life.min(self.t4_reregistration_max).max(T4_MIN)
+    }
+
+    /// How long after MAX-REG-ATTEMPT registration is tried again, which came `failures` times in
+    /// a row before.
+    pub(crate) fn retry_after_failures(&self, failures: u8) -> Option<Duration> {
+        let factor = 1_u32.checked_shl(failures.into()).unwrap_or(u32::MAX);
+        let pause = self.t2_registration.saturating_mul(factor);
+        self.registration_retry.map(|longest| pause.min(longest))
     }
 }
 

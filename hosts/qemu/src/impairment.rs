@@ -11,6 +11,8 @@ use rserpool_core::time::Instant;
 pub struct Impairment {
     /// Frames that vanish.
     pub drop_per_mille: u16,
+    /// How many frames vanish in a row, at most, in either direction.
+    pub drops_in_a_row_max: u16,
     /// Frames that arrive twice.
     pub duplicate_per_mille: u16,
     /// Frames that are held back so long that those behind them overtake.
@@ -23,6 +25,7 @@ impl Impairment {
     /// A link that does nothing wrong.
     pub const NONE: Self = Self {
         drop_per_mille: 0,
+        drops_in_a_row_max: u16::MAX,
         duplicate_per_mille: 0,
         reorder_per_mille: 0,
         delay: Duration::ZERO,
@@ -32,6 +35,12 @@ impl Impairment {
     #[must_use]
     pub const fn drop(per_mille: u16) -> Self {
         Self { drop_per_mille: per_mille, ..Self::NONE }
+    }
+
+    /// The same link, which loses `count` frames in a row and no more.
+    #[must_use]
+    pub const fn in_a_row(self, count: u16) -> Self {
+        Self { drops_in_a_row_max: count, ..self }
     }
 
     /// The same link, which doubles `per_mille` thousandths, too.
@@ -52,15 +61,18 @@ impl Impairment {
         Self { delay, ..self }
     }
 
-    /// When a frame that is sent now arrives: never, once or twice.
+    /// When a frame that is sent now arrives: never, once or twice. `drops_in_a_row` counts what
+    /// vanished in its direction since anything arrived.
     pub(crate) fn arrivals(
         &self,
         now: Instant,
+        drops_in_a_row: &mut u16,
         random: &mut SplitMix64,
     ) -> impl Iterator<Item = Instant> {
         // The same number of draws for every frame, so that one rate does not disturb another.
         let mut hits = |per_mille: u16| random.below(1_000) < u64::from(per_mille);
-        let is_dropped = hits(self.drop_per_mille);
+        let is_dropped = hits(self.drop_per_mille) && *drops_in_a_row < self.drops_in_a_row_max;
+        *drops_in_a_row = if is_dropped { drops_in_a_row.saturating_add(1) } else { 0 };
         let is_doubled = hits(self.duplicate_per_mille);
         let is_late = hits(self.reorder_per_mille);
         let at = now + self.delay + if is_late { HELD_BACK } else { Duration::ZERO };
@@ -81,7 +93,7 @@ mod tests {
     #[test]
     fn a_good_link_delivers_once_and_at_once() {
         let mut random = SplitMix64::new(1);
-        let arrivals: Vec<_> = Impairment::NONE.arrivals(NOW, &mut random).collect();
+        let arrivals: Vec<_> = Impairment::NONE.arrivals(NOW, &mut 0, &mut random).collect();
         assert_eq!(arrivals, [NOW]);
     }
 
@@ -92,7 +104,7 @@ mod tests {
         let link = Impairment::drop(100).duplicate(200).reorder(300).delay(delay);
         let (mut dropped, mut doubled, mut late) = (0, 0, 0);
         for _ in 0..10_000 {
-            let arrivals: Vec<_> = link.arrivals(NOW, &mut random).collect();
+            let arrivals: Vec<_> = link.arrivals(NOW, &mut 0, &mut random).collect();
             match arrivals.as_slice() {
                 [] => dropped += 1,
                 [at] => late += u32::from(*at > NOW + delay),
@@ -105,11 +117,24 @@ mod tests {
     }
 
     #[test]
+    fn no_more_vanish_in_a_row_than_may() {
+        let (mut random, mut in_a_row) = (SplitMix64::new(3), 0);
+        let link = Impairment::drop(700).in_a_row(2);
+        let longest = (0..1_000).map(|_| {
+            let _ = link.arrivals(NOW, &mut in_a_row, &mut random).count();
+            in_a_row
+        });
+        assert_eq!(longest.max(), Some(2));
+    }
+
+    #[test]
     fn the_same_seed_gives_the_same_fate() {
         let link = Impairment::drop(500).reorder(500);
         let fates = |seed| {
             let mut random = SplitMix64::new(seed);
-            (0..64).map(|_| link.arrivals(NOW, &mut random).collect()).collect::<Vec<Vec<_>>>()
+            (0..64)
+                .map(|_| link.arrivals(NOW, &mut 0, &mut random).collect())
+                .collect::<Vec<Vec<_>>>()
         };
         assert_eq!(fates(7), fates(7));
         assert_ne!(fates(7), fates(8));

@@ -84,6 +84,8 @@ struct Board {
     addresses: Addresses,
     lease: Lease,
     impairment: Impairment,
+    /// Frames that vanished in a row: to the board, and from it.
+    drops_in_a_row: [u16; 2],
     counters: Counters,
     /// Whether its SCTP travels right above IP, as far as was seen.
     is_raw: bool,
@@ -145,6 +147,7 @@ impl Switch {
             addresses: Addresses { mac, v4: address },
             lease: Lease::new(mac, address),
             impairment: Impairment::NONE,
+            drops_in_a_row: [0; 2],
             counters: Counters::default(),
             is_raw: false,
             sctp_udp_port: SCTP_UDP_PORT,
@@ -270,7 +273,9 @@ impl Switch {
     /// Lets a frame travel a board's link.
     fn travel(&mut self, now: Instant, hop: Hop, out: &mut impl Outside) {
         let Some(board) = self.boards.get_mut(&hop.board) else { return };
-        let arrivals: Vec<Instant> = board.impairment.arrivals(now, &mut self.random).collect();
+        let drops_in_a_row = &mut board.drops_in_a_row[usize::from(hop.is_up)];
+        let arrivals = board.impairment.arrivals(now, drops_in_a_row, &mut self.random);
+        let arrivals: Vec<Instant> = arrivals.collect();
         board.counters.dropped += u64::from(arrivals.is_empty());
         for at in arrivals {
             // What is late must not be overtaken by accident.

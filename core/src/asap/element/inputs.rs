@@ -1,5 +1,7 @@
 //! What timers, messages and associations do to a pool element.
 
+use core::time::Duration;
+
 use super::{ACKS_MAX, InputError, PoolElement, PoolElementEvent, State};
 use crate::asap::answer::{self, ToElement};
 use crate::association::{AssociationId, Input};
@@ -120,7 +122,7 @@ impl PoolElement {
     fn accept(&mut self, now: Instant, warning: Option<Cause>) {
         self.hunt.confirm_home();
         let Some(membership) = &mut self.membership else { return };
-        membership.attempts = 0;
+        (membership.attempts, membership.failures) = (0, 0);
         let news = !core::mem::replace(&mut membership.reported, true) || warning.is_some();
         let timers = &self.hunt.timers;
         self.state = if membership.changed {
@@ -137,7 +139,8 @@ impl PoolElement {
     /// RFC 5352 §3.1: what was rejected is not repeated as it is, unless the profile says so.
     fn reject(&mut self, now: Instant, cause: Option<Cause>) {
         self.hunt.confirm_home();
-        let retry_in = self.hold(now);
+        let retry_in = self.hunt.timers.registration_retry;
+        self.hold(now, retry_in, 0);
         self.tell(PoolElementEvent::Rejected { cause, retry_in });
         let changed = self.membership.as_ref().is_some_and(|membership| membership.changed);
         if changed {
@@ -146,14 +149,12 @@ impl PoolElement {
         }
     }
 
-    fn hold(&mut self, now: Instant) -> Option<core::time::Duration> {
-        let retry_in = self.hunt.timers.registration_retry;
+    fn hold(&mut self, now: Instant, retry_in: Option<Duration>, failures: u8) {
         self.state = State::Holding { retry: retry_in.map(|retry_in| now + retry_in) };
         if let Some(membership) = &mut self.membership {
-            membership.attempts = 0;
+            (membership.attempts, membership.failures) = (0, failures);
             membership.reported = false;
         }
-        retry_in
     }
 
     /// RFC 5352 §3.2, and §2.2.4: also sent without a request when the registration's life ends.
@@ -256,7 +257,9 @@ impl PoolElement {
             self.state = State::Hunting;
             self.hunt_if_homeless(now);
         } else {
-            let retry_in = self.hold(now);
+            let failures = self.membership.as_ref().map_or(0, |membership| membership.failures);
+            let retry_in = self.hunt.timers.retry_after_failures(failures);
+            self.hold(now, retry_in, failures.saturating_add(1));
             self.tell(PoolElementEvent::RegistrationFailed { retry_in });
         }
     }

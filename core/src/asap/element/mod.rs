@@ -257,6 +257,8 @@ struct Membership {
     changed: bool,
     /// Requests sent in a row without an answer.
     attempts: u8,
+    /// How often in a row MAX-REG-ATTEMPT was reached.
+    failures: u8,
     /// The user knows that the element is registered.
     reported: bool,
 }
@@ -365,6 +367,7 @@ impl PoolElement {
             sent: None,
             changed: true,
             attempts: 0,
+            failures: 0,
             reported: false,
         });
         membership.transport = transport;

@@ -83,26 +83,34 @@ fn the_other_registrar_is_asked_before_the_silent_one() {
 }
 
 #[test]
-fn after_max_reg_attempt_the_user_is_told_and_the_retry_is_slow() {
+fn after_max_reg_attempt_the_user_is_told_and_the_pause_doubles() {
     let mut trace = element(Profile::Rsplib, 1);
     trace.register();
-    trace.up(1, 0);
-    trace.run_until(3_000);
-    trace.up(2, 1);
-    trace.log();
-    trace.run_until(6_000);
-    assert_eq!(
-        trace.log(),
-        ["6000 abort 2", "6000 RegistrarLost", "6000 RegistrationFailed { retry_in: Some(30s) }"]
-    );
-    assert_eq!(trace.status(), PoolElementStatus::Holding);
-    trace.run_until(35_999);
-    assert_eq!(trace.log(), [""; 0]);
-    trace.run_until(36_000);
-    assert_eq!(trace.log(), ["36000 connect 2 to 10.77.0.11:3863"]);
-    trace.up(3, 2);
-    trace.receive(3, GRANTED).unwrap();
+    let (mut connect, mut now) = (0, 0);
+    let mut fail = |trace: &mut Trace<PoolElement>, pause: u64| {
+        for t2 in [now + 3_000, now + 6_000] {
+            trace.up(connect + 1, connect);
+            connect += 1;
+            trace.run_until(t2);
+        }
+        let failed = format!("RegistrationFailed {{ retry_in: Some({pause}s) }}");
+        assert_eq!(trace.lines().last(), Some(&failed));
+        assert_eq!(trace.status(), PoolElementStatus::Holding);
+        now += 6_000 + pause * 1_000;
+        trace.run_until(now - 1);
+        assert_eq!(trace.log(), [""; 0]);
+        trace.run_until(now);
+        assert_eq!(trace.log(), [format!("{now} connect {connect} to 10.77.0.11:3863")]);
+        connect
+    };
+    // As long as T2 at first, as long as after a rejection at last.
+    let mut pauses = [3, 6, 12, 24, 30, 30].into_iter();
+    let last = pauses.by_ref().map(|pause| fail(&mut trace, pause)).last().unwrap();
+    trace.up(last + 1, last);
+    trace.receive(last + 1, GRANTED).unwrap();
     assert_eq!(trace.status(), PoolElementStatus::Registered);
+    // An answer ends that.
+    assert_eq!(trace.machine.membership.as_ref().unwrap().failures, 0);
 }
 
 #[test]
