@@ -157,7 +157,7 @@ fn a_board_stays_registered_on_a_bad_link() {
     let bench = Bench::new();
     let (_registrar, place) = Process::registrar();
     for transport in TRANSPORTS {
-        // Of all that SCTP sends three times before T2 or the keep-alive timeout ends, one arrives.
+        // So that one of three arrives, which SCTP sends before T2 or the keep-alive timeout ends.
         let link = Impairment::drop(100).in_a_row(1).duplicate(50).reorder(50);
         let board = bench.board(&[&place], transport, &[]);
         board.board.link().impair(link);
