@@ -347,15 +347,36 @@ impl Association<'_> {
         self.tcb.error_count = 0;
         let path = self.tcb.path_mut(index);
         path.error_count = 0;
+        if !path.is_usable() {
+            self.on_path_works(index);
+        }
+        // The primary path is used again as soon as it works. RFC 9260 §6.4.
+        if index == self.tcb.primary() || !self.tcb.path(self.tcb.active()).is_usable() {
+            self.tcb.active = index as u8;
+        }
+    }
+
+    /// A path works now that may have failed, or was not confirmed.
+    fn on_path_works(&mut self, index: usize) {
+        let path = self.tcb.path_mut(index);
         let is_news = !path.is_reachable();
         path.health = Health::Active;
         path.is_confirmed = true;
         if is_news {
             self.note_path(index);
         }
-        // The primary path is used again as soon as it works. RFC 9260 §6.4.
-        if index == self.tcb.primary() || !self.tcb.path(self.tcb.active()).is_usable() {
-            self.tcb.active = index as u8;
+        if PATHS_MAX == 1 {
+            return;
+        }
+        // What is under way by those that may have failed need not wait for their timers, which
+        // have backed off.
+        for other in 0..self.tcb.path_count() {
+            if !self.tcb.path(other).is_usable() && self.tcb.transfer(other).flight() > 0 {
+                self.resend(other);
+            }
+        }
+        if !self.tcb.path(usize::from(self.tcb.detour)).is_usable() {
+            self.tcb.detour = index as u8;
         }
     }
 

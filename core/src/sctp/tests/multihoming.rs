@@ -539,3 +539,20 @@ fn the_only_path_does_not_count_as_potentially_failed() {
     assert!(!networks.paths(A, handle)[0].is_potentially_failed);
     assert_eq!(networks.ways_of(A, HEARTBEAT), []);
 }
+
+#[test]
+fn the_path_that_answers_first_takes_what_waits_for_the_other() {
+    let (mut networks, [handle, _]) = Networks::connected(Config::DEFAULT);
+    networks.is_up = [false; 3];
+    // More than the one packet that a path takes after its T3-rtx expired.
+    for _ in 0..3 {
+        networks.send(handle, &[7; 600]);
+    }
+    // By now one is under way by the other path, with a timer of half a minute.
+    networks.run_for(Duration::from_secs(20));
+    networks.is_up[0] = true;
+    while networks.paths(A, handle)[0].is_potentially_failed {
+        networks.run_for(Duration::from_millis(100));
+    }
+    assert_eq!(networks.hosts[B].messages.len(), 3);
+}
