@@ -74,7 +74,8 @@ impl Association<'_> {
             return detour;
         }
         let has_data = sends_data && self.wants_to_send(active);
-        let may_answer = self.tcb.path(source).is_usable();
+        // Whatever is thought of the path: data just came by it.
+        let may_answer = self.tcb.path(source).is_confirmed;
         let is_sack_alone = !has_data && !self.tcb.path(active).probe.is_due();
         if is_sack_alone && may_answer && self.receiver().is_sack_due(now) {
             return source;

@@ -113,6 +113,17 @@ fn an_icmp_error_costs_a_path_and_the_last_one_the_association() {
 }
 
 #[test]
+fn data_is_acknowledged_where_it_came_from_whatever_was_said_of_it() {
+    let mut bench = with_two_paths();
+    give_unreachable(&mut bench, address(10), &quote(PEER_TAG));
+    assert_eq!(sent(&mut bench), []);
+    assert_eq!(paths_told(&mut bench), [(address(10), false)]);
+    // The peer uses it: perhaps the other one leads nowhere now, which nobody has told us.
+    bench.give_from(address(10), packet(bench.host_tag, &[data(1_000, b"x")])).unwrap();
+    assert_eq!(sent(&mut bench), [(address(10), vec![3])]);
+}
+
+#[test]
 fn a_shutdown_goes_on_by_the_other_path() {
     let mut bench = with_two_paths();
     bench.host.endpoint.shutdown(bench.host.now, bench.handle.unwrap()).unwrap();
