@@ -93,6 +93,10 @@ impl Association<'_> {
         len: usize,
     ) -> usize {
         let Some(index) = self.tcb.path_to(remote) else { return len };
+        // A padded HEARTBEAT must have all of its packet to be as long as it says.
+        if self.tcb.probe_len(index).is_some() {
+            return len;
+        }
         let chunks_len = self.tcb.chunks_len_max(&context.shared.config, index);
         let end = buf.len().min(CommonHeader::LEN + chunks_len);
         let room = buf.get_mut(CommonHeader::LEN + len..end);

@@ -510,3 +510,25 @@ fn a_cookie_larger_than_the_mtu_goes_in_fragments() {
         bench.host.let_pass(Duration::from_secs(1));
     }
 }
+
+#[test]
+fn no_padded_heartbeat_goes_behind_an_error() {
+    let host = Host::new(1, Config { pmtu_initial: Some(1_280), ..Config::DEFAULT });
+    let mut bench = Bench { host, handle: None, host_tag: 0, host_tsn: 0 };
+    bench.host.endpoint.listen(HOST_PORT).unwrap();
+    let cookie = bench.cookie(&[]);
+    bench.give(packet(bench.host_tag, &[chunk(10, 0, &cookie)])).unwrap();
+    bench.replies();
+    let Some(Event::Up { handle, .. }) = bench.host.events.pop() else { panic!() };
+    let host = &mut bench.host;
+    host.endpoint.send(host.now, handle, StreamId(0), Ppid(0), false, b"x").unwrap();
+    bench.replies();
+    // The answer begins a search, and what follows is reported.
+    let sack = [&bench.has_received(1)[..], &[0, 1, 0, 0, 0, 0, 0, 0]].concat();
+    let chunks = [chunk(3, 0, &sack), chunk(0xef, 0, b"unknown")];
+    bench.give(packet(bench.host_tag, &chunks)).unwrap();
+    let sent = bench.host.drain();
+    let kinds: Vec<_> = sent.iter().map(chunk_types).collect();
+    assert_eq!(kinds, [vec![9], vec![HEARTBEAT, PAD]]);
+    assert_eq!(sent[1].bytes.len() + 20, 1_500);
+}
