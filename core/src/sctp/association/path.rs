@@ -143,6 +143,15 @@ impl Tcb {
         place(self.active as usize)
     }
 
+    /// Whether a path is used for more than probes, however bad it may be.
+    pub(super) const fn needs(&self, index: usize) -> bool {
+        let index = index as u8;
+        PATHS_MAX == 1
+            || index == self.active
+            || index == self.detour
+            || index == self.source
+    }
+
     /// The path to an address of the peer.
     pub(in crate::sctp) fn path_to(&self, address: IpAddr) -> Option<usize> {
         (0..self.path_count()).find(|&index| self.path(index).remote == address)

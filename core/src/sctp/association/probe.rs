@@ -143,17 +143,20 @@ impl Association<'_> {
         others.find(|&index| is_up && self.tcb.path(index).probe.is_due())
     }
 
+    /// Writes a HEARTBEAT, if one is due; whether it did.
     pub(super) fn write_heartbeat(
         &mut self,
         context: &Context<'_>,
         index: usize,
         writer: &mut PacketWriter<'_>,
-    ) {
-        let Probe::Due { nonce } = self.tcb.path(index).probe else { return };
-        if writer.chunk(ChunkType::HEARTBEAT.0, 0, &[&heartbeat_info(nonce)]) {
+    ) -> bool {
+        let Probe::Due { nonce } = self.tcb.path(index).probe else { return false };
+        let is_written = writer.chunk(ChunkType::HEARTBEAT.0, 0, &[&heartbeat_info(nonce)]);
+        if is_written {
             let (at, timeout) = (Timer::at(context.now), self.tcb.transfer(index).rto());
             self.tcb.path_mut(index).probe = Probe::Sent { nonce, at, timeout };
         }
+        is_written
     }
 
     /// DATA was sent, so the path is not idle. RFC 9260 §8.3.

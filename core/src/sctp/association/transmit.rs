@@ -187,9 +187,13 @@ impl Association<'_> {
             return;
         }
         let is_padded = self.tcb.probe_len(index).is_some();
-        self.write_heartbeat(context, index, writer);
+        let is_probe = self.write_heartbeat(context, index, writer);
         if is_padded {
             writer.pad();
+            return;
+        }
+        // What only asks whether a path works takes nothing along that should arrive.
+        if is_probe && !self.tcb.needs(index) && !self.tcb.path(index).is_usable() {
             return;
         }
         // RFC 9260 §5.4: nothing else goes to an address that is not confirmed.

@@ -556,3 +556,28 @@ fn the_path_that_answers_first_takes_what_waits_for_the_other() {
     }
     assert_eq!(networks.hosts[B].messages.len(), 3);
 }
+
+#[test]
+fn a_probe_of_a_path_that_may_have_failed_takes_no_sack_along() {
+    let (mut networks, [handle, other]) = Networks::connected(Config::DEFAULT);
+    networks.is_up[0] = false;
+    networks.send(handle, b"x");
+    networks.run_for(Duration::from_millis(1_500));
+    assert!(networks.paths(A, handle)[0].is_potentially_failed);
+    // The next HEARTBEAT is due at the same time as the SACK.
+    let due = networks.hosts[A].endpoint.poll_timeout().unwrap();
+    let wait = due.saturating_duration_since(networks.hosts[A].now);
+    networks.run_for(wait - Config::DEFAULT.sack_delay);
+    let host = &mut networks.hosts[B];
+    host.endpoint.set_primary(host.now, other, address(1, A)).unwrap();
+    // The first one is acknowledged at once.
+    for text in [b"1", b"2"] {
+        let host = &mut networks.hosts[B];
+        host.endpoint.send(host.now, other, StreamId(0), Ppid(0), false, text).unwrap();
+        networks.run();
+    }
+    networks.forget();
+    networks.run_for(Config::DEFAULT.sack_delay);
+    assert_eq!(networks.ways_of(A, HEARTBEAT), [0]);
+    assert_eq!(networks.ways_of(A, 3), [1]);
+}
