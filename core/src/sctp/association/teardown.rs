@@ -105,7 +105,7 @@ impl Association<'_> {
     /// The peer ended it.
     ///
     /// A reflected ABORT that answers our SHUTDOWN ACK comes from a peer that has everything and
-    /// forgot the association; only its SHUTDOWN COMPLETE was lost.
+    /// forgot the association; only its SHUTDOWN COMPLETE was lost. So it is with an ICMP error.
     pub(super) fn on_abort(
         &mut self,
         context: &mut Context<'_>,
@@ -130,13 +130,14 @@ impl Association<'_> {
             return;
         }
         if !self.give_up_path(context, index) {
-            context.shared.statistics.aborted += 1;
-            self.tcb.end(DownReason::Aborted, Cause::NONE);
+            self.on_abort(context, true, Tlvs::new(&[]));
             return;
         }
         self.resend(index);
         if let Some((owed, _)) = self.guarded(&context.shared.config) {
             self.tcb.owed.add(owed);
+            // What is sent twice gives no round-trip time. RFC 9260 §6.3.1 C5.
+            self.tcb.control_since = Timer::OFF;
             self.restart_control(context);
         }
     }

@@ -1,6 +1,7 @@
 //! ICMP errors: RFC 9260 §10.
 
 use core::net::IpAddr;
+use core::time::Duration;
 use std::vec;
 use std::vec::Vec;
 
@@ -149,4 +150,33 @@ fn an_attempt_goes_on_with_the_next_address() {
     let _ = bench.host.drain();
     assert_eq!(ends(&bench), [DownReason::Aborted]);
     assert_eq!(bench.host.events.len(), 1, "nothing else was ever up");
+}
+
+#[test]
+fn what_an_icmp_error_sent_twice_gives_no_round_trip_time() {
+    let mut bench = Bench::listening();
+    let host = &mut bench.host;
+    let handle = host.connect(HOST_PORT, (PEER, PEER_PORT).into());
+    host.endpoint.add_address(host.now, handle, address(10)).unwrap();
+    let init = bench.host.drain().remove(0).bytes;
+    let own_tag = u32::from_be_bytes(init[16..20].try_into().unwrap());
+    bench.host.let_pass(Duration::from_millis(900));
+    give_unreachable(&mut bench, PEER, &init[..20]);
+    assert_eq!(sent(&mut bench), [(address(10), vec![1])]);
+    bench.host.let_pass(Duration::from_millis(5));
+    let init_ack = chunk(2, 0, &init_value(PEER_TAG, &[0, 7, 0, 8, 1, 2, 3, 4]));
+    bench.give_from(address(10), packet(own_tag, &[init_ack])).unwrap();
+    let path = bench.host.endpoint.path(handle, 1).unwrap();
+    assert_eq!((path.remote, path.srtt), (address(10), None));
+}
+
+#[test]
+fn a_peer_that_has_all_and_is_gone_has_not_aborted() {
+    let mut bench = Bench::established();
+    let shutdown = chunk(7, 0, &bench.has_received(0));
+    assert_eq!(bench.trade(&[shutdown])[0].kinds(), [8]);
+    // Its SHUTDOWN COMPLETE got lost, and its process has ended.
+    give_unreachable(&mut bench, PEER, &quote(PEER_TAG));
+    assert_eq!(sent(&mut bench), []);
+    assert_eq!(ends(&bench), [DownReason::Shutdown]);
 }
