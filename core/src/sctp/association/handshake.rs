@@ -329,6 +329,7 @@ impl Association<'_> {
         self.start_probes(context);
         if !self.tcb.was_up {
             self.tcb.was_up = true;
+            self.note_given_up();
             self.tcb.events.add(Events::UP);
             context.shared.statistics.established += 1;
         }

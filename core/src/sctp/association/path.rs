@@ -146,10 +146,7 @@ impl Tcb {
     /// Whether a path is used for more than probes, however bad it may be.
     pub(super) const fn needs(&self, index: usize) -> bool {
         let index = index as u8;
-        PATHS_MAX == 1
-            || index == self.active
-            || index == self.detour
-            || index == self.source
+        PATHS_MAX == 1 || index == self.active || index == self.detour || index == self.source
     }
 
     /// The path to an address of the peer.
@@ -393,6 +390,15 @@ impl Association<'_> {
     fn note_path(&mut self, index: usize) {
         if PATHS_MAX > 1 && self.tcb.path_count() > 1 && self.tcb.was_up {
             self.tcb.paths_changed |= 1 << place(index);
+        }
+    }
+
+    /// The association is up: the user is to be told of paths that were given up before.
+    pub(super) fn note_given_up(&mut self) {
+        for index in 0..self.tcb.path_count() {
+            if self.tcb.path(index).health == Health::Inactive {
+                self.note_path(index);
+            }
         }
     }
 

@@ -153,6 +153,24 @@ fn an_attempt_goes_on_with_the_next_address() {
 }
 
 #[test]
+fn the_user_is_told_of_a_path_that_was_given_up_before_the_association_was_up() {
+    let mut bench = Bench::listening();
+    let host = &mut bench.host;
+    let handle = host.connect(HOST_PORT, (PEER, PEER_PORT).into());
+    host.endpoint.add_address(host.now, handle, address(10)).unwrap();
+    let init = bench.host.drain().remove(0).bytes;
+    let own_tag = u32::from_be_bytes(init[16..20].try_into().unwrap());
+    give_unreachable(&mut bench, PEER, &init[..20]);
+    let init_ack = chunk(2, 0, &init_value(PEER_TAG, &[0, 7, 0, 8, 1, 2, 3, 4]));
+    for chunk in [init_ack, chunk(11, 0, &[])] {
+        bench.give_from(address(10), packet(own_tag, &[chunk])).unwrap();
+        let _ = bench.host.drain();
+    }
+    assert!(matches!(bench.host.events[0], Event::Up { .. }));
+    assert_eq!(paths_told(&mut bench), [(PEER, false)]);
+}
+
+#[test]
 fn what_an_icmp_error_sent_twice_gives_no_round_trip_time() {
     let mut bench = Bench::listening();
     let host = &mut bench.host;
