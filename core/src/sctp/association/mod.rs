@@ -137,7 +137,7 @@ pub(super) struct Tcb {
     primary: u8,
     active: u8,
     detour: u8,
-    /// Where DATA or a COOKIE ECHO came from last.
+    /// Where DATA or a COOKIE ECHO came from last; another one if that has failed since.
     source: u8,
     /// Bit n: the user is to be told about path n.
     pub(super) paths_changed: u8,

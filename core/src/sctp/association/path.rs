@@ -341,7 +341,8 @@ impl Association<'_> {
             self.probe_now(context, index);
         }
         let best = self.tcb.best_after(index) as u8;
-        for used in [&mut self.tcb.active, &mut self.tcb.detour] {
+        let tcb = &mut *self.tcb;
+        for used in [&mut tcb.active, &mut tcb.detour, &mut tcb.source] {
             if usize::from(*used) == index {
                 *used = best;
             }

@@ -125,6 +125,19 @@ fn data_is_acknowledged_where_it_came_from_whatever_was_said_of_it() {
 }
 
 #[test]
+fn a_sack_that_waits_does_not_go_where_nobody_is_any_more() {
+    let mut bench = with_two_paths();
+    // The first DATA is acknowledged at once, the second one not.
+    for (tsn, acked) in [(1_000, vec![(PEER, vec![3])]), (1_001, vec![])] {
+        bench.give_from(PEER, packet(bench.host_tag, &[data(tsn, b"x")])).unwrap();
+        assert_eq!(sent(&mut bench), acked);
+    }
+    give_unreachable(&mut bench, PEER, &quote(PEER_TAG));
+    bench.host.let_pass(Duration::from_millis(200));
+    assert_eq!(sent(&mut bench), [(address(10), vec![3])]);
+}
+
+#[test]
 fn a_shutdown_goes_on_by_the_other_path() {
     let mut bench = with_two_paths();
     bench.host.endpoint.shutdown(bench.host.now, bench.handle.unwrap()).unwrap();
