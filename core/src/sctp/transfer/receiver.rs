@@ -295,6 +295,7 @@ impl<'s> Receiver<'s> {
     /// Gives up what came too early, highest TSN first, until `chunk` fits; whether it does.
     ///
     /// RFC 9260 §6.2 asks for it when the buffer is full: otherwise the gap could never close.
+    /// What then still is there is what comes before it, of the same message.
     fn make_room(&mut self, chunk: &DataChunk<'_>) -> bool {
         for _ in 0..self.descriptors.len() {
             if self.has_room(chunk, self.companions(chunk)) {
@@ -304,7 +305,13 @@ impl<'s> Receiver<'s> {
                 break;
             }
         }
-        self.has_room(chunk, self.companions(chunk))
+        let companions = self.companions(chunk);
+        if let Some(index) = companions.left.filter(|_| CLOSES_UP) {
+            let chain = self.run(index).chain;
+            let chain = self.store().compacted(chain);
+            self.modify(index, |slot| slot.chain = chain);
+        }
+        self.has_room(chunk, companions)
     }
 
     /// Drops the run with the highest TSN above the gap; whether there was one.
@@ -494,3 +501,6 @@ impl<'s> Receiver<'s> {
         Store::new(&mut self.state.store, self.bytes)
     }
 }
+
+/// Whether a message is closed up that would not fit else; boards have not the stack for it.
+const CLOSES_UP: bool = crate::few(0, 1) == 1;

@@ -146,6 +146,29 @@ impl<'s> Store<'s> {
         first.last = second.last;
     }
 
+    /// The same without the gaps that joining left between its parts; frees what that spares.
+    // Not inlined: the block would lie on the stack of all that is received.
+    #[inline(never)]
+    pub(super) fn compacted(&mut self, mut chain: Chain) -> Chain {
+        let mut dense = Chain::EMPTY;
+        // Every turn takes the first block off the chain.
+        while let Some(last) = chain.last.index() {
+            let first = self.header(last).next;
+            let block = first.index().unwrap_or(last);
+            let second = self.link(block, first);
+            self.link(last, second);
+            if block == last {
+                chain = Chain::EMPTY;
+            }
+            let first = Chain { last: first };
+            let mut buf = [0; BLOCK_LEN_MAX];
+            let measure = self.read(first, &mut buf).unwrap_or_default();
+            self.free(first, measure);
+            self.append(&mut dense, buf.get(..measure.len).unwrap_or_default());
+        }
+        dense
+    }
+
     /// How much is in `chain`.
     pub(super) fn measure(&self, chain: Chain) -> Measure {
         self.walk(chain, |_| Some(())).unwrap_or_default()
@@ -276,6 +299,8 @@ impl Header {
 const HEADER_LEN: usize = 4;
 /// Links have 16 bits, and one value is none.
 const BLOCKS_MAX: usize = u16::MAX as usize - 1;
+
+const BLOCK_LEN_MAX: usize = 1 << block_shift(usize::MAX);
 
 /// Small blocks waste little on short messages, large ones cost little on long ones.
 const fn block_shift(bytes_len: usize) -> u32 {

@@ -1,5 +1,6 @@
 //! A sender and a receiver joined by a seeded network: both directions of RFC 9260 §6 and §7.
 
+mod disorder;
 mod recut;
 mod soak;
 mod traces;

@@ -428,6 +428,25 @@ fn a_message_of_more_fragments_than_descriptors_hides_none_that_came_early() {
 }
 
 #[test]
+fn a_message_as_long_as_the_buffer_fits_in_whatever_order_it_comes() {
+    let mut link = Link::new(SMALL, 1);
+    let mut receiver = link.receiver();
+    let message: Vec<u8> = (0..receiver.capacity()).map(|byte| byte as u8).collect();
+    let fragments: Vec<_> = message.chunks(536).zip(1..).collect();
+    let fragment = |tsn: u32| {
+        let (payload, _) = fragments[tsn as usize - 1];
+        chunk(tsn, 0, 0, tsn == 1, tsn == 4, payload)
+    };
+    // The second one came late, so that no block was filled up by what follows it.
+    for tsn in [1, 3, 2, 4] {
+        assert_eq!(receiver.on_data(&fragment(tsn)), DataOutcome::Accepted, "TSN {tsn}");
+    }
+    assert_eq!(link.pop().unwrap().1, message);
+    let mut receiver = link.receiver();
+    assert_eq!(receiver.a_rwnd(), receiver.capacity());
+}
+
+#[test]
 fn stream_sequence_numbers_wrap() {
     let mut link = Link::new(LARGE, u32::MAX - 70_000);
     for round in 0..140_000_u32 {
