@@ -105,14 +105,6 @@ impl Timers {
         };
         by_life.min(self.t4_reregistration_max).max(T4_MIN)
     }
-
-    /// How long after MAX-REG-ATTEMPT registration is tried again, which came `failures` times in
-    /// a row before.
-    pub(crate) fn retry_after_failures(&self, failures: u8) -> Option<Duration> {
-        let factor = 1_u32.checked_shl(failures.into()).unwrap_or(u32::MAX);
-        let pause = self.t2_registration.saturating_mul(factor);
-        self.registration_retry.map(|longest| pause.min(longest))
-    }
 }
 
 /// A registration life in the unit that `profile` has on the wire, saturating.

@@ -6,7 +6,7 @@ use super::{ACKS_MAX, InputError, PoolElement, PoolElementEvent, State};
 use crate::asap::answer::{self, ToElement};
 use crate::association::{AssociationId, Input};
 use crate::identifier::{PeId, PoolHandle};
-use crate::time::Instant;
+use crate::time::{Instant, Span};
 use crate::wire::Cause;
 use crate::wire::asap::{DeregistrationResponse, EndpointKeepAlive, Error, RegistrationResponse};
 
@@ -122,7 +122,7 @@ impl PoolElement {
     fn accept(&mut self, now: Instant, warning: Option<Cause>) {
         self.hunt.confirm_home();
         let Some(membership) = &mut self.membership else { return };
-        (membership.attempts, membership.failures) = (0, 0);
+        (membership.attempts, membership.pause) = (0, None);
         let news = !core::mem::replace(&mut membership.reported, true) || warning.is_some();
         let timers = &self.hunt.timers;
         self.state = if membership.changed {
@@ -140,7 +140,7 @@ impl PoolElement {
     fn reject(&mut self, now: Instant, cause: Option<Cause>) {
         self.hunt.confirm_home();
         let retry_in = self.hunt.timers.registration_retry;
-        self.hold(now, retry_in, 0);
+        self.hold(now, retry_in, None);
         self.tell(PoolElementEvent::Rejected { cause, retry_in });
         let changed = self.membership.as_ref().is_some_and(|membership| membership.changed);
         if changed {
@@ -149,10 +149,10 @@ impl PoolElement {
         }
     }
 
-    fn hold(&mut self, now: Instant, retry_in: Option<Duration>, failures: u8) {
+    fn hold(&mut self, now: Instant, retry_in: Option<Duration>, pause: Option<Span>) {
         self.state = State::Holding { retry: retry_in.map(|retry_in| now + retry_in) };
         if let Some(membership) = &mut self.membership {
-            (membership.attempts, membership.failures) = (0, failures);
+            (membership.attempts, membership.pause) = (0, pause);
             membership.reported = false;
         }
     }
@@ -257,9 +257,12 @@ impl PoolElement {
             self.state = State::Hunting;
             self.hunt_if_homeless(now);
         } else {
-            let failures = self.membership.as_ref().map_or(0, |membership| membership.failures);
-            let retry_in = self.hunt.timers.retry_after_failures(failures);
-            self.hold(now, retry_in, failures.saturating_add(1));
+            let timers = &self.hunt.timers;
+            let pause = self.membership.as_ref().and_then(|membership| membership.pause);
+            let pause = pause.unwrap_or(Span::of(timers.t2_registration));
+            let longest = timers.registration_retry;
+            let retry_in = longest.map(|longest| pause.to_duration().min(longest));
+            self.hold(now, retry_in, Some(pause.doubled()));
             self.tell(PoolElementEvent::RegistrationFailed { retry_in });
         }
     }

@@ -33,7 +33,7 @@ use crate::fmt::debug;
 use crate::identifier::{PeId, PoolHandle, PoolHandleBuf, RegistrarId};
 use crate::machine::Machine;
 use crate::profile::Profile;
-use crate::time::Instant;
+use crate::time::{Instant, Span};
 use crate::wire::{Cause, Load, Policy};
 
 /// The longest message that a pool element sends; [`Machine::poll_transmit`] needs that much room.
@@ -257,8 +257,8 @@ struct Membership {
     changed: bool,
     /// Requests sent in a row without an answer.
     attempts: u8,
-    /// How often in a row MAX-REG-ATTEMPT was reached.
-    failures: u8,
+    /// The pause before the next try, should MAX-REG-ATTEMPT be reached; none: as long as T2.
+    pause: Option<Span>,
     /// The user knows that the element is registered.
     reported: bool,
 }
@@ -367,7 +367,7 @@ impl PoolElement {
             sent: None,
             changed: true,
             attempts: 0,
-            failures: 0,
+            pause: None,
             reported: false,
         });
         membership.transport = transport;

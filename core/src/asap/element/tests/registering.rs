@@ -110,7 +110,7 @@ fn after_max_reg_attempt_the_user_is_told_and_the_pause_doubles() {
     trace.receive(last + 1, GRANTED).unwrap();
     assert_eq!(trace.status(), PoolElementStatus::Registered);
     // An answer ends that.
-    assert_eq!(trace.machine.membership.as_ref().unwrap().failures, 0);
+    assert_eq!(trace.machine.membership.as_ref().unwrap().pause, None);
 }
 
 #[test]
