@@ -82,8 +82,10 @@ impl<S: Storage, T: Tables, E: Entropy> Registrar<S, T, E> {
             return None;
         }
         let holder = known.and_then(|index| self.handlespace.element(index).association());
+        // Not where it was let go and asked: that is its own association.
         let is_wanted = known.is_some_and(|index| {
-            self.handlespace.element(index).scratch().flags & flag::ADOPTED != 0
+            let scratch = self.handlespace.element(index).scratch();
+            scratch.flags & flag::ADOPTED != 0 && !scratch.is_let_go
         });
         let policy = self.policy_from(sender, element.policy);
         let element = PoolElement { policy, ..element };

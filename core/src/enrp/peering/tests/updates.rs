@@ -152,6 +152,24 @@ fn an_element_of_ours_that_was_claimed_again_and_again_is_asked_when_it_is_let_g
 }
 
 #[test]
+fn an_element_of_ours_that_was_let_go_again_and_again_is_asked_each_time() {
+    let mut bench = Bench::among(Profile::Rsplib, &[2, 3]);
+    bench.registers("A", 10);
+    bench.said_to_elements();
+    // A registrar that was stopped reads two registrations and two ends of associations.
+    for _ in 0..2 {
+        bench.hears(2, adds(2, "A", 10)).unwrap();
+        bench.hears(2, deletes(2, "A", 10)).unwrap();
+        assert_eq!(bench.knows(), ["A/10@2"]);
+    }
+    assert!(bench.said_to_elements().contains(&"10 KEEP_ALIVE H 1".into()));
+    bench.said();
+    bench.acks(10, "A", 10);
+    assert_eq!(bench.knows(), ["A/10@1"]);
+    assert_eq!(bench.said(), ["2 UPDATE 1>0 ADD A/10@1", "3 UPDATE 1>0 ADD A/10@1"]);
+}
+
+#[test]
 fn an_element_that_its_home_has_let_go_is_not_ours_until_it_says_so() {
     let mut bench = Bench::among(Profile::Rsplib, &[2, 3]);
     bench.registers("A", 10);
