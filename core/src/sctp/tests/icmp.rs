@@ -9,7 +9,7 @@ use super::answers::{address, sent, with_two_addresses};
 use super::craft::*;
 use crate::association::{DownReason, Ppid, StreamId};
 use crate::machine::Machine;
-use crate::sctp::{Event, Input, State, Unreachable};
+use crate::sctp::{Event, Handle, Input, State, Unreachable};
 
 /// The start of a packet to the peer.
 fn quote(tag: u32) -> Vec<u8> {
@@ -165,18 +165,28 @@ fn an_attempt_goes_on_with_the_next_address() {
     assert_eq!(bench.host.events.len(), 1, "nothing else was ever up");
 }
 
-#[test]
-fn the_user_is_told_of_a_path_that_was_given_up_before_the_association_was_up() {
+/// An attempt to reach a peer at two addresses; its INIT is on its way to the first.
+fn connecting() -> (Bench, Handle, Vec<u8>) {
     let mut bench = Bench::listening();
     let host = &mut bench.host;
     let handle = host.connect(HOST_PORT, (PEER, PEER_PORT).into());
     host.endpoint.add_address(host.now, handle, address(10)).unwrap();
     let init = bench.host.drain().remove(0).bytes;
-    let own_tag = u32::from_be_bytes(init[16..20].try_into().unwrap());
+    bench.host_tag = u32::from_be_bytes(init[16..20].try_into().unwrap());
+    (bench, handle, init)
+}
+
+/// The INIT ACK for such an INIT.
+fn init_ack() -> Vec<u8> {
+    chunk(2, 0, &init_value(PEER_TAG, &[0, 7, 0, 8, 1, 2, 3, 4]))
+}
+
+#[test]
+fn the_user_is_told_of_a_path_that_was_given_up_before_the_association_was_up() {
+    let (mut bench, _, init) = connecting();
     give_unreachable(&mut bench, PEER, &init[..20]);
-    let init_ack = chunk(2, 0, &init_value(PEER_TAG, &[0, 7, 0, 8, 1, 2, 3, 4]));
-    for chunk in [init_ack, chunk(11, 0, &[])] {
-        bench.give_from(address(10), packet(own_tag, &[chunk])).unwrap();
+    for chunk in [init_ack(), chunk(11, 0, &[])] {
+        bench.give_from(address(10), packet(bench.host_tag, &[chunk])).unwrap();
         let _ = bench.host.drain();
     }
     assert!(matches!(bench.host.events[0], Event::Up { .. }));
@@ -185,18 +195,12 @@ fn the_user_is_told_of_a_path_that_was_given_up_before_the_association_was_up() 
 
 #[test]
 fn what_an_icmp_error_sent_twice_gives_no_round_trip_time() {
-    let mut bench = Bench::listening();
-    let host = &mut bench.host;
-    let handle = host.connect(HOST_PORT, (PEER, PEER_PORT).into());
-    host.endpoint.add_address(host.now, handle, address(10)).unwrap();
-    let init = bench.host.drain().remove(0).bytes;
-    let own_tag = u32::from_be_bytes(init[16..20].try_into().unwrap());
+    let (mut bench, handle, init) = connecting();
     bench.host.let_pass(Duration::from_millis(900));
     give_unreachable(&mut bench, PEER, &init[..20]);
     assert_eq!(sent(&mut bench), [(address(10), vec![1])]);
     bench.host.let_pass(Duration::from_millis(5));
-    let init_ack = chunk(2, 0, &init_value(PEER_TAG, &[0, 7, 0, 8, 1, 2, 3, 4]));
-    bench.give_from(address(10), packet(own_tag, &[init_ack])).unwrap();
+    bench.give_from(address(10), packet(bench.host_tag, &[init_ack()])).unwrap();
     let path = bench.host.endpoint.path(handle, 1).unwrap();
     assert_eq!((path.remote, path.srtt), (address(10), None));
 }

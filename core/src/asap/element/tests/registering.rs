@@ -104,8 +104,8 @@ fn after_max_reg_attempt_the_user_is_told_and_the_pause_doubles() {
         connect
     };
     // As long as T2 at first, as long as after a rejection at last.
-    let mut pauses = [3, 6, 12, 24, 30, 30].into_iter();
-    let last = pauses.by_ref().map(|pause| fail(&mut trace, pause)).last().unwrap();
+    let connects = [3, 6, 12, 24, 30, 30].map(|pause| fail(&mut trace, pause));
+    let last = connects[5];
     trace.up(last + 1, last);
     trace.receive(last + 1, GRANTED).unwrap();
     assert_eq!(trace.status(), PoolElementStatus::Registered);
